@@ -1,0 +1,18 @@
+"""The one error that a user is meant to read: what happened, where, and what to type instead."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake that the user can mend. The command line prints it and exits with code 2; a server answers 4xx.
+
+    The message says what is wrong with the values at hand, where it was found, and the fix, in one or two lines.
+    """
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'confidence'?` when a known name is near, else the list of what exists."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known) or 'none'}"

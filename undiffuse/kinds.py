@@ -1,0 +1,79 @@
+"""Components by name: a component's `kind` is its file name, so the tree is the catalogue.
+
+A family is a package in which every public module defines one concrete subclass of the family's base. Nothing
+registers itself: adding a file adds a kind.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from .errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Family:
+    """A named set of interchangeable components. `package` holds one module per kind; `base` is `module:Class`."""
+
+    name: str
+    package: str
+    base: str
+    ambiguous: Mapping[str, str] = field(default_factory=dict)  # names that mean two things in the field → what to type
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of all kinds, from file names alone: no component is imported."""
+        path = importlib.import_module(self.package).__path__
+        base_module = self.base.partition(":")[0].rpartition(".")[2]
+        names = (module.name for module in pkgutil.iter_modules(path))
+        return tuple(sorted(name.replace("_", "-") for name in names if name != base_module))
+
+    def load(self, kind: str) -> type:
+        """The class of a kind; UserError with the nearest name when there is none."""
+        if kind in self.ambiguous:
+            raise UserError(f"{self.name} {kind!r} names two curves in the field: {self.ambiguous[kind]}")
+        if kind not in self.kinds:
+            raise UserError(f"there is no {self.name} {kind!r}{did_you_mean(kind, self.kinds)}")
+        module = importlib.import_module(f"{self.package}.{kind.replace('-', '_')}")
+        base_module, _, base_name = self.base.partition(":")
+        base = getattr(importlib.import_module(base_module), base_name)
+        found = [
+            cls
+            for _, cls in inspect.getmembers(module, inspect.isclass)
+            if cls.__module__ == module.__name__ and issubclass(cls, base) and not inspect.isabstract(cls)
+        ]
+        if len(found) != 1:
+            raise TypeError(f"{module.__name__} defines {len(found)} concrete subclasses of {base_name}, not one")
+        return found[0]
+
+    def classes(self) -> dict[str, type]:
+        return {kind: self.load(kind) for kind in self.kinds}
+
+    def summary(self, kind: str) -> str:
+        """First sentence of the component's documentation."""
+        return (inspect.getdoc(self.load(kind)) or "").partition("\n")[0]
+
+
+SCHEDULES = Family(
+    "schedule",
+    "undiffuse.process.schedules",
+    "undiffuse.process.schedules.schedule:Schedule",
+    ambiguous={
+        "linear": "use 'one-minus-t' (linear in α; also published as loglinear), or 'geometric' for a curve in σ = −ln α",
+        "cosine": "use 'one-minus-cos' for 1 − cos(π(1 − t)/2), or 'cos' for cos(πt/2)",
+    },
+)
+DESTINATIONS = Family(
+    "destination", "undiffuse.process.destinations", "undiffuse.process.destinations.destination:Destination"
+)
+OBJECTIVES = Family("objective", "undiffuse.objective", "undiffuse.objective.objective:Objective")
+STRATEGIES = Family("strategy", "undiffuse.decode.strategies", "undiffuse.decode.strategies.strategy:Strategy")
+FAMILIES = {family.name: family for family in (SCHEDULES, DESTINATIONS, OBJECTIVES, STRATEGIES)}
+
+
+def kind_of(component: object) -> str:
+    """The kind of a component: its module's file name."""
+    return type(component).__module__.rpartition(".")[2].replace("_", "-")

@@ -1,0 +1,108 @@
+"""Records that cross folders.
+
+Symbols, everywhere the same: R requests (rows of a batch), B training rows, L positions of a canvas, M sites (positions
+that a step touches), K real tokens, V rows of the network's vocabulary, D width, H heads, N function evaluations.
+t ∈ [0, 1]: t = 0 is clean, t = 1 is noise, s < t. Likelihoods are in nats.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+HeadKind = Literal["leave_one_out", "posterior"]
+"""What a network's output means: p(x_i | z without z_i), or p(x_i | all of z). It travels in checkpoints."""
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """The noisy state of some positions: token ids of any leading shape."""
+
+    ids: Int[Tensor, "*lead"]
+
+    def __getitem__(self, index: object) -> "State":
+        return State(self.ids[index])  # type: ignore[index]
+
+
+@dataclass(frozen=True, eq=False)
+class Noised:
+    """Clean tokens, their noisy state and the time of each position. Positions that are not editable have t = 0."""
+
+    x0: Int[Tensor, "*lead"]
+    state: State
+    t: Float[Tensor, "*lead"]
+    editable: Bool[Tensor, "*lead"]
+
+    def __getitem__(self, index: object) -> "Noised":
+        return Noised(self.x0[index], self.state[index], self.t[index], self.editable[index])  # type: ignore[index]
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What a network sees.
+
+    `positions` are absolute (they set rotary angles and KV slots). `t` is the noise level, given only to networks that
+    are conditioned on time. `editable` may be read by a network as an optional input: true where the token may change.
+    """
+
+    state: State
+    positions: Int[Tensor, "B L"]
+    t: Float[Tensor, "B L"] | None = None
+    editable: Bool[Tensor, "B L"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Tags:
+    """What attention rules may read about queries or keys, each (B, L).
+
+    `position` is absolute; `live` is false for padding and absent slots; `document` separates packed documents;
+    `block` and `clean` serve block diffusion (index of the block; whether the row is a finished, clean token).
+    Absent tags do not restrict.
+    """
+
+    position: Int[Tensor, "B L"]
+    live: Bool[Tensor, "B L"] | None = None
+    document: Int[Tensor, "B L"] | None = None
+    block: Int[Tensor, "B L"] | None = None
+    clean: Bool[Tensor, "B L"] | None = None
+
+
+Rule = Callable[[Tags, Tags], "Tensor | None"]
+"""(query tags, key tags) → bool (B, Lq, Lk), true where a query may see a key; None where everything is allowed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Attend:
+    """One attention rule with the tags it is applied to; the same rule serves training and decoding."""
+
+    rule: Rule
+    queries: Tags
+    keys: Tags
+
+    def mask(self) -> Bool[Tensor, "B Lq Lk"] | None:
+        return self.rule(self.queries, self.keys)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Rows of training or evaluation tokens, each field (B, L) unless said otherwise.
+
+    `editable` marks the tokens that are noised and scored (false: prompt, padding); `valid` the tokens that exist.
+    `document` is None when no row holds more than one document. `index` (B,) names the sample within the data and
+    `epoch` (B,) how often it was visited before: together they key its randomness.
+    """
+
+    ids: Int[Tensor, "B L"]
+    editable: Bool[Tensor, "B L"]
+    valid: Bool[Tensor, "B L"]
+    positions: Int[Tensor, "B L"]
+    index: Int[Tensor, " B"]
+    epoch: Int[Tensor, " B"]
+    document: Int[Tensor, "B L"] | None = None
+
+    def to(self, device: torch.device | str) -> "Batch":
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: value.to(device) for name, value in moved.items() if value is not None})
