@@ -8,8 +8,9 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
+from typing import Any
 
 from .errors import UserError, did_you_mean
 
@@ -49,6 +50,20 @@ class Family:
             raise TypeError(f"{module.__name__} defines {len(found)} concrete subclasses of {base_name}, not one")
         return found[0]
 
+    def build(self, spec: Mapping[str, object]) -> Any:
+        """A component from `{"kind": …, parameters …}`, the form that manifests and recipes hold."""
+        parameters = dict(spec)
+        kind = str(parameters.pop("kind", ""))
+        cls = self.load(kind)
+        known = {f.name for f in fields(cls)}
+        for name in parameters:
+            if name not in known:
+                raise UserError(f"{self.name} {kind!r} has no parameter {name!r}{did_you_mean(name, known)}")
+        try:
+            return cls(**parameters)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{self.name} {kind!r}: {error}") from error
+
     def classes(self) -> dict[str, type]:
         return {kind: self.load(kind) for kind in self.kinds}
 
@@ -72,6 +87,13 @@ DESTINATIONS = Family(
 OBJECTIVES = Family("objective", "undiffuse.objective", "undiffuse.objective.objective:Objective")
 STRATEGIES = Family("strategy", "undiffuse.decode.strategies", "undiffuse.decode.strategies.strategy:Strategy")
 FAMILIES = {family.name: family for family in (SCHEDULES, DESTINATIONS, OBJECTIVES, STRATEGIES)}
+
+
+def describe(component: object) -> dict[str, object]:
+    """The inverse of `Family.build`: `{"kind": …, parameters …}`, ready for JSON."""
+    parameters = {f.name: getattr(component, f.name) for f in fields(component)}  # type: ignore[arg-type]
+    nested = {k: describe(v) if is_dataclass(v) else v for k, v in parameters.items()}
+    return {"kind": kind_of(component), **nested}
 
 
 def kind_of(component: object) -> str:

@@ -92,7 +92,8 @@ class Batch:
 
     `editable` marks the tokens that are noised and scored (false: prompt, padding); `valid` the tokens that exist.
     `document` is None when no row holds more than one document. `index` (B,) names the sample within the data and
-    `epoch` (B,) how often it was visited before: together they key its randomness.
+    `epoch` (B,) how often it was visited before: together they key its randomness. `slot` (B,) is the row's place in the
+    global batch of its step.
     """
 
     ids: Int[Tensor, "B L"]
@@ -101,6 +102,7 @@ class Batch:
     positions: Int[Tensor, "B L"]
     index: Int[Tensor, " B"]
     epoch: Int[Tensor, " B"]
+    slot: Int[Tensor, " B"]
     document: Int[Tensor, "B L"] | None = None
 
     def to(self, device: torch.device | str) -> "Batch":

@@ -1,0 +1,36 @@
+# The two commands of the README are `make demo` and `make test`; both set themselves up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test check format
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo          train a small model of real English, fill blanks, generate, score (under 4 minutes)"
+	@echo "make demo QUICK=1  the same in under 45 seconds"
+	@echo "make test          the whole fast test suite"
+	@echo "make check         format, lint, types, import rings"
+	@echo "make setup         .venv with the undiffuse command"
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+setup: $(STAMP)
+
+demo: $(STAMP)
+	@$(BIN)/python examples/demo.py $(if $(QUICK),--quick)
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest
+
+check: $(STAMP)
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet . && $(BIN)/mypy && $(BIN)/lint-imports
+
+format: $(STAMP)
+	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .

@@ -1,0 +1,26 @@
+"""What a denoising loop tells its consumers: one event per step."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """The canvas after one step, and what the step did; every field (R, L) unless said otherwise.
+
+    `pending` positions are undecided. `committed` were decided in this step; `revised` held a decided token before this
+    step that was changed or taken back. `editable` may be written at all (false: fixed text), `valid` exists (false:
+    padding). `nfe` (R,) counts the network evaluations of each request so far, `done` (R,) the finished requests.
+    """
+
+    step: int
+    ids: Int[Tensor, "R L"]
+    pending: Bool[Tensor, "R L"]
+    committed: Bool[Tensor, "R L"]
+    revised: Bool[Tensor, "R L"]
+    editable: Bool[Tensor, "R L"]
+    valid: Bool[Tensor, "R L"]
+    nfe: Int[Tensor, " R"]
+    done: Bool[Tensor, " R"]

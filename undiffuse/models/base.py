@@ -1,0 +1,30 @@
+"""What the rest of the library asks of a network. A network knows nothing of noise processes."""
+
+from typing import TYPE_CHECKING, Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from ..types import Attend, Inputs, Rule
+
+if TYPE_CHECKING:
+    from .attention import KV
+
+
+class Denoiser(Protocol):
+    """A network in two parts, so that the head runs only where logits are needed."""
+
+    rows: int  # V, rows of the token table and of the head
+    context: int  # positions it was trained on
+    output_offset: int  # 0: row i speaks of position i; −1: row i − 1 does (shifted families)
+    takes_time: bool  # reads Inputs.t
+    takes_editable: bool  # reads Inputs.editable
+    rule: Rule  # the attention rule it was trained with
+
+    def trunk(self, inputs: Inputs, attend: Attend, kv: "KV | None" = None) -> Float[Tensor, "B L D"]:
+        """Hidden states of the given rows; with `kv`, keys and values are read from and written to its slots."""
+        ...
+
+    def head(self, hidden: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead V"]:
+        """Logits over the V rows, from hidden states of any leading shape."""
+        ...

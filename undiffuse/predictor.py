@@ -1,0 +1,64 @@
+"""Denoiser plus process: the one place where a network's output gets its meaning."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from .models.base import Denoiser
+from .process.prediction import Prediction
+from .process.process import Process
+from .types import Attend, Batch, HeadKind, Inputs, Noised, State, Tags
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """A network, the process it denoises, and which of the two distributions its head gives."""
+
+    denoiser: Denoiser
+    process: Process
+    head: HeadKind
+
+    @cached_property
+    def banned(self) -> Int[Tensor, " n"]:
+        """Rows that are excluded before normalization."""
+        return torch.tensor(self.process.vocabulary.unpredictable, dtype=torch.long)
+
+    def hidden(
+        self,
+        state: State,
+        t: Float[Tensor, "B L"],
+        positions: Int[Tensor, "B L"],
+        editable: Bool[Tensor, "B L"],
+        valid: Bool[Tensor, "B L"] | None = None,
+        document: Int[Tensor, "B L"] | None = None,
+    ) -> Float[Tensor, "B L D"]:
+        """The trunk over whole rows, under the attention rule of the network."""
+        tags = Tags(positions, live=valid, document=document)
+        inputs = Inputs(
+            state,
+            positions,
+            t=t if self.denoiser.takes_time else None,
+            editable=editable if self.denoiser.takes_editable else None,
+        )
+        return self.denoiser.trunk(inputs, Attend(self.denoiser.rule, tags, tags))
+
+    def read(
+        self, hidden: Float[Tensor, "*lead D"], state: State, t: Float[Tensor, "*lead"]
+    ) -> Prediction:
+        """The head at some positions: float32 logits (or wider), unpredictable rows at −inf, with their meaning."""
+        logits = self.denoiser.head(hidden)
+        logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+        logits = logits.index_fill(-1, self.banned.to(logits.device), -torch.inf)
+        return Prediction(logits, self.head, lambda: self.process.log_likelihood(state, t))
+
+    def predict(self, noised: Noised, batch: Batch, sites: Bool[Tensor, "B L"]) -> Prediction:
+        """Trunk over the whole batch, head at the sites alone: a prediction over the M selected positions."""
+        hidden = self.hidden(
+            noised.state, noised.t, batch.positions, batch.editable, batch.valid, batch.document
+        )
+        if self.denoiser.output_offset:
+            hidden = hidden.roll(-self.denoiser.output_offset, dims=1)
+        return self.read(hidden[sites], noised.state[sites], noised.t[sites])

@@ -1,0 +1,220 @@
+"""Every discrete interpolating process: masked, uniform, stationary mixtures and a growing mask, with one bound.
+
+Derivation, in the order of the code. x is the clean token, z the noisy one, K the number of real tokens, m the mask.
+
+1  Marginal.      q_t(z | x) = α·1[z = x] + b_t(z),  b_t(v) = share·(1 − α)/K for real v,  b_t(m) = (1 − share)·(1 − α).
+2  Evidence.      ln q_t(z | v) is constant in v but for v = z, where it is higher by ln(1 + α/b_t(z)); 0 for z = m.
+3  Transition.    q(z_t | z_s) = α_{t|s}·1[z_t = z_s] + b_{t|s}(z_t),  α_{t|s} = α_t/α_s,  b_{t|s} = b_t − α_{t|s} b_s ≥ 0.
+4  Rate into z.   ω_t(z) = b'_t(z) − (α'/α) b_t(z): it does not depend on where the token comes from.
+5  Bound.         With q(v) = q_t(v | x), q_θ(v) = α x_θ(v) + b_t(v), r = q(z)/q_θ(z) and x_θ the leave-one-out prediction,
+
+                      ℓ_t(z, x) = ω_t(z)/q(z) · { KL(q ‖ q_θ) + r − 1 − ln r },   −ln p(x) ≤ prior + ∫₀¹ E ℓ_t dt + recon.
+
+                  The path-space KL between true and plugged-in reverse chains is Σ_{y≠z} ω(z) [s_θ − s + s ln(s/s_θ)] with
+                  ratios s(y) = q(y)/q(z); since ω does not depend on y the sum collapses to KL plus a pointwise
+                  Itakura–Saito term (GIDD, von Rütte et al. 2025, theorem 3.2; for masked noise MDLM eq. 10, for uniform
+                  noise UDLM eq. 18). With a = α/b and b the mass of one real token,
+
+                      KL/b = Σ_v g(a x_θ(v)) + [(1 + a) ln(1 + a) − a] − a ln(1 + a x_θ(x)),   g(y) = y − ln(1 + y) ≥ 0,
+
+                  a sum in which nothing cancels as α → 0. Without uniform mass KL/α = −ln x_θ(x).
+                  With w = −α'/(1 − α): ω(m)/q(m) = w/α + (ln mask share)', and for real z
+                  ω(z)/q(z) = [w/α + (ln share)'] / (1 + a·1[z = x]).
+6  Reverse step.  p(z_s | z_t) ∝ q(z_t | z_s) q_{θ,s}(z_s) is the mixture, with total mass q_{θ,t}(z_t), of
+                      copy z_t                α_{t|s} · q_{θ,s}(z_t)
+                      denoise, v ~ x_θ        b_{t|s}(z_t) · α_s
+                      renoise, v ~ b_s        b_{t|s}(z_t) · (1 − α_s).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..randomness import Draws, draw_categorical
+from ..types import Noised, State
+from ..vocabulary import Vocabulary
+from .destinations.destination import Destination
+from .prediction import Prediction, Spike
+from .process import Process, Stepped
+from .schedules.schedule import Schedule
+
+Times = Float[Tensor, "..."]
+
+
+@dataclass(frozen=True, eq=False)
+class Marginal:
+    """α, 1 − α, and b of one real token and of the mask, at some times; float64."""
+
+    alpha: Times
+    corrupted: Times
+    real: Times
+    mask: Times
+
+
+@dataclass(frozen=True)
+class Interpolating(Process):
+    """Noise that keeps a token with probability α(t) and otherwise redraws it: from the real tokens, or as the mask."""
+
+    vocabulary: Vocabulary
+    schedule: Schedule
+    destination: Destination
+
+    def __post_init__(self) -> None:
+        if self.destination.mask and self.vocabulary.mask is None:
+            raise ValueError("this destination needs a mask, and the vocabulary has none; use destination 'uniform'")
+        if not self.destination.uniform and self.schedule.ends[1] > 0:
+            raise ValueError(
+                f"masked noise needs α(1) = 0, or its prior term is infinite; this schedule ends at "
+                f"{self.schedule.ends[1]:.2g}: choose another schedule, or destination 'uniform'"
+            )
+        self._check_transitions()
+
+    def _check_transitions(self) -> None:
+        """b_{t|s} ≥ 0 for s < t ⇔ b_t/α_t never falls; refuse pairs of schedule and destination that break it."""
+        t = torch.linspace(0.0, 1.0, 513, dtype=torch.float64)[1:-1]
+        at = self.marginal(t)
+        for mass, name in ((at.real, "uniform"), (at.mask, "mask")):
+            odds = mass / at.alpha
+            falling = odds.diff() < -1e-12 * odds[:-1]
+            if falling.any():
+                where = t[:-1][falling][0].item()
+                raise ValueError(
+                    f"this destination cannot be combined with this schedule: the {name} share would have to be taken "
+                    f"back after t = {where:.3f}"
+                )
+
+    # 1 Marginal
+
+    @cached_property
+    def real_tokens(self) -> Int[Tensor, " K"]:
+        return torch.tensor(self.vocabulary.predictable)
+
+    def marginal(self, t: Times) -> Marginal:
+        """The marginal's four numbers at each time."""
+        t = t.double()
+        corrupted = self.schedule.one_minus_alpha(t)
+        return Marginal(
+            alpha=self.schedule.alpha(t),
+            corrupted=corrupted,
+            real=self.destination.share(t) * corrupted / self.vocabulary.size,
+            mask=self.destination.mask_share(t) * corrupted,
+        )
+
+    def _base(self, at: Marginal, ids: Int[Tensor, "*lead"]) -> Times:
+        """b_t(z) per position."""
+        return torch.where(self._is_mask(ids), at.mask, at.real)
+
+    def _is_mask(self, ids: Int[Tensor, "*lead"]) -> Bool[Tensor, "*lead"]:
+        mask = self.vocabulary.mask
+        return torch.zeros_like(ids, dtype=torch.bool) if mask is None else ids == mask
+
+    def _draw_noise(self, share: Times, draws: Draws) -> Int[Tensor, "*lead"]:
+        """A corrupted token: a uniform real token with probability `share`, else the mask; from one number."""
+        u = draws.uniform()
+        mask = -1 if self.vocabulary.mask is None else self.vocabulary.mask
+        if not self.destination.uniform:
+            return torch.full(u.shape, mask, dtype=torch.long, device=u.device)
+        index = (u / share * self.vocabulary.size).nan_to_num(0.0, posinf=0.0).long()
+        real = self.real_tokens.to(u.device)[index.clamp(max=self.vocabulary.size - 1)]
+        return torch.where(u < share, real, mask)
+
+    def prior(self, draws: Draws) -> State:
+        one = torch.ones((), dtype=torch.float64, device=draws.key.device)
+        return State(self._draw_noise(self.destination.share(one), draws.stream("noise")))
+
+    def corrupt(
+        self, x0: Int[Tensor, "*lead"], t: Times, draws: Draws, editable: Bool[Tensor, "*lead"]
+    ) -> Noised:
+        t = torch.where(editable, t.double(), 0.0)
+        corrupted = (draws.stream("corrupt").uniform() >= self.schedule.alpha(t)) & editable
+        noise = self._draw_noise(self.destination.share(t), draws.stream("noise"))
+        return Noised(x0, State(torch.where(corrupted, noise, x0)), t, editable)
+
+    # 2 Evidence
+
+    def log_likelihood(self, state: State, t: Times) -> Spike:
+        at = self.marginal(t)
+        boost = torch.log1p(at.alpha / at.real)
+        return Spike(state.ids, torch.where(self._is_mask(state.ids), 0.0, boost))
+
+    # 5 Bound
+
+    def informative(self, noised: Noised) -> Bool[Tensor, "*lead"]:
+        if self.destination.uniform:
+            return noised.editable
+        return noised.editable & self._is_mask(noised.state.ids)
+
+    def bound(self, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
+        t, z, x = noised.t.double(), noised.state.ids, noised.x0
+        at, masked = self.marginal(t), self._is_mask(noised.state.ids)
+        w = self.schedule.weight(t)
+        if not self.destination.uniform:
+            rate = w + at.alpha * self.destination.log_mask_share_derivative(t)
+            cross_entropy = torch.nn.functional.cross_entropy(
+                prediction.leave_one_out().flatten(0, -2), x.flatten(), reduction="none"
+            ).view(x.shape)
+            return torch.where(masked & noised.editable, rate * cross_entropy, 0.0)
+
+        log_x = prediction.leave_one_out()
+        a = at.alpha / at.real
+        y = a[..., None].to(log_x.dtype) * log_x.exp()
+        g = (y - y.log1p()).sum(-1).double()
+        at_x = (a * log_x.gather(-1, x[..., None])[..., 0].double().exp()).log1p()
+        kl = at.real * (g + (1 + a) * a.log1p() - a - a * at_x)
+
+        spot = torch.where(masked, prediction_row(self.vocabulary), z)
+        at_z = (a * log_x.gather(-1, spot[..., None])[..., 0].double().exp()).log1p()
+        hit = z == x
+        log_r = torch.where(hit, a.log1p(), 0.0) - at_z
+        itakura_saito = torch.where(masked, 0.0, log_r.expm1() - log_r)
+        rate = torch.where(
+            masked,
+            w / at.alpha + self.destination.log_mask_share_derivative(t),
+            (w / at.alpha + self.destination.log_share_derivative(t)) / torch.where(hit, 1 + a, 1.0),
+        )
+        return torch.where(noised.editable, rate * (kl + itakura_saito), 0.0)
+
+    def prior_kl(self) -> float:
+        one = torch.ones(1, dtype=torch.float64)
+        at = self.marginal(one)
+        if not at.alpha:
+            return 0.0
+        # KL(ε·onehot + b ‖ b/(1 − ε)): all tokens but x share the ratio 1 − ε
+        own = at.alpha + at.real
+        kl = own * torch.log(own * at.corrupted / at.real) + (1 - own) * torch.log1p(-at.alpha)
+        return kl.item()
+
+    def reconstruction(self, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
+        return torch.where(noised.editable, -prediction.log_prob(noised.x0), 0.0)
+
+    # 6 Reverse step
+
+    def step(self, prediction: Prediction, state: State, t: Times, s: Times, draws: Draws) -> Stepped:
+        z = state.ids
+        at_t, at_s = self.marginal(t), self.marginal(s)
+        log_x = prediction.leave_one_out()
+        spot = torch.where(self._is_mask(z), prediction_row(self.vocabulary), z)
+        x_z = log_x.gather(-1, spot[..., None])[..., 0].double().exp()
+        x_z = torch.where(self._is_mask(z), 0.0, x_z)
+        alpha_ts = torch.where(at_s.alpha > 0, at_t.alpha / at_s.alpha, 1.0)
+        b_t, b_s = self._base(at_t, z), self._base(at_s, z)
+        b_ts = (b_t - alpha_ts * b_s).clamp(min=0.0)
+        copy = alpha_ts * (at_s.alpha * x_z + b_s)
+        denoise = b_ts * at_s.alpha
+        renoise = b_ts * at_s.corrupted
+        u = draws.stream("branch").uniform() * (copy + denoise + renoise)
+        denoised, renoised = (u >= copy) & (u < copy + denoise), u >= copy + denoise
+        token = z.clone()
+        token[denoised] = draw_categorical(log_x[denoised].exp(), draws.stream("token")[denoised])
+        noise = self._draw_noise(self.destination.share(s.double()), draws.stream("noise"))
+        ids = torch.where(denoised, token, torch.where(renoised, noise, z))
+        absorbing = not self.destination.uniform
+        return Stepped(State(ids), (~self._is_mask(ids) if absorbing else s <= 0).expand(ids.shape))
+
+
+def prediction_row(vocabulary: Vocabulary) -> int:
+    """Any row that can be predicted: a harmless index where the state is the mask."""
+    return vocabulary.predictable[0]

@@ -1,0 +1,84 @@
+"""What every noise process can do. All verbs are elementwise over any leading shape: (B, L), sites (R, M), flat (n,)."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..randomness import Draws
+from ..types import Noised, State
+from ..vocabulary import Vocabulary
+from .prediction import Prediction, Spike
+
+
+@dataclass(frozen=True, eq=False)
+class Stepped:
+    """The state after a reverse step, and the positions whose token can no longer change."""
+
+    state: State
+    final: Bool[Tensor, "*lead"]
+
+
+class Process(ABC):
+    """A forward noising process with its bound and its exact reverse step.
+
+    Times are float64, broadcastable to the leading shape of the tokens; `draws` have that leading shape.
+    """
+
+    vocabulary: Vocabulary
+
+    @abstractmethod
+    def prior(self, draws: Draws) -> State:
+        """Draw from the distribution at t = 1, one position per key."""
+
+    @abstractmethod
+    def corrupt(
+        self,
+        x0: Int[Tensor, "*lead"],
+        t: Float[Tensor, "..."],
+        draws: Draws,
+        editable: Bool[Tensor, "*lead"],
+    ) -> Noised:
+        """Draw z ~ q_t(z | x0) per position. Positions that are not editable stay clean, with t = 0."""
+
+    @abstractmethod
+    def informative(self, noised: Noised) -> Bool[Tensor, "*lead"]:
+        """Positions whose integrand of the bound can differ from zero: only these need logits."""
+
+    @abstractmethod
+    def log_likelihood(self, state: State, t: Float[Tensor, "..."]) -> Spike:
+        """λ_v = ln q_t(z | v) per position, up to a constant over v."""
+
+    @abstractmethod
+    def bound(self, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
+        """Integrand ℓ_t(z, x) ≥ 0, nats per position, for t in (0, 1).
+
+        −ln p(x) ≤ prior + ∫₀¹ E ℓ_t dt + reconstruction, summed over positions.
+        """
+
+    @abstractmethod
+    def prior_kl(self) -> float:
+        """KL(q_1(· | x) ‖ prior) per token, nats."""
+
+    @abstractmethod
+    def reconstruction(self, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
+        """−ln p(x | z) at the smallest time, nats per position; zero in expectation if α there is 1."""
+
+    @abstractmethod
+    def step(
+        self,
+        prediction: Prediction,
+        state: State,
+        t: Float[Tensor, "..."],
+        s: Float[Tensor, "..."],
+        draws: Draws,
+    ) -> Stepped:
+        """Draw from the exact reverse kernel p(z_s | z_t), s ≤ t, under the prediction."""
+
+    def finish(
+        self, prediction: Prediction, state: State, t: Float[Tensor, "..."], draws: Draws
+    ) -> Int[Tensor, "*lead"]:
+        """Draw the clean tokens from p(x | z_t): the reverse step to t = 0."""
+        return self.step(prediction, state, t, torch.zeros_like(t), draws).state.ids
