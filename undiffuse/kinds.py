@@ -84,9 +84,10 @@ SCHEDULES = Family(
 DESTINATIONS = Family(
     "destination", "undiffuse.process.destinations", "undiffuse.process.destinations.destination:Destination"
 )
+TIMES = Family("times", "undiffuse.objective.times", "undiffuse.objective.times.time_draw:TimeDraw")
 OBJECTIVES = Family("objective", "undiffuse.objective", "undiffuse.objective.objective:Objective")
 STRATEGIES = Family("strategy", "undiffuse.decode.strategies", "undiffuse.decode.strategies.strategy:Strategy")
-FAMILIES = {family.name: family for family in (SCHEDULES, DESTINATIONS, OBJECTIVES, STRATEGIES)}
+FAMILIES = {family.name: family for family in (SCHEDULES, DESTINATIONS, OBJECTIVES, TIMES, STRATEGIES)}
 
 
 def describe(component: object) -> dict[str, object]:

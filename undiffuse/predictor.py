@@ -45,9 +45,7 @@ class Predictor:
         )
         return self.denoiser.trunk(inputs, Attend(self.denoiser.rule, tags, tags))
 
-    def read(
-        self, hidden: Float[Tensor, "*lead D"], state: State, t: Float[Tensor, "*lead"]
-    ) -> Prediction:
+    def read(self, hidden: Float[Tensor, "*lead D"], state: State, t: Float[Tensor, "*lead"]) -> Prediction:
         """The head at some positions: float32 logits (or wider), unpredictable rows at −inf, with their meaning."""
         logits = self.denoiser.head(hidden)
         logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
@@ -56,9 +54,7 @@ class Predictor:
 
     def predict(self, noised: Noised, batch: Batch, sites: Bool[Tensor, "B L"]) -> Prediction:
         """Trunk over the whole batch, head at the sites alone: a prediction over the M selected positions."""
-        hidden = self.hidden(
-            noised.state, noised.t, batch.positions, batch.editable, batch.valid, batch.document
-        )
+        hidden = self.hidden(noised.state, noised.t, batch.positions, batch.editable, batch.valid, batch.document)
         if self.denoiser.output_offset:
             hidden = hidden.roll(-self.denoiser.output_offset, dims=1)
         return self.read(hidden[sites], noised.state[sites], noised.t[sites])

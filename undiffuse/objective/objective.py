@@ -4,23 +4,25 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..errors import UserError
 from ..predictor import Predictor
 from ..randomness import Draws
-from ..types import Batch, HeadKind
+from ..types import Batch, HeadKind, Noised
 
 BUCKETS = 10
-"""Noise levels are reported in ten buckets of the corrupted share 1 − α."""
+"""Noise levels are reported in ten equal buckets of t."""
 
 
 @dataclass(frozen=True, eq=False)
 class Loss:
     """A sum in nats and what to divide it by, so that ranks and accumulation steps can be added before dividing.
 
-    `weight` counts editable tokens (not corrupted ones: the bound is per token of text). `bucket_nats` and
-    `bucket_tokens` split cross-entropy at the scored positions by noise level.
+    For a bound `weight` counts editable tokens (not corrupted ones: the bound is per token of text). `bucket_nats` and
+    `bucket_tokens` split sum and weight by noise level.
     """
 
     sum: Float[Tensor, ""]
@@ -35,6 +37,11 @@ class Objective(ABC):
     head: ClassVar[HeadKind]
     is_bound: ClassVar[bool]
 
+    def check(self, predictor: Predictor) -> None:
+        """Raise UserError when this objective has no meaning for the process or network."""
+        if predictor.head != self.head:
+            raise UserError(f"this objective trains a {self.head} head, and the model is labelled {predictor.head}")
+
     @abstractmethod
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
         """Loss of one micro-batch.
@@ -43,3 +50,15 @@ class Objective(ABC):
         the number of rows of the global batch, over which draws of time are spread; `batch.slot` says which of them
         these are.
         """
+
+
+def summed(nats: Float[Tensor, " M"], sites: Bool[Tensor, "B L"], noised: Noised, counted: Bool[Tensor, "B L"]) -> Loss:
+    """Add up the nats of the scored sites; `counted` says which tokens make up the weight."""
+    bucket = (noised.t * BUCKETS).long().clamp(max=BUCKETS - 1)
+    zeros = torch.zeros(BUCKETS, dtype=torch.float64, device=nats.device)
+    return Loss(
+        sum=nats.sum(),
+        weight=counted.sum().to(nats.dtype),
+        bucket_nats=zeros.index_add(0, bucket[sites], nats.detach().double()),
+        bucket_tokens=zeros.index_add(0, bucket[counted], torch.ones_like(bucket[counted], dtype=torch.float64)),
+    )

@@ -65,9 +65,10 @@ class Interpolating(Process):
     def __post_init__(self) -> None:
         if self.destination.mask and self.vocabulary.mask is None:
             raise ValueError("this destination needs a mask, and the vocabulary has none; use destination 'uniform'")
-        if not self.destination.uniform and self.schedule.ends[1] > 0:
+        one = torch.ones((), dtype=torch.float64)
+        if self.schedule.ends[1] > 0 and not self.destination.share(one).item() > 0:
             raise ValueError(
-                f"masked noise needs α(1) = 0, or its prior term is infinite; this schedule ends at "
+                f"noise that ends as the mask needs α(1) = 0, or its prior term is infinite; this schedule ends at "
                 f"{self.schedule.ends[1]:.2g}: choose another schedule, or destination 'uniform'"
             )
         self._check_transitions()
@@ -125,9 +126,7 @@ class Interpolating(Process):
         one = torch.ones((), dtype=torch.float64, device=draws.key.device)
         return State(self._draw_noise(self.destination.share(one), draws.stream("noise")))
 
-    def corrupt(
-        self, x0: Int[Tensor, "*lead"], t: Times, draws: Draws, editable: Bool[Tensor, "*lead"]
-    ) -> Noised:
+    def corrupt(self, x0: Int[Tensor, "*lead"], t: Times, draws: Draws, editable: Bool[Tensor, "*lead"]) -> Noised:
         t = torch.where(editable, t.double(), 0.0)
         corrupted = (draws.stream("corrupt").uniform() >= self.schedule.alpha(t)) & editable
         noise = self._draw_noise(self.destination.share(t), draws.stream("noise"))
@@ -152,11 +151,7 @@ class Interpolating(Process):
         at, masked = self.marginal(t), self._is_mask(noised.state.ids)
         w = self.schedule.weight(t)
         if not self.destination.uniform:
-            rate = w + at.alpha * self.destination.log_mask_share_derivative(t)
-            cross_entropy = torch.nn.functional.cross_entropy(
-                prediction.leave_one_out().flatten(0, -2), x.flatten(), reduction="none"
-            ).view(x.shape)
-            return torch.where(masked & noised.editable, rate * cross_entropy, 0.0)
+            return w * self.masked_cross_entropy(prediction, noised)
 
         log_x = prediction.leave_one_out()
         a = at.alpha / at.real
@@ -176,6 +171,15 @@ class Interpolating(Process):
             (w / at.alpha + self.destination.log_share_derivative(t)) / torch.where(hit, 1 + a, 1.0),
         )
         return torch.where(noised.editable, rate * (kl + itakura_saito), 0.0)
+
+    def masked_cross_entropy(self, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
+        """−ln p(x | z) at editable masked positions, 0 elsewhere: KL/α without uniform mass.
+
+        There leave-one-out and posterior agree, so the logits need no conversion.
+        """
+        logits, x = prediction.logits, noised.x0
+        nats = torch.nn.functional.cross_entropy(logits.flatten(0, -2), x.flatten(), reduction="none").view(x.shape)
+        return torch.where(self._is_mask(noised.state.ids) & noised.editable, nats, 0.0)
 
     def prior_kl(self) -> float:
         one = torch.ones(1, dtype=torch.float64)
