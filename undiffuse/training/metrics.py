@@ -1,0 +1,50 @@
+"""metrics.jsonl: one line of JSON per record, appended, and cut back to a checkpoint when a run resumes."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ..errors import UserError
+from .durable import reported
+
+
+class MetricsFile:
+    """Open for appending at a byte position; whatever lies beyond it (steps that will be repeated) is dropped.
+
+    What a clock measured stands under the key "time" of a record, so that two runs of the same seed agree elsewhere.
+    """
+
+    def __init__(self, path: Path, position: int = 0) -> None:
+        with reported(path):
+            self._file = open(path, "ab")  # noqa: SIM115 (closed by __exit__)
+            if self._file.tell() < position:
+                raise UserError(f"{path} is shorter than its checkpoint says: it was edited, and the run cannot resume")
+            self._file.truncate(position)
+            self._file.seek(position)
+        self._path = path
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Appends a record. UserError if the disk is full."""
+        with reported(self._path):
+            self._file.write(json.dumps(record).encode() + b"\n")
+            self._file.flush()
+
+    def settle(self) -> int:
+        """Forces the lines to the disk; the position to resume from."""
+        with reported(self._path):
+            os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def __enter__(self) -> "MetricsFile":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All records, in order."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
