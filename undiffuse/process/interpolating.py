@@ -54,6 +54,15 @@ class Marginal:
     mask: Times
 
 
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """Masses of the branches of a reverse step, up to a common factor; float64, one of each per position."""
+
+    copy: Float[Tensor, "*lead"]
+    denoise: Float[Tensor, "*lead"]
+    renoise: Float[Tensor, "*lead"]
+
+
 @dataclass(frozen=True)
 class Interpolating(Process):
     """Noise that keeps a token with probability α(t) and otherwise redraws it: from the real tokens, or as the mask."""
@@ -196,21 +205,26 @@ class Interpolating(Process):
 
     # 6 Reverse step
 
-    def step(self, prediction: Prediction, state: State, t: Times, s: Times, draws: Draws) -> Stepped:
+    def kernel(self, log_x: Float[Tensor, "*lead V"], state: State, t: Times, s: Times) -> Kernel:
+        """The exact reverse kernel p(z_s | z_t) under a leave-one-out prediction, as masses of its three branches."""
         z = state.ids
         at_t, at_s = self.marginal(t), self.marginal(s)
-        log_x = prediction.leave_one_out()
         spot = torch.where(self._is_mask(z), prediction_row(self.vocabulary), z)
         x_z = log_x.gather(-1, spot[..., None])[..., 0].double().exp()
         x_z = torch.where(self._is_mask(z), 0.0, x_z)
         alpha_ts = torch.where(at_s.alpha > 0, at_t.alpha / at_s.alpha, 1.0)
         b_t, b_s = self._base(at_t, z), self._base(at_s, z)
         b_ts = (b_t - alpha_ts * b_s).clamp(min=0.0)
-        copy = alpha_ts * (at_s.alpha * x_z + b_s)
-        denoise = b_ts * at_s.alpha
-        renoise = b_ts * at_s.corrupted
-        u = draws.stream("branch").uniform() * (copy + denoise + renoise)
-        denoised, renoised = (u >= copy) & (u < copy + denoise), u >= copy + denoise
+        return Kernel(
+            copy=alpha_ts * (at_s.alpha * x_z + b_s), denoise=b_ts * at_s.alpha, renoise=b_ts * at_s.corrupted
+        )
+
+    def step(self, prediction: Prediction, state: State, t: Times, s: Times, draws: Draws) -> Stepped:
+        z, log_x = state.ids, prediction.leave_one_out()
+        masses = self.kernel(log_x, state, t, s)
+        u = draws.stream("branch").uniform() * (masses.copy + masses.denoise + masses.renoise)
+        denoised = (u >= masses.copy) & (u < masses.copy + masses.denoise)
+        renoised = u >= masses.copy + masses.denoise
         token = z.clone()
         token[denoised] = draw_categorical(log_x[denoised].exp(), draws.stream("token")[denoised])
         noise = self._draw_noise(self.destination.share(s.double()), draws.stream("noise"))
