@@ -29,7 +29,7 @@ class Family:
         """Names of all kinds, from file names alone: no component is imported."""
         path = importlib.import_module(self.package).__path__
         base_module = self.base.partition(":")[0].rpartition(".")[2]
-        names = (module.name for module in pkgutil.iter_modules(path))
+        names = (module.name for module in pkgutil.iter_modules(path) if not module.ispkg)
         return tuple(sorted(name.replace("_", "-") for name in names if name != base_module))
 
     def load(self, kind: str) -> type:
