@@ -8,7 +8,7 @@ from torch import Tensor
 from ..types import Attend, Inputs, Rule
 
 if TYPE_CHECKING:
-    from .attention import KV
+    from .kv import KV
 
 
 class Denoiser(Protocol):

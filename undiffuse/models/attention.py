@@ -1,0 +1,89 @@
+"""Attention over heads that share keys in groups, with two backends of the same result."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..types import Attend, Tags
+from .kv import KV
+from .rotary import Angles, rotate
+
+Bias = Float[Tensor, "B 1 Lq Lk"]
+
+
+def bias_of(attend: Attend, dtype: torch.dtype) -> Bias | None:
+    """The rule as numbers to add to the scores, once per forward pass.
+
+    Forbidden keys get the lowest finite number, not −∞: their weight is exactly 0 unless every key of a query is
+    forbidden (a padding row), where all weights are equal and the result stays finite.
+    """
+    mask = attend.mask()
+    if mask is None:
+        return None
+    zero = torch.zeros((), dtype=dtype, device=mask.device)
+    return torch.where(mask, zero, torch.finfo(dtype).min)[:, None]
+
+
+def attend_by_matmul(
+    q: Float[Tensor, "B H Lq d"], k: Float[Tensor, "B G Lk d"], v: Float[Tensor, "B G Lk d"], bias: Bias | None
+) -> Float[Tensor, "B H Lq d"]:
+    """Softmax attention as two batched products. Heads of a group are stacked along the queries: keys are not repeated."""
+    b, h, lq, d = q.shape
+    groups, lk = k.shape[1], k.shape[2]
+    scores = (q * d**-0.5).reshape(b, groups, -1, d) @ k.transpose(-1, -2)
+    if bias is not None:
+        scores = (scores.view(b, h, lq, lk) + bias).view(b, groups, -1, lk)
+    return (scores.softmax(-1) @ v).view(b, h, lq, d)
+
+
+def attend_fused(
+    q: Float[Tensor, "B H Lq d"], k: Float[Tensor, "B G Lk d"], v: Float[Tensor, "B G Lk d"], bias: Bias | None
+) -> Float[Tensor, "B H Lq d"]:
+    """torch's fused kernels."""
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, enable_gqa=q.shape[1] != k.shape[1])
+
+
+def attend(
+    q: Float[Tensor, "B H Lq d"], k: Float[Tensor, "B G Lk d"], v: Float[Tensor, "B G Lk d"], bias: Bias | None
+) -> Float[Tensor, "B H Lq d"]:
+    """The faster backend: torch's backward pass in bfloat16 on a CPU is two to three times slower than the products."""
+    by_matmul = q.device.type == "cpu" and q.dtype == torch.bfloat16
+    return attend_by_matmul(q, k, v, bias) if by_matmul else attend_fused(q, k, v, bias)
+
+
+class Attention(nn.Module):
+    """Self-attention of some rows. One matrix makes queries, keys and values; `matrices` gives its parts by height."""
+
+    def __init__(self, width: int, heads: int, kv_heads: int, *, qk_norm: bool) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim = heads, kv_heads, width // heads
+        self.qk_norm = qk_norm
+        self.qkv = nn.Linear(width, (heads + 2 * kv_heads) * self.head_dim, bias=False)
+        self.out = nn.Linear(heads * self.head_dim, width, bias=False)
+
+    @property
+    def matrices(self) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
+        d = self.head_dim
+        return [
+            (self.qkv.weight, (self.heads * d, self.kv_heads * d, self.kv_heads * d)),
+            (self.out.weight, (self.out.out_features,)),
+        ]
+
+    def forward(
+        self,
+        x: Float[Tensor, "B L D"],
+        angles: Angles,
+        bias: Bias | None,
+        queries: Tags,
+        kv: KV | None,
+        layer: int,
+    ) -> Float[Tensor, "B L D"]:
+        split = self.qkv(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        qk, v = split.split((self.heads + self.kv_heads, self.kv_heads), dim=1)
+        if self.qk_norm:
+            qk = F.layer_norm(qk, (self.head_dim,))
+        q, k = rotate(qk, angles).split((self.heads, self.kv_heads), dim=1)
+        if kv is not None:
+            k, v = kv.write(layer, queries, k, v)
+        return self.out(attend(q, k, v, bias).transpose(1, 2).flatten(2))

@@ -1,0 +1,109 @@
+"""Layers of the trunk: normalization, feed-forward, and the residual branch around each sublayer."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .attention import Attention, Bias
+from .conditioning import Modulation
+from .kv import KV
+from .rotary import Angles
+from ..types import Tags
+
+NormKind = Literal["layernorm", "rmsnorm"]
+Activation = Literal["gelu", "relu2", "swiglu"]
+
+
+class Norm(nn.Module):
+    """Normalization with a learned scale and no shift."""
+
+    def __init__(self, width: int, kind: NormKind) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.normalize = F.layer_norm if kind == "layernorm" else F.rms_norm
+
+    def forward(self, x: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead D"]:
+        return self.normalize(x, self.weight.shape, self.weight)
+
+
+class FeedForward(nn.Module):
+    """Two matrices around a nonlinearity; swiglu's first one has twice the rows, for the gate."""
+
+    def __init__(self, width: int, hidden: int, activation: Activation) -> None:
+        super().__init__()
+        self.activation = activation
+        self.gates = 2 if activation == "swiglu" else 1
+        self.up = nn.Linear(width, self.gates * hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    @property
+    def matrices(self) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
+        hidden = self.down.in_features
+        return [(self.up.weight, (hidden,) * self.gates), (self.down.weight, (self.down.out_features,))]
+
+    def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
+        hidden = self.up(x)
+        match self.activation:
+            case "gelu":
+                hidden = F.gelu(hidden)
+            case "relu2":
+                hidden = F.relu(hidden).square()
+            case "swiglu":
+                gate, value = hidden.chunk(2, dim=-1)
+                hidden = F.silu(gate) * value
+        return self.down(hidden)
+
+
+class Residual(nn.Module):
+    """x + gate · branch(norm(x) · scale + shift), where shift, scale and gate come from the noise level if there is one."""
+
+    def __init__(self, width: int, norm: NormKind, condition: int | None) -> None:
+        super().__init__()
+        self.norm = Norm(width, norm)
+        self.modulation = None if condition is None else Modulation(condition, width)
+
+    def forward(
+        self,
+        x: Float[Tensor, "B L D"],
+        condition: Float[Tensor, "B L C"] | None,
+        branch: Callable[[Tensor], Tensor],
+    ) -> Float[Tensor, "B L D"]:
+        if self.modulation is None:
+            return x + branch(self.norm(x))
+        shift, scale, gate = self.modulation(condition)
+        return x + gate * branch(self.norm(x) * scale + shift)
+
+
+class Block(nn.Module):
+    """Attention, then feed-forward, each on its own residual branch (pre-norm)."""
+
+    def __init__(
+        self, attention: Attention, feed_forward: FeedForward, width: int, norm: NormKind, condition: int | None
+    ) -> None:
+        super().__init__()
+        self.attention, self.feed_forward = attention, feed_forward
+        self.around_attention = Residual(width, norm, condition)
+        self.around_feed_forward = Residual(width, norm, condition)
+
+    @property
+    def matrices(self) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
+        return self.attention.matrices + self.feed_forward.matrices
+
+    def forward(
+        self,
+        x: Float[Tensor, "B L D"],
+        condition: Float[Tensor, "B L C"] | None,
+        angles: Angles,
+        bias: Bias | None,
+        queries: Tags,
+        kv: KV | None,
+        layer: int,
+    ) -> Float[Tensor, "B L D"]:
+        x = self.around_attention(
+            x, condition, lambda h: self.attention(h, angles, bias, queries, kv, layer)
+        )
+        return self.around_feed_forward(x, condition, self.feed_forward)

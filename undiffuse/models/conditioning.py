@@ -1,0 +1,41 @@
+"""Conditioning on the noise level, per position."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+FREQUENCIES = 32
+
+
+class NoiseEmbedding(nn.Module):
+    """Features of a noise level in [0, 1], one vector per position: sines and cosines of π·2^(i/4)·level, then two layers."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(2 * FREQUENCIES, width)
+        self.second = nn.Linear(width, width)
+
+    def forward(self, level: Float[Tensor, "B L"]) -> Float[Tensor, "B L C"]:
+        octave = torch.arange(FREQUENCIES, dtype=torch.float64, device=level.device) / 4
+        angle = level[..., None].double() * math.pi * 2.0**octave
+        features = torch.cat((angle.sin(), angle.cos()), dim=-1).to(self.first.weight.dtype)
+        return F.silu(self.second(F.silu(self.first(features))))
+
+
+class Modulation(nn.Module):
+    """Shift, scale and gate of a residual branch from the condition (DiT, Peebles & Xie 2023); starts as the identity."""
+
+    def __init__(self, condition: int, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(condition, 3 * width)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(
+        self, condition: Float[Tensor, "B L C"]
+    ) -> tuple[Float[Tensor, "B L D"], Float[Tensor, "B L D"], Float[Tensor, "B L D"]]:
+        shift, scale, gate = self.linear(condition).chunk(3, dim=-1)
+        return shift, 1 + scale, 1 + gate

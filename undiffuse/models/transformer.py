@@ -1,0 +1,166 @@
+"""The one trunk: a pre-norm transformer with rotary positions, bidirectional or causal by its rule."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..errors import UserError
+from ..types import Attend, Inputs, Rule
+from . import rules
+from .attention import Attention, bias_of
+from .block import Activation, Block, FeedForward, Norm, NormKind
+from .conditioning import NoiseEmbedding
+from .kv import KV
+from .rotary import Angles
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Everything that fixes the network's parameters and their meaning.
+
+    `rows` V, `width` D, `heads` H query heads that share `kv_heads` G keys in groups (0: one each), `hidden` rows of the
+    feed-forward layer (0: 4 D, or 8/3 D rounded to 32 for swiglu, which has three matrices), `context` positions it is
+    trained on. `time_conditioning` reads the noise level of each position, `editable_input` whether it may change.
+    """
+
+    rows: int
+    width: int = 256
+    depth: int = 6
+    heads: int = 4
+    kv_heads: int = 0
+    hidden: int = 0
+    context: int = 128
+    norm: NormKind = "layernorm"
+    activation: Activation = "gelu"
+    qk_norm: bool = True
+    rope_base: float = 10_000.0
+    causal: bool = False
+    time_conditioning: bool = False
+    editable_input: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "width", "depth", "heads", "context"):
+            if getattr(self, name) < 1:
+                raise UserError(f"model: {name} must be at least 1, not {getattr(self, name)}")
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            good = [h for h in range(1, self.width // 2 + 1) if self.width % (2 * h) == 0]
+            raise UserError(
+                f"model: {self.heads} heads do not split a width of {self.width} into heads of even size; "
+                f"use heads={min(good, key=lambda h: abs(h - self.heads), default=1)}, or another even width"
+            )
+        if self.kv_heads < 0 or self.heads % self.groups:
+            raise UserError(f"model: {self.heads} heads cannot share {self.kv_heads} key heads; kv_heads must divide heads")
+        for name, known in (("norm", ("layernorm", "rmsnorm")), ("activation", ("gelu", "relu2", "swiglu"))):
+            if getattr(self, name) not in known:
+                raise UserError(f"model: {name} {getattr(self, name)!r} is none of {', '.join(known)}")
+
+    @property
+    def groups(self) -> int:
+        """G, the number of key and value heads."""
+        return self.kv_heads or self.heads
+
+    @property
+    def hidden_width(self) -> int:
+        """Rows of the feed-forward layer."""
+        if self.hidden:
+            return self.hidden
+        return 32 * round(self.width * 8 / 3 / 32) if self.activation == "swiglu" else 4 * self.width
+
+
+class Transformer(nn.Module):
+    """A `Denoiser`. Parameters are float32 after construction; cast with `.to(dtype)`, which fixes the compute type too."""
+
+    output_offset = 0
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        condition = width if config.time_conditioning else None
+        self.embedding = nn.Embedding(config.rows, width)
+        self.editable = nn.Embedding(2, width) if config.editable_input else None
+        self.noise = NoiseEmbedding(width) if config.time_conditioning else None
+        self.blocks = nn.ModuleList(
+            Block(
+                Attention(width, config.heads, config.groups, qk_norm=config.qk_norm),
+                FeedForward(width, config.hidden_width, config.activation),
+                width,
+                config.norm,
+                condition,
+            )
+            for _ in range(config.depth)
+        )
+        self.final_norm = Norm(width, config.norm)
+        self.unembedding = nn.Linear(width, config.rows, bias=False)
+        self._initialize()
+
+    def _initialize(self) -> None:
+        """Inner matrices normal with variance 1/fan-in; outputs of branches and the head zero: all tokens start equally likely."""
+        nn.init.normal_(self.embedding.weight, std=1.0)
+        nn.init.zeros_(self.unembedding.weight)
+        if self.editable is not None:
+            nn.init.zeros_(self.editable.weight)
+        for block in self.blocks:
+            for matrix in (block.attention.qkv.weight, block.feed_forward.up.weight):
+                nn.init.normal_(matrix, std=self.config.width**-0.5)
+            for matrix in (block.attention.out.weight, block.feed_forward.down.weight):
+                nn.init.zeros_(matrix)
+
+    @property
+    def rows(self) -> int:
+        return self.config.rows
+
+    @property
+    def context(self) -> int:
+        return self.config.context
+
+    @property
+    def takes_time(self) -> bool:
+        return self.config.time_conditioning
+
+    @property
+    def takes_editable(self) -> bool:
+        return self.config.editable_input
+
+    @property
+    def rule(self) -> Rule:
+        return rules.causal if self.config.causal else rules.full
+
+    @property
+    def matrices(self) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
+        """Hidden matrices, each with the heights of the maps stacked in it: what Muon orthogonalizes one by one."""
+        return [pair for block in self.blocks for pair in block.matrices]
+
+    def memory(self, requests: int, slots: int) -> KV:
+        """An empty KV for `requests` canvases of up to `slots` positions."""
+        c = self.config
+        return KV.empty(c.depth, requests, c.groups, slots, c.width // c.heads, like=self.embedding.weight)
+
+    def trunk(self, inputs: Inputs, attend: Attend, kv: KV | None = None) -> Float[Tensor, "B L D"]:
+        """Hidden states of the given rows, normalized for the head.
+
+        With `kv` the rows are written to their slots and see what `attend.keys` allows of all slots
+        (`kv.tags(attend.queries)`: every filled slot and the rows themselves).
+        """
+        x = self.embedding(inputs.state.ids)
+        if self.editable is not None:
+            x = x + self.editable(_given(inputs.editable, "editable").long())
+        condition = None if self.noise is None else self.noise(_given(inputs.t, "t"))
+        angles = Angles.at(inputs.positions, self.config.width // self.config.heads, self.config.rope_base, x.dtype)
+        bias = bias_of(attend, x.dtype)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, condition, angles, bias, attend.queries, kv, layer)
+        if kv is not None:
+            kv.mark(attend.queries)
+        return self.final_norm(x)
+
+    def head(self, hidden: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead V"]:
+        return self.unembedding(hidden)
+
+
+def _given(value: Tensor | None, name: str) -> Tensor:
+    if value is None:
+        raise TypeError(f"this network reads Inputs.{name}, which was not given")
+    return value
