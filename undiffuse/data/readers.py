@@ -1,0 +1,136 @@
+"""Files to documents: plain text, JSONL, directories of these, and standard input."""
+
+import difflib
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..errors import UserError
+from .corpus import Corpus, Document
+
+MINIMUM_BYTES = 256
+JSONL = (".jsonl", ".ndjson")
+CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # text has tabs, line ends, form feeds, escape sequences
+FIELDS = '"text", or "prompt" and "response"'
+
+
+class NotText(UserError):
+    """A file that is empty, binary or not UTF-8: an error where it was named, passed over where a directory was."""
+
+
+def read(paths: Sequence[str | Path]) -> Corpus:
+    """The documents of all paths in order; `-` is standard input, read as plain text.
+
+    A text file is one document, bit for bit; a JSONL file holds one per line. Directories are read recursively in the
+    order of their names, without hidden files; what is not text there is listed in `Corpus.skipped`. UserError names
+    file, line and byte of whatever cannot be read.
+    """
+    documents: list[Document] = []
+    skipped: list[str] = []
+    for path in map(str, paths):
+        if path == "-":
+            documents.append(Document(_decode(sys.stdin.buffer.read(), "standard input")))
+        elif Path(path).is_dir():
+            found, passed = _directory(Path(path))
+            documents += found
+            skipped += passed
+        else:
+            documents += _file(Path(path))
+    corpus = Corpus(tuple(documents), tuple(skipped))
+    if corpus.bytes < MINIMUM_BYTES:
+        names = ", ".join(map(str, paths)) or "nothing"
+        raise UserError(f"{names}: {corpus.bytes} bytes are too little to learn from; give at least {MINIMUM_BYTES}")
+    return corpus
+
+
+def _directory(folder: Path) -> tuple[list[Document], list[str]]:
+    documents: list[Document] = []
+    skipped: list[str] = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir() or any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        try:
+            documents += _file(path)
+        except NotText as error:
+            skipped.append(str(error))
+    if not documents:
+        seen = f" ({skipped[0]})" if skipped else ""
+        raise UserError(f"{folder}: no text or JSONL file in this directory{seen}; give a file, or another directory")
+    return documents, skipped
+
+
+def _file(path: Path) -> list[Document]:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}{_nearest(path)}") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    text = _decode(data, str(path))
+    return list(_records(text, str(path))) if path.suffix.lower() in JSONL else [Document(text)]
+
+
+def _nearest(path: Path) -> str:
+    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f"; did you mean {path.parent / near[0]}?" if near else "; check the path"
+
+
+def _decode(data: bytes, name: str) -> str:
+    if not data.strip():
+        raise NotText(f"{name} is empty; give a text of at least {MINIMUM_BYTES} bytes")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise NotText(
+            f"{name} is not UTF-8: byte 0x{data[error.start]:02x} at {_place(data, error.start)}; "
+            f"convert it: iconv -f ENCODING -t UTF-8"
+        ) from error
+    control = CONTROL.search(data)
+    if control:
+        byte = data[control.start()]
+        raise NotText(f"{name} is not text: control byte 0x{byte:02x} at {_place(data, control.start())}")
+    return text
+
+
+def _place(data: bytes, offset: int) -> str:
+    line = data.count(b"\n", 0, offset) + 1
+    return f"line {line}, byte {offset}"
+
+
+def _records(text: str, name: str) -> Iterator[Document]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{name}:{number}"
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{where}: not JSON ({error.msg} at column {error.colno}); each line is one record") from error
+        if not isinstance(record, dict):
+            raise UserError(f'{where}: a record is an object with {FIELDS}, not {type(record).__name__}')
+        yield _document(record, where)
+
+
+def _document(record: dict[str, object], where: str) -> Document:
+    has_text, has_pair = "text" in record, {"prompt", "response"} <= record.keys()
+    if has_text == has_pair:
+        held = ", ".join(map(repr, record)) or "no field"
+        raise UserError(f"{where}: a record needs {FIELDS}; this one has {held}")
+    if has_text:
+        return Document(_string(record, "text", where))
+    return Document(_string(record, "response", where), _string(record, "prompt", where, may_be_empty=True))
+
+
+def _string(record: dict[str, object], field: str, where: str, *, may_be_empty: bool = False) -> str:
+    value = record[field]
+    if not isinstance(value, str):
+        raise UserError(f'{where}: "{field}" is {type(value).__name__}, not a string')
+    if not value and not may_be_empty:
+        raise UserError(f'{where}: "{field}" is empty; remove the record')
+    surrogate = re.search("[\ud800-\udfff]", value)
+    if surrogate:
+        raise UserError(f'{where}: "{field}" holds the lone surrogate U+{ord(surrogate[0]):04X}, which is not valid Unicode')
+    return value

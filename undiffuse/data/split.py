@@ -1,0 +1,111 @@
+"""Training text and held-out text, without text in both.
+
+Repeated paragraphs go first, wherever they are: half a page that recurs would be learned in one part and scored in the
+other. Then a tenth is held out: whole documents when there are many or when they have prompts, else the end of each.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..errors import UserError
+from .corpus import Corpus, Document
+
+SHARE = 10  # one part in ten is held out
+LIMIT = 256 * 1024  # characters: more would only make the measurement slower
+LONG = 60  # characters of a paragraph from which its recurrence is a copy and no coincidence
+MANY = 20  # documents from which whole ones are held out
+PARAGRAPH = re.compile(r".+?(?:\n[ \t\r]*\n\s*|\Z)", re.DOTALL)
+LINE = re.compile(r".+?(?:\n|\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Two corpora that share no long paragraph. `repeated` counts the characters that were dropped as copies."""
+
+    train: Corpus
+    valid: Corpus
+    repeated: int
+
+
+def split(corpus: Corpus) -> Split:
+    """The same split for the same corpus, whatever the order of its documents; UserError if a part would be empty."""
+    documents = _without_copies(corpus.documents)
+    if len(documents) >= MANY or any(document.prompt is not None for document in documents):
+        train, valid = _by_document(documents)
+    else:
+        train, valid = _by_tail(documents)
+    if not train or not valid:
+        raise UserError(
+            f"{len(documents)} different document(s) cannot be split into training and held-out text; "
+            "give more text, or the held-out text with --valid"
+        )
+    repeated = sum(len(d.text) for d in corpus.documents) - sum(len(d.text) for d in documents)
+    return Split(Corpus(tuple(train)), Corpus(tuple(valid)), repeated)
+
+
+def _without_copies(documents: Sequence[Document]) -> list[Document]:
+    """Long paragraphs are kept where they come first (lines, in a text without paragraphs); records with a prompt whole."""
+    seen: set[object] = set()
+    kept: list[Document] = []
+    for document in documents:
+        if document.prompt is not None:
+            kept += [] if document in seen else [document]
+            seen.add(document)
+            continue
+        text = "".join(piece for piece in _pieces(document.text) if not _is_copy(piece, seen))
+        kept += [replace(document, text=text)] if text.strip() else []
+    return kept
+
+
+def _pieces(text: str) -> list[str]:
+    paragraphs = PARAGRAPH.findall(text)
+    return paragraphs if len(paragraphs) > 1 else LINE.findall(text)
+
+
+def _is_copy(piece: str, seen: set[object]) -> bool:
+    """Whether a long piece was seen before, its white space and indentation aside."""
+    words = " ".join(piece.split())
+    copy = len(words) >= LONG and words in seen
+    seen.add(words)
+    return copy
+
+
+def _by_document(documents: Sequence[Document]) -> tuple[list[Document], list[Document]]:
+    """Holds out the documents whose prompt (or text) has the smallest hash, so one prompt is never on both sides."""
+    groups: dict[str, list[Document]] = {}
+    for document in documents:
+        groups.setdefault(_key(document), []).append(document)
+    chosen: set[str] = set()
+    size = 0
+    for key in sorted(groups)[: max(1, len(groups) // SHARE) if len(groups) > 1 else 0]:
+        if size < LIMIT:
+            chosen.add(key)
+            size += sum(len(document.text) for document in groups[key])
+    train = [document for document in documents if _key(document) not in chosen]
+    return train, [document for document in documents if _key(document) in chosen]
+
+
+def _key(document: Document) -> str:
+    return hashlib.sha256((document.text if document.prompt is None else document.prompt).encode()).hexdigest()
+
+
+def _by_tail(documents: Sequence[Document]) -> tuple[list[Document], list[Document]]:
+    train, valid = [], []
+    limit = LIMIT // max(len(documents), 1)
+    for document in documents:
+        cut = _boundary(document.text, len(document.text) - min(len(document.text) // SHARE, limit))
+        train.append(replace(document, text=document.text[:cut]))
+        valid.append(replace(document, text=document.text[cut:]))
+    return [d for d in train if d.text.strip()], [d for d in valid if d.text.strip()]
+
+
+def _boundary(text: str, target: int) -> int:
+    """The end of a paragraph, a line or a word, whichever comes first in this order, in the half of the tail after target."""
+    stop = target + (len(text) - target) // 2
+    for pattern in (r"\n[ \t\r]*\n\s*", r"\n", r"\s"):
+        found = re.compile(pattern).search(text, target, stop)
+        if found:
+            return found.end()
+    return target

@@ -1,0 +1,97 @@
+"""The syntax of holes, which only `fill` reads. Everywhere else these characters are plain text.
+
+    [MASK]          one token
+    [MASK:5]        five tokens
+    [MASK:2-6]      two to six tokens, the number chosen by the model
+    ____            four underscores or more: one to eight tokens, chosen by the model
+    \\[MASK] \\____   the characters themselves
+
+A backslash has a meaning only in front of one of these. There, two stand for one: `\\\\[MASK]` is a backslash and a hole.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import UserError
+
+OPEN_RANGE = (1, 8)  # tokens in a hole written as underscores
+SYNTAX = "[MASK], [MASK:5], [MASK:2-6] or ____"
+HOLE = re.compile(r"(?P<escapes>\\*)(?P<hole>\[MASK\]|\[MASK:(?P<length>[^\]\n]*)(?P<end>\]?)|____+)")
+LENGTH = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
+
+
+@dataclass(frozen=True)
+class Text:
+    """Fixed text, escapes resolved; never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A blank of `minimum` to `maximum` tokens, as it was written."""
+
+    minimum: int
+    maximum: int
+    source: str
+
+
+Segment = Text | Hole
+
+
+def parse(source: str) -> tuple[Segment, ...]:
+    """Fixed text and holes in order; UserError, with line and column, for a malformed hole or when there is none."""
+    segments: list[Segment] = []
+    text, end = "", 0
+    for match in HOLE.finditer(source):
+        escapes = match["escapes"]
+        text += source[end : match.start()] + "\\" * (len(escapes) // 2)
+        end = match.end()
+        if len(escapes) % 2:
+            text += match["hole"]
+            continue
+        segments += [Text(text)] if text else []
+        segments.append(_hole(match))
+        text = ""
+    text += source[end:]
+    if not any(isinstance(segment, Hole) for segment in segments):
+        raise UserError(f"there is no hole to fill; write one as {SYNTAX}")
+    return (*segments, Text(text)) if text else tuple(segments)
+
+
+def render(segments: Sequence[Segment]) -> str:
+    """The source that parses to these segments."""
+    source = ""
+    for segment, following in zip(segments, (*segments[1:], None), strict=True):
+        if isinstance(segment, Hole):
+            source += segment.source
+            continue
+        text = HOLE.sub(lambda match: 2 * match["escapes"] + "\\" + match["hole"], segment.text)
+        bare = segment.text.rstrip("\\")
+        source += text + (segment.text[len(bare) :] if isinstance(following, Hole) else "")
+    return source
+
+
+def _hole(match: re.Match[str]) -> Hole:
+    source = match["hole"]
+    if match["length"] is None:
+        return Hole(*((1, 1) if source == "[MASK]" else OPEN_RANGE), source)
+    where = _place(match.string, match.start("hole"))
+    if not match["end"]:
+        raise UserError(f"the hole at {where} is not closed: {source[:24]!r} lacks a ']' (write \\[MASK: for the plain text)")
+    length = LENGTH.fullmatch(match["length"])
+    if length is None:
+        raise UserError(f"{source!r} at {where} is not a hole; write {SYNTAX}, or \\{source} for the plain text")
+    minimum, maximum = int(length[1]), int(length[2] or length[1])
+    if minimum < 1:
+        raise UserError(f"{source!r} at {where} holds no token; use at least [MASK:1]")
+    if maximum < minimum:
+        raise UserError(f"{source!r} at {where} ends below its start; write [MASK:{maximum}-{minimum}]")
+    return Hole(minimum, maximum, source)
+
+
+def _place(source: str, offset: int) -> str:
+    line = source.count("\n", 0, offset) + 1
+    column = offset - (source.rfind("\n", 0, offset) + 1) + 1
+    return f"line {line}, column {column}" if "\n" in source else f"column {column}"
