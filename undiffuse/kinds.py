@@ -77,7 +77,7 @@ SCHEDULES = Family(
     "undiffuse.process.schedules",
     "undiffuse.process.schedules.schedule:Schedule",
     ambiguous={
-        "linear": "use 'one-minus-t' (linear in α; also published as loglinear), or 'geometric' for a curve in σ = −ln α",
+        "linear": "use 'one-minus-t' (linear in α, also published as loglinear), or 'geometric' (σ = −ln α)",
         "cosine": "use 'one-minus-cos' for 1 − cos(π(1 − t)/2), or 'cos' for cos(πt/2)",
     },
 )

@@ -1,7 +1,7 @@
 """Keyed randomness: every random number is a hash of what it is for.
 
-A draw is keyed by (seed, stream, the request's or sample's own step, absolute position), one key per element, so a row's
-randomness never depends on its batch-mates, on the number of processes, or on where a run was resumed. There are no
+A draw is keyed by (seed, stream, the request's or sample's own step, absolute position), one key per element, so a
+row's randomness never depends on its batch-mates, on the number of processes, or on where a run was resumed. There are no
 generator objects and nothing is global. The hash is the finalizer of SplitMix64 (Steele, Lea & Flood 2014) applied once
 per folded integer; `uniform` uses its upper 53 bits.
 """
@@ -64,6 +64,10 @@ class Draws:
 
     def __getitem__(self, index: object) -> "Draws":
         return Draws(self.key[index])  # type: ignore[index]
+
+    def gather(self, index: Int[Tensor, "R M"]) -> "Draws":
+        """The keys at given places of the last axis."""
+        return Draws(self.key.gather(-1, index))
 
     def expand(self, *shape: int) -> "Draws":
         return Draws(self.key.expand(*shape))

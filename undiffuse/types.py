@@ -92,8 +92,8 @@ class Batch:
 
     `editable` marks the tokens that are noised and scored (false: prompt, padding); `valid` the tokens that exist.
     `document` is None when no row holds more than one document. `index` (B,) names the sample within the data and
-    `epoch` (B,) how often it was visited before: together they key its randomness. `slot` (B,) is the row's place in the
-    global batch of its step.
+    `epoch` (B,) how often it was visited before: together they key its randomness. `slot` (B,) is the row's
+    place in the global batch of its step.
     """
 
     ids: Int[Tensor, "B L"]
@@ -105,6 +105,17 @@ class Batch:
     slot: Int[Tensor, " B"]
     document: Int[Tensor, "B L"] | None = None
 
+    def rows(self, index: object) -> "Batch":
+        """Some of the rows, which keep their place."""
+        return self._each(lambda value: value[index])  # type: ignore[index]
+
+    def at(self, **changes: Tensor) -> "Batch":
+        """With another place: `slot`, `epoch`, …"""
+        return replace(self, **changes)
+
     def to(self, device: torch.device | str) -> "Batch":
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: value.to(device) for name, value in moved.items() if value is not None})
+        return self._each(lambda value: value.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: change(value) for name, value in values.items() if value is not None})

@@ -1,4 +1,4 @@
-"""Which rows of a network's table are real tokens and which are control symbols. Plain Python: text/ uses it without torch."""
+"""Which rows of a network's table are real tokens and which are control symbols. Plain Python, without torch."""
 
 from dataclasses import dataclass
 from functools import cached_property

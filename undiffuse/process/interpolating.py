@@ -62,6 +62,11 @@ class Kernel:
     denoise: Float[Tensor, "*lead"]
     renoise: Float[Tensor, "*lead"]
 
+    def branches(self, draws: Draws) -> tuple[Bool[Tensor, "*lead"], Bool[Tensor, "*lead"]]:
+        """Draw a branch per position: whether it denoises, and whether it renoises."""
+        u = draws.stream("branch").uniform() * (self.copy + self.denoise + self.renoise)
+        return (u >= self.copy) & (u < self.copy + self.denoise), u >= self.copy + self.denoise
+
 
 @dataclass(frozen=True)
 class Interpolating(Process):
@@ -169,7 +174,7 @@ class Interpolating(Process):
         at_x = (a * log_x.gather(-1, x[..., None])[..., 0].double().exp()).log1p()
         kl = at.real * (g + (1 + a) * a.log1p() - a - a * at_x)
 
-        spot = torch.where(masked, prediction_row(self.vocabulary), z)
+        spot = torch.where(masked, self.vocabulary.predictable[0], z)
         at_z = (a * log_x.gather(-1, spot[..., None])[..., 0].double().exp()).log1p()
         hit = z == x
         log_r = torch.where(hit, a.log1p(), 0.0) - at_z
@@ -207,32 +212,34 @@ class Interpolating(Process):
 
     def kernel(self, log_x: Float[Tensor, "*lead V"], state: State, t: Times, s: Times) -> Kernel:
         """The exact reverse kernel p(z_s | z_t) under a leave-one-out prediction, as masses of its three branches."""
-        z = state.ids
-        at_t, at_s = self.marginal(t), self.marginal(s)
-        spot = torch.where(self._is_mask(z), prediction_row(self.vocabulary), z)
+        masked = self._is_mask(state.ids)
+        spot = torch.where(masked, self.vocabulary.predictable[0], state.ids)
         x_z = log_x.gather(-1, spot[..., None])[..., 0].double().exp()
-        x_z = torch.where(self._is_mask(z), 0.0, x_z)
+        return self._masses(state.ids, torch.where(masked, 0.0, x_z), t, s)
+
+    def _masses(self, z: Int[Tensor, "*lead"], x_z: Times, t: Times, s: Times) -> Kernel:
+        """x_z is the leave-one-out probability of the present token, 0 at the mask."""
+        at_t, at_s = self.marginal(t), self.marginal(s)
         alpha_ts = torch.where(at_s.alpha > 0, at_t.alpha / at_s.alpha, 1.0)
         b_t, b_s = self._base(at_t, z), self._base(at_s, z)
         b_ts = (b_t - alpha_ts * b_s).clamp(min=0.0)
-        return Kernel(
-            copy=alpha_ts * (at_s.alpha * x_z + b_s), denoise=b_ts * at_s.alpha, renoise=b_ts * at_s.corrupted
-        )
+        copy = alpha_ts * (at_s.alpha * x_z + b_s)
+        return Kernel(copy, denoise=b_ts * at_s.alpha, renoise=b_ts * at_s.corrupted)
+
+    def reads(self, state: State, t: Times, s: Times, draws: Draws) -> Bool[Tensor, "*lead"]:
+        if self.destination.uniform:
+            return torch.ones_like(state.ids, dtype=torch.bool)
+        # at the mask the branches do not depend on what is predicted
+        masses = self._masses(state.ids, torch.zeros_like(state.ids, dtype=torch.float64), t, s)
+        return masses.branches(draws)[0] & self._is_mask(state.ids)
 
     def step(self, prediction: Prediction, state: State, t: Times, s: Times, draws: Draws) -> Stepped:
-        z, log_x = state.ids, prediction.leave_one_out()
-        masses = self.kernel(log_x, state, t, s)
-        u = draws.stream("branch").uniform() * (masses.copy + masses.denoise + masses.renoise)
-        denoised = (u >= masses.copy) & (u < masses.copy + masses.denoise)
-        renoised = u >= masses.copy + masses.denoise
+        z = state.ids
+        log_x = prediction.leave_one_out()
+        denoised, renoised = self.kernel(log_x, state, t, s).branches(draws)
         token = z.clone()
         token[denoised] = draw_categorical(log_x[denoised].exp(), draws.stream("token")[denoised])
         noise = self._draw_noise(self.destination.share(s.double()), draws.stream("noise"))
         ids = torch.where(denoised, token, torch.where(renoised, noise, z))
-        absorbing = not self.destination.uniform
-        return Stepped(State(ids), (~self._is_mask(ids) if absorbing else s <= 0).expand(ids.shape))
-
-
-def prediction_row(vocabulary: Vocabulary) -> int:
-    """Any row that can be predicted: a harmless index where the state is the mask."""
-    return vocabulary.predictable[0]
+        final = s <= 0 if self.destination.uniform else ~self._is_mask(ids)
+        return Stepped(State(ids), final.expand(ids.shape))

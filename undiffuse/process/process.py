@@ -1,4 +1,4 @@
-"""What every noise process can do. All verbs are elementwise over any leading shape: (B, L), sites (R, M), flat (n,)."""
+"""What every noise process can do. All verbs are elementwise over any leading shape: (B, L), (R, M) or (n,)."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -65,6 +65,12 @@ class Process(ABC):
     @abstractmethod
     def reconstruction(self, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
         """−ln p(x | z) at the smallest time, nats per position; zero in expectation if α there is 1."""
+
+    @abstractmethod
+    def reads(
+        self, state: State, t: Float[Tensor, "..."], s: Float[Tensor, "..."], draws: Draws
+    ) -> Bool[Tensor, "*lead"]:
+        """Positions whose reverse step from t to s, with these draws, depends on the prediction."""
 
     @abstractmethod
     def step(

@@ -1,0 +1,134 @@
+"""The text that is being denoised: R requests side by side, with the state of every position explicit."""
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..randomness import Draws
+
+UNDECIDED = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """One row per request; every request has its own steps, windows and random key.
+
+    `pending` positions are undecided; only `editable` ones may ever be written (editable implies valid); `valid` exist.
+    `block` numbers the windows in which editable positions are decoded, in order; fixed positions have UNDECIDED.
+    `steps` (R, W) is the number of steps planned for each window, `clock` how many were taken in the present one.
+    `commit_step` and `commit_logp` say when the present token was decided (the request's own step) and with which
+    log-probability (model's distribution, no temperature or filter; nats). `nfe` counts network evaluations.
+    """
+
+    ids: Int[Tensor, "R L"]
+    pending: Bool[Tensor, "R L"]
+    editable: Bool[Tensor, "R L"]
+    valid: Bool[Tensor, "R L"]
+    block: Int[Tensor, "R L"]
+    steps: Int[Tensor, "R W"]
+    key: Int[Tensor, " R"]
+    clock: Int[Tensor, " R"]
+    step: Int[Tensor, " R"]
+    nfe: Int[Tensor, " R"]
+    commit_step: Int[Tensor, "R L"]
+    commit_logp: Float[Tensor, "R L"]
+
+    @property
+    def positions(self) -> Int[Tensor, "R L"]:
+        return torch.arange(self.ids.shape[1], device=self.ids.device).expand_as(self.ids)
+
+    @property
+    def done(self) -> Bool[Tensor, " R"]:
+        return ~self.pending.any(-1)
+
+    @property
+    def current(self) -> Int[Tensor, " R"]:
+        """Number of the window that each request is in: the first with something pending (0 when done)."""
+        last = self.steps.shape[1]
+        first = self.block.masked_fill(~self.pending, last).amin(-1)
+        return first.where(first < last, 0)
+
+    @property
+    def window(self) -> Bool[Tensor, "R L"]:
+        """Editable positions of the present window of each request that is not done."""
+        return self.editable & (self.block == self.current[:, None]) & ~self.done[:, None]
+
+    @property
+    def draws(self) -> Draws:
+        """One key per position, of (request's seed, its own step, absolute position)."""
+        return Draws(self.key).at(self.step)[:, None].at(self.positions)
+
+    def select(self, rows: Tensor) -> "Canvas":
+        """The given rows, by index or boolean mask: how requests leave a batch or are copied."""
+        return Canvas(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def to(self, device: torch.device | str) -> "Canvas":
+        return Canvas(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    @staticmethod
+    def concatenate(canvases: "list[Canvas]") -> "Canvas":
+        """Requests of several canvases as one batch, padded on the right to the longest."""
+        length = max(canvas.ids.shape[1] for canvas in canvases)
+        windows = max(canvas.steps.shape[1] for canvas in canvases)
+        fill = {"block": UNDECIDED, "commit_step": UNDECIDED}
+        columns: dict[str, list[Tensor]] = {f.name: [] for f in fields(Canvas)}
+        for canvas in canvases:
+            for name, column in columns.items():
+                value = getattr(canvas, name)
+                if value.ndim == 2:
+                    width = windows if name == "steps" else length
+                    value = torch.nn.functional.pad(value, (0, width - value.shape[1]), value=fill.get(name, 0))
+                column.append(value)
+        return Canvas(**{name: torch.cat(column) for name, column in columns.items()})
+
+    def replace(self, **changes: Tensor) -> "Canvas":
+        return replace(self, **changes)
+
+
+def start(
+    ids: Int[Tensor, " L"],
+    pending: Bool[Tensor, " L"],
+    *,
+    key: int | Draws,
+    steps: int | None = None,
+    block_length: int | None = None,
+) -> Canvas:
+    """A canvas of one request whose pending positions are its editable ones.
+
+    Windows of `block_length` tile the span from the first to the last pending position (one window when None), skipping
+    those without anything pending. `steps` is spread over windows in proportion to what is pending in them, at least
+    one each; None plans one step per pending position. The noisy state of pending positions is for the loop to draw.
+    """
+    place = pending.nonzero()[:, 0]
+    block = torch.full_like(ids, UNDECIDED)
+    if len(place):
+        tile = (place - place[0]) // (block_length or len(ids))
+        block[place] = tile.unique(return_inverse=True)[1]
+    sizes = torch.bincount(block[place], minlength=1)
+    draws = key if isinstance(key, Draws) else Draws.seeded(key)
+    zero = torch.zeros(1, dtype=torch.long)
+    return Canvas(
+        ids=ids[None],
+        pending=pending[None],
+        editable=pending[None],
+        valid=torch.ones_like(pending)[None],
+        block=block[None],
+        steps=(sizes if steps is None else spread(steps, sizes))[None],
+        key=draws.key.view(1),
+        clock=zero,
+        step=zero,
+        nfe=zero,
+        commit_step=torch.full_like(ids, UNDECIDED)[None],
+        commit_logp=torch.zeros(ids.shape, dtype=torch.float32)[None],
+    )
+
+
+def spread(steps: int, sizes: Int[Tensor, " W"]) -> Int[Tensor, " W"]:
+    """`steps` over windows in proportion to their sizes, at least one each, by cumulative rounding."""
+    extra = steps - len(sizes)
+    if extra < 0:
+        raise ValueError(f"{steps} steps cannot visit {len(sizes)} windows")
+    shares = (sizes.cumsum(0).double() * extra / sizes.sum().clamp(min=1)).round().long()
+    return 1 + shares.diff(prepend=torch.zeros(1, dtype=torch.long))

@@ -1,0 +1,89 @@
+"""From a prediction to a proposal: a token for every site, how sure it is, and its log-probability."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..errors import UserError
+from ..process.prediction import Prediction
+from ..randomness import Draws, draw_categorical
+
+Confidence = Literal["raw", "filtered"]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """How a token is chosen from p(x_i | z): temperature first, then top-k, then top-p (the boundary token is kept).
+
+    Temperature 0 takes the most probable token, the lowest id among equals. `confidence` says which probability of the
+    chosen token ranks positions: `raw`, the model's own (LLaDA), or `filtered`, after temperature and filters (Dream).
+    """
+
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    confidence: Confidence = "raw"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < float("inf"):
+            raise UserError(f"temperature must be 0 or more, not {self.temperature}; 1 samples the model as it is")
+        if self.top_k is not None and self.top_k < 1:
+            raise UserError(f"top-k must be at least 1, not {self.top_k}")
+        if not 0 < self.top_p <= 1:
+            raise UserError(f"top-p must lie in (0, 1], not {self.top_p}; 1 keeps every token")
+
+    @property
+    def neutral(self) -> bool:
+        """Whether the model's distribution is sampled unchanged."""
+        return self.temperature == 1 and self.top_k is None and self.top_p == 1
+
+    def apply(self, log_p: Float[Tensor, "*lead V"]) -> Float[Tensor, "*lead V"]:
+        """Normalized log-probabilities after temperature (which must be positive), top-k and top-p."""
+        scaled = (log_p / self.temperature).log_softmax(-1)
+        if self.top_k is not None and self.top_k < scaled.shape[-1]:
+            scaled = _keep(scaled, self.top_k, 1.0)
+        if self.top_p < 1:
+            scaled = _keep(scaled, scaled.shape[-1], self.top_p)
+        return scaled
+
+
+def _keep(log_p: Tensor, count: int, mass: float) -> Tensor:
+    """Keep the `count` most probable tokens, of those the fewest that reach `mass`; lowest id first."""
+    ordered, index = log_p.sort(-1, descending=True, stable=True)
+    p = ordered.exp()
+    dropped = p.cumsum(-1) - p >= mass
+    dropped[..., count:] = True
+    return log_p.masked_fill(torch.zeros_like(dropped).scatter(-1, index, dropped), -torch.inf).log_softmax(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """Per site: the token, the probability that ranks it, and ln p(token | z) of the unfiltered model (nats)."""
+
+    ids: Int[Tensor, "R M"]
+    confidence: Float[Tensor, "R M"]
+    logp: Float[Tensor, "R M"]
+
+
+def propose(
+    prediction: Prediction,
+    filters: Filters,
+    draws: Draws,
+    allowed: Bool[Tensor, "R M V"] | None = None,
+) -> Proposal:
+    """Choose a token per site. `allowed` excludes tokens before normalization; `draws` has one key per site."""
+    log_p = prediction.posterior()
+    if allowed is not None:
+        log_p = log_p.masked_fill(~allowed, -torch.inf).log_softmax(-1)
+    if filters.temperature == 0:
+        ids = log_p.argmax(-1)
+        chosen = log_p
+    else:
+        chosen = filters.apply(log_p)
+        ids = draw_categorical(chosen.exp(), draws.stream("token"))
+    logp = log_p.gather(-1, ids[..., None])[..., 0]
+    ranked = logp if filters.confidence == "raw" else chosen.gather(-1, ids[..., None])[..., 0]
+    return Proposal(ids, ranked.exp(), logp)

@@ -1,0 +1,19 @@
+"""LLaDA's low-confidence selection."""
+
+from dataclasses import dataclass, field
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from ..proposal import Filters, Proposal
+from .strategy import Look, Step, Unmasking, best, quota
+
+
+@dataclass(frozen=True)
+class Confidence(Unmasking):
+    """Each step commits the most confident proposals, as many as the schedule asks (LLaDA "low_confidence")."""
+
+    filters: Filters = field(default_factory=Filters)
+
+    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+        return best(proposal.confidence, look.open, quota(look.canvas, step))

@@ -1,0 +1,19 @@
+"""Positions in reading order."""
+
+from dataclasses import dataclass, field
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from ..proposal import Filters, Proposal
+from .strategy import Look, Step, Unmasking, best, quota
+
+
+@dataclass(frozen=True)
+class LeftToRight(Unmasking):
+    """Each step commits the leftmost pending positions, as many as the schedule asks."""
+
+    filters: Filters = field(default_factory=Filters)
+
+    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+        return best(-look.sites.index.double(), look.open, quota(look.canvas, step))

@@ -1,0 +1,19 @@
+"""Positions in random order."""
+
+from dataclasses import dataclass, field
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from ..proposal import Filters, Proposal
+from .strategy import Look, Step, Unmasking, best, quota
+
+
+@dataclass(frozen=True)
+class Random(Unmasking):
+    """Each step commits positions drawn at random, as many as the schedule asks (LLaDA "random")."""
+
+    filters: Filters = field(default_factory=Filters)
+
+    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+        return best(look.draws.stream("order").uniform(), look.open, quota(look.canvas, step))

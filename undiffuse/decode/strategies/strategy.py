@@ -1,0 +1,155 @@
+"""What a decoding strategy is: a choice of positions to commit, made from what the network says at the sites."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ...errors import UserError
+from ...process.interpolating import Interpolating
+from ...process.prediction import Prediction
+from ...process.process import Process
+from ...randomness import Draws
+from ..canvas import Canvas
+from ..look import Sites
+from ..proposal import Filters, Proposal, propose
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """Where each request stands within its window, (R,): this step's index, the planned number, times from t to s."""
+
+    index: Int[Tensor, " R"]
+    planned: Int[Tensor, " R"]
+    t: Float[Tensor, " R"]
+    s: Float[Tensor, " R"]
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What becomes of each site: `write` it with `ids`, leave it `pending` or not, and with which log-probability."""
+
+    write: Bool[Tensor, "R M"]
+    ids: Int[Tensor, "R M"]
+    pending: Bool[Tensor, "R M"]
+    logp: Float[Tensor, "R M"]
+    memory: Any = None
+
+    def replace(self, **changes: Tensor) -> "Decision":
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What `advance` decides from: the sites, the tokens and keys there, the prediction, what constraints allow."""
+
+    canvas: Canvas
+    sites: Sites
+    ids: Int[Tensor, "R M"]
+    prediction: Prediction
+    draws: Draws
+    allowed: Bool[Tensor, "R M V"] | None = None
+
+    @property
+    def open(self) -> Bool[Tensor, "R M"]:
+        """Sites that are still to be decided."""
+        return self.sites.live & self.sites.gather(self.canvas.pending)
+
+
+class Strategy(ABC):
+    """Stateless; what must be remembered between steps is the memory that `advance` returns.
+
+    `exact`: with unfiltered predictions, samples follow the process's own reverse chain as steps grow. `progressive`:
+    every step commits at least one pending position of every request (otherwise `steps` bounds the number of steps).
+    """
+
+    exact: ClassVar[bool]
+    progressive: ClassVar[bool]
+    revocable: ClassVar[bool] = False
+
+    filters: Filters
+
+    def check(self, process: Process) -> None:  # noqa: B027 (most strategies accept every process)
+        """Raise UserError when the strategy has no meaning for a process."""
+
+    def noise(self, process: Process, canvas: Canvas) -> Int[Tensor, "R L"]:
+        """What pending positions hold before the first step: a draw from the process's prior."""
+        return process.prior(canvas.draws.stream("prior")).ids
+
+    def begin(self, canvas: Canvas) -> Any:
+        """Memory before the first step."""
+        return None
+
+    def step(self, process: Process, canvas: Canvas) -> Step:
+        """This step's place in its window, with times from an even grid of the planned number of steps."""
+        planned = canvas.steps.gather(1, canvas.current[:, None])[:, 0].clamp(min=1)
+        # positions that a constraint held back at the end take the last step again
+        index = torch.minimum(canvas.clock, planned - 1)
+        return Step(index, planned, t=1 - index.double() / planned, s=1 - (index + 1).double() / planned)
+
+    def reads(self, process: Process, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
+        """Where logits are needed: by default at the pending positions of each window."""
+        return canvas.window & canvas.pending
+
+    @abstractmethod
+    def advance(self, process: Process, look: Look, step: Step, memory: Any) -> Decision:
+        """Decide about the sites. Sites that are not open must be left as they are unless the strategy is revocable."""
+
+
+class Unmasking(Strategy):
+    """Strategies that commit proposals and never take them back; they differ in how many and in which order.
+
+    They read the mask as "undecided", so they need a process with one.
+    """
+
+    exact = False
+    progressive = True
+
+    def check(self, process: Process) -> None:
+        if not isinstance(process, Interpolating) or not process.destination.mask:
+            raise UserError(
+                "this strategy decides masked positions one after the other, and this model's noise has no mask; "
+                "use strategy 'ancestral'"
+            )
+
+    def step(self, process: Process, canvas: Canvas) -> Step:
+        """Times follow what is pending, so that a network with time input is told the truth."""
+        assert isinstance(process, Interpolating)
+        window = canvas.window
+        share = (window & canvas.pending).sum(-1).double() / window.sum(-1).clamp(min=1)
+        return replace(super().step(process, canvas), t=process.schedule.inverse(1 - share), s=torch.zeros_like(share))
+
+    def noise(self, process: Process, canvas: Canvas) -> Int[Tensor, "R L"]:
+        assert process.vocabulary.mask is not None
+        return torch.full_like(canvas.ids, process.vocabulary.mask)
+
+    @abstractmethod
+    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+        """Which open sites to commit: at least one per request that has any."""
+
+    def advance(self, process: Process, look: Look, step: Step, memory: Any) -> Decision:
+        proposal = propose(look.prediction, self.filters, look.draws, look.allowed)
+        chosen = self.choose(look, proposal, step) & look.open
+        return Decision(chosen, proposal.ids, look.open & ~chosen, proposal.logp)
+
+
+def quota(canvas: Canvas, step: Step) -> Int[Tensor, " R"]:
+    """LLaDA's transfer counts: n pending over k steps as n div k each, the remainder one each to the earliest steps.
+
+    Computed from what is still pending and the steps that are left, which gives the same numbers; at least one.
+    """
+    pending = (canvas.window & canvas.pending).sum(-1)
+    left = (step.planned - step.index).clamp(min=1)
+    return -(-pending // left)
+
+
+def best(score: Float[Tensor, "R M"], candidates: Bool[Tensor, "R M"], count: Int[Tensor, " R"]) -> Bool[Tensor, "R M"]:
+    """The `count` candidates of highest score per row; the lowest position wins among equals."""
+    order = score.masked_fill(~candidates, -torch.inf).argsort(dim=-1, descending=True, stable=True)
+    rank = torch.empty_like(order).scatter_(
+        1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)
+    )
+    return candidates & (rank < count[:, None])

@@ -1,0 +1,32 @@
+"""Parallel decoding by a confidence threshold."""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from ...errors import UserError
+from ..proposal import Filters, Proposal
+from .strategy import Look, Step, Unmasking, best
+
+
+@dataclass(frozen=True)
+class Threshold(Unmasking):
+    """Each step commits every proposal with confidence ≥ `threshold`, or the single best one (Fast-dLLM).
+
+    The number of steps follows from the model; a planned number is not consulted. Above 1 it is one token per step.
+    """
+
+    threshold: float = 0.9
+    filters: Filters = field(default_factory=Filters)
+
+    def __post_init__(self) -> None:
+        if not self.threshold > 0:
+            raise UserError(
+                f"threshold must be positive, not {self.threshold}; 0.9 is usual, above 1 is one token a step"
+            )
+
+    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+        one = torch.ones_like(step.index)
+        return (look.open & (proposal.confidence >= self.threshold)) | best(proposal.confidence, look.open, one)

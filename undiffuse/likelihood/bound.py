@@ -1,0 +1,127 @@
+"""The diffusion bound on −ln p of a text, by repeated stratified draws."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import UserError
+from ..objective.bound import Bound
+from ..objective.times.equal_count import EqualCount
+from ..objective.times.shared_offset import SharedOffset
+from ..objective.times.time_draw import TimeDraw, element_draws
+from ..predictor import Predictor
+from ..process.interpolating import Interpolating
+from ..randomness import Draws
+from ..types import Batch
+from .estimate import Estimate, Kind
+
+REPETITIONS = 8
+PASSES = 2
+TOKENS_AT_ONCE = 4096
+
+
+def default_times(predictor: Predictor) -> TimeDraw:
+    """Equal counts where they apply (masked noise, no time input): no variance from the number of masks."""
+    masked = isinstance(predictor.process, Interpolating) and not predictor.process.destination.uniform
+    return EqualCount() if masked and not predictor.denoiser.takes_time else SharedOffset()
+
+
+def bound(
+    predictor: Predictor,
+    text: Batch,
+    *,
+    draws: int = REPETITIONS * PASSES,
+    precision: float | None = None,
+    seed: int = 0,
+    times: TimeDraw | None = None,
+) -> Estimate:
+    """Estimate the bound of all windows of `text` with `draws` passes over it.
+
+    The draws are split into up to 8 independent repetitions, whose spread gives the standard error; within a repetition
+    noise levels are spread evenly over all windows and passes. With `precision`, repetitions are added until the standard
+    error is below that fraction of the mean (`draws` is then the least).
+    """
+    times = times or default_times(predictor)
+    tokens = int(text.editable.sum())
+    if tokens == 0:
+        raise UserError("there is nothing to score: the text has no token")
+    if draws < 2:
+        raise UserError(f"{draws} draw has no standard error; use at least 2 draws")
+    if precision is not None and not 0 < precision < 1:
+        raise UserError(f"precision must lie between 0 and 1, not {precision}; 0.01 asks for one percent")
+    passes = max(1, draws // REPETITIONS)
+    least = math.ceil(draws / passes)
+    exact = isinstance(times, EqualCount) and int(text.editable.sum(-1).max()) == 1
+    totals: list[float] = []
+    per_token = torch.zeros(text.ids.shape, dtype=torch.float64)
+    key = Draws.seeded(seed).stream("likelihood")
+    for repetition in _repetitions():
+        nats = _repeat(predictor, text, times, passes, key.at(repetition))
+        totals.append(nats.sum().item())
+        per_token += nats
+        if len(totals) >= least and (precision is None or exact or _precise(totals, precision)):
+            break
+    process = predictor.process
+    kind: Kind = "exact" if exact else "bound"
+    return Estimate(
+        totals=torch.tensor(totals, dtype=torch.float64),
+        prior=process.prior_kl() * tokens,
+        reconstruction=_reconstruction(predictor, text, key.stream("reconstruction")),
+        tokens=tokens,
+        passes=passes,
+        kind=kind,
+        per_token=(per_token / len(totals))[text.editable],
+    )
+
+
+def _repetitions() -> Iterator[int]:
+    number = 0
+    while True:
+        yield number
+        number += 1
+
+
+def _precise(totals: list[float], precision: float) -> bool:
+    values = torch.tensor(totals, dtype=torch.float64)
+    return bool(values.std(unbiased=True) <= precision * values.mean() * math.sqrt(len(totals)))
+
+
+@torch.no_grad()
+def _repeat(predictor: Predictor, text: Batch, times: TimeDraw, passes: int, draws: Draws) -> Float[Tensor, "B L"]:
+    """One estimate of every token's contribution, averaged over `passes` jointly stratified passes."""
+    objective = Bound(times)
+    rows = len(text.ids)
+    nats = torch.zeros(text.ids.shape, dtype=torch.float64)
+    for number in range(passes):
+        for part in chunks(text):
+            placed = part.at(slot=part.slot + number * rows, epoch=torch.full_like(part.epoch, number))
+            drawn = objective.integrand(predictor, placed, draws, passes * rows)
+            value = torch.zeros(part.ids.shape, dtype=torch.float64)
+            value[drawn.sites] = drawn.nats.double()
+            nats[part.slot] += value / passes
+    return nats
+
+
+@torch.no_grad()
+def _reconstruction(predictor: Predictor, text: Batch, draws: Draws) -> float:
+    """E −ln p(x | z_0), total nats: zero where α(0) = 1, else from one draw at t = 0."""
+    process = predictor.process
+    if not isinstance(process, Interpolating) or process.schedule.ends[0] == 1:
+        return 0.0
+    total = 0.0
+    for part in chunks(text):
+        t = torch.zeros(part.ids.shape, dtype=torch.float64)
+        noised = process.corrupt(part.ids, t, element_draws(part, draws), part.editable)
+        prediction = predictor.predict(noised, part, part.editable)
+        total += process.reconstruction(prediction, noised[part.editable]).sum().item()
+    return total
+
+
+def chunks(text: Batch) -> Iterator[Batch]:
+    """Groups of rows that go through the network together."""
+    size = max(1, TOKENS_AT_ONCE // text.ids.shape[1])
+    for start in range(0, len(text.ids), size):
+        yield text.rows(slice(start, start + size))

@@ -1,0 +1,41 @@
+"""Texts as the windows that are scored: consecutive, each token in exactly one, none with context from another."""
+
+from collections.abc import Sequence
+
+import torch
+
+from ..types import Batch
+
+
+def windows(documents: Sequence[Sequence[int]], context: int, prompts: Sequence[int] | None = None) -> Batch:
+    """Every document cut into consecutive windows of at most `context` tokens, padded on the right.
+
+    `prompts` gives the number of leading tokens of each document that are conditions: visible, not scored. A document
+    with a prompt is one window, and must fit.
+    """
+    rows: list[tuple[Sequence[int], int]] = []
+    for number, ids in enumerate(documents):
+        prompt = prompts[number] if prompts else 0
+        if prompt:
+            if len(ids) > context:
+                raise ValueError(f"document {number} has {len(ids)} tokens with its prompt; the context is {context}")
+            rows.append((ids, prompt))
+            continue
+        rows.extend((ids[start : start + context], 0) for start in range(0, len(ids), context))
+    length = max((len(ids) for ids, _ in rows), default=0)
+    ids = torch.zeros(len(rows), length, dtype=torch.long)
+    valid, editable = torch.zeros_like(ids, dtype=torch.bool), torch.zeros_like(ids, dtype=torch.bool)
+    for row, (tokens, prompt) in enumerate(rows):
+        ids[row, : len(tokens)] = torch.as_tensor(tokens)
+        valid[row, : len(tokens)] = True
+        editable[row, prompt : len(tokens)] = True
+    index = torch.arange(len(rows))
+    return Batch(
+        ids=ids,
+        editable=editable,
+        valid=valid,
+        positions=torch.arange(length).expand_as(ids),
+        index=index,
+        epoch=torch.zeros_like(index),
+        slot=index,
+    )
