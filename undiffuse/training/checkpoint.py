@@ -12,7 +12,7 @@ import safetensors.torch
 from torch import Tensor
 
 from ..errors import UserError
-from .durable import PARTIAL, flush, new_directory, sweep
+from ..durable import PARTIAL, flush, new_directory, sweep
 
 KEPT = 2
 """Checkpoints that stay on the disk: the newest, and the one before it."""

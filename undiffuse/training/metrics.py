@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import UserError
-from .durable import reported
+from ..durable import reported
 
 
 class MetricsFile:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import UserError
+from .errors import UserError
 
 PARTIAL = ".partial-"
 """Prefix of what is still being written. Such names may be deleted whenever no writer is at work."""
