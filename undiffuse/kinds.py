@@ -87,7 +87,10 @@ DESTINATIONS = Family(
 TIMES = Family("times", "undiffuse.objective.times", "undiffuse.objective.times.time_draw:TimeDraw")
 OBJECTIVES = Family("objective", "undiffuse.objective", "undiffuse.objective.objective:Objective")
 STRATEGIES = Family("strategy", "undiffuse.decode.strategies", "undiffuse.decode.strategies.strategy:Strategy")
-FAMILIES = {family.name: family for family in (SCHEDULES, DESTINATIONS, OBJECTIVES, TIMES, STRATEGIES)}
+OPTIMIZERS = Family(
+    "optimizer", "undiffuse.training.optimizers", "undiffuse.training.optimizers.optimizer:OptimizerChoice"
+)
+FAMILIES = {f.name: f for f in (SCHEDULES, DESTINATIONS, OBJECTIVES, TIMES, OPTIMIZERS, STRATEGIES)}
 
 
 def describe(component: object) -> dict[str, object]:
