@@ -1,0 +1,44 @@
+"""Checks every law on every component, by exact enumeration of worlds small enough for it."""
+
+import fnmatch
+import importlib
+import math
+import pkgutil
+from collections.abc import Iterator
+
+from . import laws
+from .law import Law, Result
+
+
+def all_laws() -> tuple[Law, ...]:
+    """Every law, in the order of the files in `laws/`: each holds a tuple `LAWS`."""
+    modules = (
+        importlib.import_module(f"{laws.__name__}.{found.name}") for found in pkgutil.iter_modules(laws.__path__)
+    )
+    return tuple(law for module in modules for law in getattr(module, "LAWS", ()))
+
+
+def verify(pattern: str = "") -> Iterator[Result]:
+    """Results as they are computed.
+
+    `pattern` selects by a part of `LAW COMPONENT`, with `*` and `?` as in file names, case ignored; empty selects all.
+    """
+    glob = f"*{pattern.lower()}*"
+    for law in all_laws():
+        yield from law.check(lambda name, component: fnmatch.fnmatchcase(f"{name} {component}".lower(), glob))
+
+
+def worst(results: list[Result]) -> dict[str, Result]:
+    """Per law the result that comes nearest to its tolerance, or exceeds it most."""
+    by_law: dict[str, Result] = {}
+    for result in results:
+        held = by_law.get(result.law)
+        if held is None or _strain(result) > _strain(held):
+            by_law[result.law] = result
+    return by_law
+
+
+def _strain(result: Result) -> float:
+    if math.isnan(result.error):
+        return math.inf
+    return result.error / result.tolerance if result.tolerance else math.inf * result.error if result.error else 0.0
