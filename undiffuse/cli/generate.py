@@ -1,0 +1,85 @@
+"""`undiffuse generate`: text from nothing, or from a beginning."""
+
+from contextlib import nullcontext
+from typing import Annotated
+
+import typer
+
+from .options import Device, Dtype, Json, Model, Samples, Seed, StrategyKind, Threads, WatchIt
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="Text to continue.")] = "",
+    model: Model = None,
+    length: Annotated[
+        int | None,
+        typer.Option(
+            "--length", metavar="N", min=1, help="Tokens to generate (default: what fits the trained context)."
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", metavar="N", min=1, help="Decoding steps (default: what the strategy needs)."),
+    ] = None,
+    strategy: StrategyKind = "confidence",
+    temperature: Annotated[
+        float, typer.Option("--temperature", metavar="T", help="0: always the best token; 1: as trained.")
+    ] = 1.0,
+    top_p: Annotated[
+        float | None,
+        typer.Option("--top-p", metavar="P", help="Draw from the best tokens that hold this share of probability."),
+    ] = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", metavar="K", help="Draw from the K best tokens.")] = None,
+    block_length: Annotated[
+        int | None,
+        typer.Option(
+            "--block-length", metavar="N", min=1, help="Finish blocks of this many tokens from left to right."
+        ),
+    ] = None,
+    samples: Samples = 1,
+    seed: Seed = 0,
+    watch: WatchIt = False,
+    json: Json = False,
+    device: Device = None,
+    dtype: Dtype = None,
+    threads: Threads = None,
+) -> None:
+    """Generate text, or continue a prompt.
+
+    - as the prompt reads standard input. The prompt is plain text here: [MASK] means nothing special.
+    """
+    from .console import print_json, print_text, stderr
+    from .loading import load_model
+    from .source import read_text
+    from .watch import Watch
+
+    source = read_text(prompt, None)
+    loaded = load_model(model, device, dtype, threads)
+    with Watch(loaded.tokenizer.token_bytes, stderr()) if watch else nullcontext() as on_event:
+        found = loaded.generate(
+            source,
+            length=length,
+            steps=steps,
+            strategy=strategy,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            block_length=block_length,
+            samples=samples,
+            seed=seed,
+            on_event=on_event,
+        )
+    if json:
+        print_json(found[0].json() if samples == 1 else [generated.json() for generated in found])
+        return
+    console = stderr()
+    for number, generated in enumerate(found, start=1):
+        if samples > 1:
+            console.print(f"sample {number} of {samples}", style="dim")
+        print_text(generated.text)
+        if generated.note:
+            console.print(generated.note, markup=False, style="dim")
+    console.print(
+        f"{found[0].tokens} tokens in {found[0].nfe} evaluations, {found[0].tokens_per_forward:.2f} each; seed {seed}",
+        style="dim",
+    )

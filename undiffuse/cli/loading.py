@@ -1,0 +1,21 @@
+"""The model of a verb: the one that --model names, or the newest run, said aloud."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .console import stderr
+from .machine import prepare
+
+if TYPE_CHECKING:
+    from ..language_model import LanguageModel
+
+
+def load_model(directory: Path | None, device: str | None, dtype: str | None, threads: int | None) -> "LanguageModel":
+    """The model on its device. Without a directory it is the newest finished run, and stderr says which."""
+    from ..language_model import load, newest_run
+
+    where, number_format = prepare(device, dtype, threads)
+    if directory is None:
+        directory = newest_run()
+        stderr().print(f"model: {directory}", style="dim", markup=False, soft_wrap=True)
+    return load(directory, device=where, dtype=number_format)

@@ -1,0 +1,46 @@
+"""--device, --dtype and --threads, checked and turned into what torch takes."""
+
+from typing import TYPE_CHECKING
+
+from ..errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+
+_DTYPES = ("float32", "bfloat16", "float16", "float64")
+
+
+def prepare(
+    device: str | None, dtype: str | None, threads: int | None
+) -> "tuple[torch.device | None, torch.dtype | None]":
+    """Set the number of threads; the device and number format, None where the user left the choice open."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return _device(device), _dtype(dtype)
+
+
+def _device(name: str | None) -> "torch.device | None":
+    import torch
+
+    if name is None:
+        return None
+    kind, _, index = name.partition(":")
+    present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if kind not in present or (index and not index.isdecimal()):
+        raise UserError(f"--device {name}: there is no such device{did_you_mean(kind, present)}")
+    if int(index or 0) >= present[kind]:
+        raise UserError(f"--device {name}: this machine has {present[kind]} {kind} devices; use --device cpu")
+    return torch.device(name)
+
+
+def _dtype(name: str | None) -> "torch.dtype | None":
+    import torch
+
+    if name is None:
+        return None
+    if name not in _DTYPES:
+        raise UserError(f"--dtype {name}: there is no such number format{did_you_mean(name, _DTYPES)}")
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype

@@ -1,0 +1,30 @@
+"""Options that several verbs share, so that they read and behave the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps (default: the best there is)."
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype", metavar="NAME", help="Number format: float32, bfloat16, float16 (default: what is fastest)."
+    ),
+]
+Threads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all cores).")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
+Model = Annotated[
+    Path | None, typer.Option("--model", metavar="DIR", help="A run directory (default: the newest under runs/).")
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="S", help="The same seed gives the same result.")]
+Samples = Annotated[int, typer.Option("-n", "--samples", metavar="N", min=1, help="How many results.")]
+StrategyKind = Annotated[
+    str, typer.Option("--strategy", metavar="KIND", help="Order of decisions; see `undiffuse list strategy`.")
+]
+WatchIt = Annotated[bool, typer.Option("--watch", help="Draw the text in the terminal while it is being denoised.")]

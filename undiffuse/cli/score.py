@@ -1,0 +1,65 @@
+"""`undiffuse score`: how likely a text is under a model, with error bars."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UserError
+from .options import Device, Dtype, Json, Model, Seed, Threads
+
+if TYPE_CHECKING:
+    from ..language_model import Score
+
+
+def score(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Texts to measure; - reads standard input.")],
+    model: Model = None,
+    draws: Annotated[
+        int | None, typer.Option("--draws", metavar="N", min=1, help="Random noise levels for each token.")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option("--precision", metavar="P", help="Draw until the standard error is below P of the mean, as 1%."),
+    ] = None,
+    per_token: Annotated[bool, typer.Option("--per-token", help="Also the nats of each token.")] = False,
+    seed: Seed = 0,
+    json: Json = False,
+    device: Device = None,
+    dtype: Dtype = None,
+    threads: Threads = None,
+) -> None:
+    """Measure the likelihood of texts, with standard errors.
+
+    The unit to compare models by is bits per byte: it does not depend on the tokenizer.
+    """
+    from .console import print_json
+    from .loading import load_model
+    from .source import read_file
+
+    if draws is not None and precision is not None:
+        raise UserError("--draws and --precision both say how long to draw: use one of them")
+    share = None if precision is None else fraction(precision)
+    texts = [read_file(name) for name in files]
+    loaded = load_model(model, device, dtype, threads)
+    found = loaded.score(texts, draws=draws, precision=share, per_token=per_token, seed=seed)
+    if json:
+        print_json(found.json())
+    else:
+        _show(found)
+
+
+def fraction(text: str) -> float:
+    """`1%` or `0.01` as 0.01; UserError outside (0, 1)."""
+    number = text.removesuffix("%")
+    try:
+        value = float(number) / (100 if number != text else 1)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise UserError(f"--precision {text}: give a share of the mean between 0 and 1, such as 1% or 0.01")
+    return value
+
+
+def _show(found: "Score") -> None:
+    record = found.json()
+    print(record)

@@ -1,0 +1,52 @@
+"""Where a verb's text comes from: the command line, a file, or standard input; and where results go, exactly."""
+
+import re
+import sys
+from pathlib import Path
+
+from ..errors import UserError
+
+_OVERRIDE = re.compile(r"[A-Za-z_][\w.-]*=")
+
+
+def read_text(text: str | None, file: Path | None) -> str:
+    """The text of `TEXT`, `--file F` or `-`, bit for bit; UserError unless there is exactly one and it is UTF-8."""
+    if (text is None) == (file is None):
+        raise UserError("give one text: as an argument, with --file FILE, or - to read standard input")
+    if file is not None:
+        return decode(_bytes_of(file), str(file))
+    assert text is not None
+    if text == "-":
+        return decode(sys.stdin.buffer.read(), "standard input")
+    return decode(text.encode("utf-8", "surrogateescape"), "TEXT")  # the shell hands over any bytes
+
+
+def read_file(name: str) -> str:
+    """The text of a file, or of standard input where the name is `-`."""
+    return read_text("-", None) if name == "-" else read_text(None, Path(name))
+
+
+def decode(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{name} is not UTF-8: byte {data[error.start]:#04x} at offset {error.start} (line {line}); "
+            f"convert it, for example with `iconv -t utf-8`"
+        ) from error
+
+
+def _bytes_of(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"there is no file {file}") from None
+    except IsADirectoryError:
+        raise UserError(f"{file} is a directory; name a file") from None
+
+
+def split_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Files and KEY=VALUE, which share one place on the command line. What exists as a file is a file."""
+    overrides = [text for text in arguments if _OVERRIDE.match(text) and not Path(text).exists()]
+    return [text for text in arguments if text not in overrides], overrides

@@ -1,0 +1,63 @@
+"""`undiffuse verify`: the mathematics of this installation against exact enumeration."""
+
+import math
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UserError
+from .options import Device, Dtype, Json, Threads
+
+if TYPE_CHECKING:
+    from ..exact.law import Result
+
+
+def verify(
+    pattern: Annotated[
+        str, typer.Argument(metavar="PATTERN", help="Part of a law's or component's name; * and ? as in file names.")
+    ] = "",
+    json: Json = False,
+    device: Device = None,
+    dtype: Dtype = None,
+    threads: Threads = None,
+) -> None:
+    """Check the mathematics against exact enumeration.
+
+    Every law is checked on every component, in worlds small enough to enumerate. Laws are checked in float64.
+    Exit code 1 if a law does not hold.
+    """
+    from ..exact.verify import verify as check
+    from .console import print_json, stdout
+    from .machine import prepare
+
+    if dtype not in (None, "float64"):
+        raise UserError(f"--dtype {dtype}: the laws are checked in float64, where their tolerances hold; leave it out")
+    where, _ = prepare(device, dtype, threads)
+    results = []
+    console = stdout()
+    with where or nullcontext():
+        for result in check(pattern):
+            results.append(result)
+            if not json:
+                console.print(_line(result), soft_wrap=True)
+    if not results:
+        raise UserError(f"no law or component matches {pattern!r}; `undiffuse verify` alone lists them all")
+    failed = sum(not result.passed for result in results)
+    if json:
+        print_json([_record(result) for result in results])
+    else:
+        print(f"{len(results) - failed} of {len(results)} hold")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _line(result: "Result") -> str:
+    mark = "[green]pass[/]" if result.passed else "[bold red]FAIL[/]"
+    return f"{mark}  error {result.error:8.1e} ≤ {result.tolerance:7.1e}  {result.law}: {result.component}"
+
+
+def _record(result: "Result") -> dict[str, object]:
+    """JSON has no NaN; an error that is no number reads null (and did not pass)."""
+    record = result.record()
+    return record if math.isfinite(result.error) else record | {"error": None}
