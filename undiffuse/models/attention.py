@@ -28,7 +28,7 @@ def bias_of(attend: Attend, dtype: torch.dtype) -> Bias | None:
 def attend_by_matmul(
     q: Float[Tensor, "B H Lq d"], k: Float[Tensor, "B G Lk d"], v: Float[Tensor, "B G Lk d"], bias: Bias | None
 ) -> Float[Tensor, "B H Lq d"]:
-    """Softmax attention as two batched products. Heads of a group are stacked along the queries: keys are not repeated."""
+    """Softmax attention as two batched products; heads of a group are stacked along the queries: no key is copied."""
     b, h, lq, d = q.shape
     groups, lk = k.shape[1], k.shape[2]
     scores = (q * d**-0.5).reshape(b, groups, -1, d) @ k.transpose(-1, -2)

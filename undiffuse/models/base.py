@@ -14,12 +14,35 @@ if TYPE_CHECKING:
 class Denoiser(Protocol):
     """A network in two parts, so that the head runs only where logits are needed."""
 
-    rows: int  # V, rows of the token table and of the head
-    context: int  # positions it was trained on
-    output_offset: int  # 0: row i speaks of position i; −1: row i − 1 does (shifted families)
-    takes_time: bool  # reads Inputs.t
-    takes_editable: bool  # reads Inputs.editable
-    rule: Rule  # the attention rule it was trained with
+    @property
+    def rows(self) -> int:
+        """V, rows of the token table and of the head."""
+        ...
+
+    @property
+    def context(self) -> int:
+        """Positions it was trained on."""
+        ...
+
+    @property
+    def output_offset(self) -> int:
+        """0: row i speaks of position i; −1: row i − 1 does (shifted families)."""
+        ...
+
+    @property
+    def takes_time(self) -> bool:
+        """Whether it reads `Inputs.t`."""
+        ...
+
+    @property
+    def takes_editable(self) -> bool:
+        """Whether it reads `Inputs.editable`."""
+        ...
+
+    @property
+    def rule(self) -> Rule:
+        """The attention rule it was trained with."""
+        ...
 
     def trunk(self, inputs: Inputs, attend: Attend, kv: "KV | None" = None) -> Float[Tensor, "B L D"]:
         """Hidden states of the given rows; with `kv`, keys and values are read from and written to its slots."""

@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..types import Tags
 from .attention import Attention, Bias
 from .conditioning import Modulation
 from .kv import KV
 from .rotary import Angles
-from ..types import Tags
 
 NormKind = Literal["layernorm", "rmsnorm"]
 Activation = Literal["gelu", "relu2", "swiglu"]
@@ -59,7 +59,7 @@ class FeedForward(nn.Module):
 
 
 class Residual(nn.Module):
-    """x + gate · branch(norm(x) · scale + shift), where shift, scale and gate come from the noise level if there is one."""
+    """x + gate · branch(norm(x) · scale + shift); the noise level, if there is one, gives shift, scale and gate."""
 
     def __init__(self, width: int, norm: NormKind, condition: int | None) -> None:
         super().__init__()
@@ -103,7 +103,5 @@ class Block(nn.Module):
         kv: KV | None,
         layer: int,
     ) -> Float[Tensor, "B L D"]:
-        x = self.around_attention(
-            x, condition, lambda h: self.attention(h, angles, bias, queries, kv, layer)
-        )
+        x = self.around_attention(x, condition, lambda h: self.attention(h, angles, bias, queries, kv, layer))
         return self.around_feed_forward(x, condition, self.feed_forward)

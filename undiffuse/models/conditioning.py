@@ -11,7 +11,7 @@ FREQUENCIES = 32
 
 
 class NoiseEmbedding(nn.Module):
-    """Features of a noise level in [0, 1], one vector per position: sines and cosines of π·2^(i/4)·level, then two layers."""
+    """One vector per noise level in [0, 1]: sines and cosines of π·2^(i/4)·level, then two layers."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class NoiseEmbedding(nn.Module):
 
 
 class Modulation(nn.Module):
-    """Shift, scale and gate of a residual branch from the condition (DiT, Peebles & Xie 2023); starts as the identity."""
+    """Shift, scale and gate of a residual branch (DiT, Peebles & Xie 2023); starts as the identity."""
 
     def __init__(self, condition: int, width: int) -> None:
         super().__init__()

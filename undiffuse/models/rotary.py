@@ -18,10 +18,8 @@ class Angles:
     sin: Float[Tensor, "B 1 L half"]
 
     @classmethod
-    def at(
-        cls, positions: Int[Tensor, "B L"], head_dim: int, base: float, dtype: torch.dtype
-    ) -> "Angles":
-        """Angle of pair i at position p: p · base^(−2i/d), in float64 before rounding, so that far positions keep theirs."""
+    def at(cls, positions: Int[Tensor, "B L"], head_dim: int, base: float, dtype: torch.dtype) -> "Angles":
+        """Angle of pair i at position p: p · base^(−2i/d); float64 until the end, so that far positions keep theirs."""
         pair = torch.arange(0, head_dim, 2, dtype=torch.float64, device=positions.device)
         angle = positions[:, None, :, None].double() * base ** (-pair / head_dim)
         return cls(angle.cos().to(dtype), angle.sin().to(dtype))
@@ -43,7 +41,7 @@ def _turn(x: Tensor, cos: Tensor, sin: Tensor, sign: float) -> Tensor:
 
 
 class _Rotation(torch.autograd.Function):
-    """Written by hand because autograd would keep four half-size products per call; the backward turn is the inverse."""
+    """Written by hand because autograd would keep four products per call; the backward turn is the inverse."""
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -51,6 +49,6 @@ class _Rotation(torch.autograd.Function):
         return _turn(x, cos, sin, 1.0)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        cos, sin = ctx.saved_tensors  # type: ignore[attr-defined]
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
         return _turn(grad, cos, sin, -1.0), None, None

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -20,9 +19,9 @@ from .rotary import Angles
 class TransformerConfig:
     """Everything that fixes the network's parameters and their meaning.
 
-    `rows` V, `width` D, `heads` H query heads that share `kv_heads` G keys in groups (0: one each), `hidden` rows of the
-    feed-forward layer (0: 4 D, or 8/3 D rounded to 32 for swiglu, which has three matrices), `context` positions it is
-    trained on. `time_conditioning` reads the noise level of each position, `editable_input` whether it may change.
+    `rows` V, `width` D, `heads` H query heads that share `kv_heads` G keys in groups (0: one each), `hidden` rows of
+    the feed-forward layer (0: 4 D, or 8/3 D rounded to 32 for swiglu, which has three matrices), `context` positions it
+    is trained on. `time_conditioning` reads the noise level of each position, `editable_input` whether it may change.
     """
 
     rows: int
@@ -51,7 +50,9 @@ class TransformerConfig:
                 f"use heads={min(good, key=lambda h: abs(h - self.heads), default=1)}, or another even width"
             )
         if self.kv_heads < 0 or self.heads % self.groups:
-            raise UserError(f"model: {self.heads} heads cannot share {self.kv_heads} key heads; kv_heads must divide heads")
+            raise UserError(
+                f"model: {self.heads} heads cannot share {self.kv_heads} key heads; kv_heads must divide heads"
+            )
         for name, known in (("norm", ("layernorm", "rmsnorm")), ("activation", ("gelu", "relu2", "swiglu"))):
             if getattr(self, name) not in known:
                 raise UserError(f"model: {name} {getattr(self, name)!r} is none of {', '.join(known)}")
@@ -70,7 +71,7 @@ class TransformerConfig:
 
 
 class Transformer(nn.Module):
-    """A `Denoiser`. Parameters are float32 after construction; cast with `.to(dtype)`, which fixes the compute type too."""
+    """A `Denoiser`. Parameters are float32 after construction; `.to(dtype)` casts them and what is computed."""
 
     output_offset = 0
 
@@ -97,7 +98,7 @@ class Transformer(nn.Module):
         self._initialize()
 
     def _initialize(self) -> None:
-        """Inner matrices normal with variance 1/fan-in; outputs of branches and the head zero: all tokens start equally likely."""
+        """Inner matrices have variance 1/fan-in; outputs of branches and the head are zero: all tokens start alike."""
         nn.init.normal_(self.embedding.weight, std=1.0)
         nn.init.zeros_(self.unembedding.weight)
         if self.editable is not None:
