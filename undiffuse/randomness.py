@@ -100,7 +100,7 @@ def draw_categorical(probabilities: Float[Tensor, "*lead V"], draws: Draws) -> I
     of probability zero is never drawn. `draws` has the rows' leading shape.
     """
     lead, size = probabilities.shape[:-1], probabilities.shape[-1]
-    blocks = torch.nn.functional.pad(probabilities, (0, -size % BLOCK)).reshape(*lead, -1, BLOCK)
+    blocks = torch.nn.functional.pad(probabilities, (0, -size % BLOCK)).unflatten(-1, (-1, BLOCK))
     block, rest = _locate(blocks.sum(-1), draws.uniform()[..., None])
     chosen = blocks.gather(-2, block[..., None].expand(*lead, 1, BLOCK))[..., 0, :]
     return block[..., 0] * BLOCK + _locate(chosen, rest)[0][..., 0]

@@ -219,12 +219,18 @@ class Interpolating(Process):
 
     def _masses(self, z: Int[Tensor, "*lead"], x_z: Times, t: Times, s: Times) -> Kernel:
         """x_z is the leave-one-out probability of the present token, 0 at the mask."""
-        at_t, at_s = self.marginal(t), self.marginal(s)
+        at_t, at_s = self.marginal(t), self._arrival(s)
         alpha_ts = torch.where(at_s.alpha > 0, at_t.alpha / at_s.alpha, 1.0)
         b_t, b_s = self._base(at_t, z), self._base(at_s, z)
         b_ts = (b_t - alpha_ts * b_s).clamp(min=0.0)
         copy = alpha_ts * (at_s.alpha * x_z + b_s)
         return Kernel(copy, denoise=b_ts * at_s.alpha, renoise=b_ts * at_s.corrupted)
+
+    def _arrival(self, s: Times) -> Marginal:
+        """The marginal at s; at s = 0 the clean text itself, also where a schedule starts below α = 1."""
+        at, noisy = self.marginal(s), s > 0
+        corrupted, real, mask = (mass.where(noisy, 0.0) for mass in (at.corrupted, at.real, at.mask))
+        return Marginal(at.alpha.where(noisy, 1.0), corrupted, real, mask)
 
     def reads(self, state: State, t: Times, s: Times, draws: Draws) -> Bool[Tensor, "*lead"]:
         if self.destination.uniform:

@@ -166,8 +166,8 @@ def gidd_forms() -> dict[str, Points]:
 
 
 LAWS = (
-    Law("forms/score-entropy", every_process, score_entropy_error, 1e-12),
-    Law("forms/uniform", uniform_forms, uniform_error, 1e-12),
+    Law("forms/score-entropy", every_process, score_entropy_error, 1e-11),
+    Law("forms/uniform", uniform_forms, uniform_error, 1e-11),
     Law("forms/gidd", gidd_forms, gidd_error, 1e-12),
     Law("forms/masked", masked_forms, masked_error, 1e-12),
 )
