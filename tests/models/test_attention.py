@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from undiffuse.models.attention import attend, attend_by_matmul, attend_fused
+from undiffuse.models.block import SquaredReLU
 from undiffuse.models.rotary import Angles, rotate
 
 
@@ -50,3 +51,9 @@ def test_a_turn_is_a_rotation_of_the_complex_plane_and_its_gradient_is_exact():
     want = torch.complex(x[..., :4], x[..., 4:]) * turn
     torch.testing.assert_close(rotate(x, angles), torch.cat((want.real, want.imag), dim=-1))
     assert torch.autograd.gradcheck(lambda x: rotate(x, angles), (x,))
+
+
+def test_squared_relu_has_its_own_gradient_right():
+    x = torch.tensor([-1.5, -0.1, 0.2, 3.0], dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(SquaredReLU.apply(x), torch.tensor([0.0, 0.0, 0.04, 9.0], dtype=torch.float64))
+    assert torch.autograd.gradcheck(SquaredReLU.apply, (x,))

@@ -18,16 +18,24 @@ NormKind = Literal["layernorm", "rmsnorm"]
 Activation = Literal["gelu", "relu2", "swiglu"]
 
 
-class Norm(nn.Module):
-    """Normalization with a learned scale and no shift."""
+class SquaredReLU(torch.autograd.Function):
+    """max(x, 0)² (So et al. 2021). Autograd's own two steps take three times as long on a CPU."""
 
-    def __init__(self, width: int, kind: NormKind) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.normalize = F.layer_norm if kind == "layernorm" else F.rms_norm
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
+        rectified = x.relu()
+        ctx.save_for_backward(rectified)
+        return rectified * rectified
 
-    def forward(self, x: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead D"]:
-        return self.normalize(x, self.weight.shape, self.weight)
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> Tensor:
+        (rectified,) = ctx.saved_tensors
+        return (grad * rectified).mul_(2)
+
+
+def normalize(x: Float[Tensor, "*lead D"], kind: NormKind) -> Float[Tensor, "*lead D"]:
+    """Without learned scales: the next matrix can hold them, and their gradients doubled the time of the layer."""
+    return F.layer_norm(x, x.shape[-1:]) if kind == "layernorm" else F.rms_norm(x, x.shape[-1:])
 
 
 class FeedForward(nn.Module):
@@ -51,7 +59,7 @@ class FeedForward(nn.Module):
             case "gelu":
                 hidden = F.gelu(hidden)
             case "relu2":
-                hidden = F.relu(hidden).square()
+                hidden = SquaredReLU.apply(hidden)
             case "swiglu":
                 gate, value = hidden.chunk(2, dim=-1)
                 hidden = F.silu(gate) * value
@@ -63,7 +71,7 @@ class Residual(nn.Module):
 
     def __init__(self, width: int, norm: NormKind, condition: int | None) -> None:
         super().__init__()
-        self.norm = Norm(width, norm)
+        self.norm = norm
         self.modulation = None if condition is None else Modulation(condition, width)
 
     def forward(
@@ -73,9 +81,9 @@ class Residual(nn.Module):
         branch: Callable[[Tensor], Tensor],
     ) -> Float[Tensor, "B L D"]:
         if self.modulation is None:
-            return x + branch(self.norm(x))
+            return x + branch(normalize(x, self.norm))
         shift, scale, gate = self.modulation(condition)
-        return x + gate * branch(self.norm(x) * scale + shift)
+        return x + gate * branch(normalize(x, self.norm) * scale + shift)
 
 
 class Block(nn.Module):

@@ -9,7 +9,7 @@ from ..errors import UserError
 from ..types import Attend, Inputs, Rule
 from . import rules
 from .attention import Attention, bias_of
-from .block import Activation, Block, FeedForward, Norm, NormKind
+from .block import Activation, Block, FeedForward, NormKind, normalize
 from .conditioning import NoiseEmbedding
 from .kv import KV
 from .rotary import Angles
@@ -93,7 +93,6 @@ class Transformer(nn.Module):
             )
             for _ in range(config.depth)
         )
-        self.final_norm = Norm(width, config.norm)
         self.unembedding = nn.Linear(width, config.rows, bias=False)
         self._initialize()
 
@@ -155,7 +154,7 @@ class Transformer(nn.Module):
             x = block(x, condition, angles, bias, attend.queries, kv, layer)
         if kv is not None:
             kv.mark(attend.queries)
-        return self.final_norm(x)
+        return normalize(x, self.config.norm)
 
     def head(self, hidden: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead V"]:
         return self.unembedding(hidden)
