@@ -1,0 +1,79 @@
+"""From a plan, a tokenizer and a text to everything that the loop needs."""
+
+from dataclasses import replace
+
+import torch
+
+from ..data.corpus import Corpus
+from ..data.packing import Dataset
+from ..errors import UserError
+from ..models.transformer import Transformer, TransformerConfig
+from ..predictor import Predictor
+from ..process.interpolating import Interpolating
+from ..text.tokenizer import Tokenizer
+from .configuration import Configuration
+from .loop import Job
+from .plan import Plan, Size, sized
+from .state import TrainingState
+from .validation import Validation
+
+
+def predictor_of(configuration: Configuration, tokenizer: Tokenizer, network: Transformer) -> Predictor:
+    """The network with the process that it denoises, and the meaning that the objective gives its output."""
+    noise = configuration.process
+    try:
+        process = Interpolating(tokenizer.vocabulary, noise.schedule, noise.destination)
+    except ValueError as error:
+        raise UserError(f"process: {error}") from error
+    return Predictor(network, process, configuration.objective.head)
+
+
+def network_of(configuration: Configuration, tokenizer: Tokenizer, seed: int) -> Transformer:
+    """A new float32 network, its weights drawn by `seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Transformer(TransformerConfig(rows=tokenizer.vocabulary.rows, **configuration.model))  # type: ignore[arg-type]
+
+
+def check(configuration: Configuration) -> None:
+    """UserError if the parts of a configuration do not go together. Allocates no weights."""
+    whole = sized(configuration, Size(width=64, depth=1, heads=1, context=64, rows=16))
+    tokenizer = Tokenizer.byte_level()
+    with torch.device("meta"):
+        network = network_of(whole, tokenizer, seed=0)
+    whole.objective.check(predictor_of(whole, tokenizer, network))
+
+
+def assemble(
+    plan: Plan, tokenizer: Tokenizer, train: Corpus, valid: Corpus, seed: int, device: torch.device
+) -> tuple[Job, TrainingState]:
+    """The fixed and the changing half of a run, at step 0."""
+    configuration = plan.configuration
+    settings = configuration.training
+    dtype = getattr(torch, settings.dtype)
+    network = network_of(configuration, tokenizer, seed)
+    state = TrainingState(configuration.optimizer.build(network.to(device, dtype)), settings.ema)
+    judged = network_of(configuration, tokenizer, seed).to(device, dtype).requires_grad_(False)
+    predictor = predictor_of(configuration, tokenizer, network)
+    context = int(configuration.model["context"])  # type: ignore[call-overload]
+    validation = Validation(
+        replace(predictor, denoiser=judged),
+        judged,
+        Dataset.of(valid, tokenizer, context, seed),
+        settings.windows,
+        settings.draws,
+        seed,
+        device,
+    )
+    job = Job(
+        predictor,
+        tuple(network.parameters()),
+        configuration.objective,
+        Dataset.of(train, tokenizer, context, seed),
+        validation,
+        settings,
+        plan.ends,
+        seed,
+        device,
+    )
+    return job, state

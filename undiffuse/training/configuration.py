@@ -1,0 +1,194 @@
+"""The full configuration of a training run: every value that a recipe or KEY=VALUE may set, its type and its default.
+
+Components (schedule, destination, objective, optimizer) stand here as themselves: a stateless component is its own
+configuration. In TOML they are tables with a `kind`, or just the kind's name. Sizes may be "auto": the plan fixes them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
+
+from ..errors import UserError, did_you_mean
+from ..kinds import DESTINATIONS, FAMILIES, OBJECTIVES, OPTIMIZERS, SCHEDULES, Family, describe
+from ..models.transformer import TransformerConfig
+from ..objective.objective import Objective
+from ..process.destinations.destination import Destination
+from ..process.schedules.schedule import Schedule
+from .optimizers.optimizer import OptimizerChoice
+
+Auto = Literal["auto"]
+Count = Annotated[int, Field(ge=1, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+SIZES = ("width", "depth", "heads", "context")
+"""What of the model the plan may choose."""
+
+
+def read_component(family: Family, value: object) -> Any:
+    """A component from its TOML form, each parameter checked against the type it declares. UserError if it is wrong."""
+    if isinstance(value, str):
+        value = {"kind": value}
+    if not isinstance(value, Mapping) or "kind" not in value:
+        raise UserError(f"{family.name} = {value!r}: expected a kind, one of {', '.join(family.kinds)}")
+    hints = get_type_hints(family.load(str(value["kind"])))
+    nested = {other.base: other for other in FAMILIES.values()}
+    return family.build({name: _read(f"{family.name}.{name}", hints.get(name), v, nested) for name, v in value.items()})
+
+
+def _read(where: str, hint: Any, value: object, nested: Mapping[str, Family]) -> object:
+    if hint is None:
+        return value  # an unknown name, or `kind`: `Family.build` decides
+    inner = nested.get(f"{getattr(hint, '__module__', '')}:{getattr(hint, '__qualname__', '')}")
+    if inner is not None:
+        return read_component(inner, value)
+    try:
+        return TypeAdapter(hint).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise UserError(f"{where} = {value!r}: {error.errors()[0]['msg']}") from error
+
+
+def read_model(value: object) -> dict[str, object]:
+    """The network's settings, complete; `rows` is not among them, for it follows from the tokenizer."""
+    if not isinstance(value, Mapping):
+        raise UserError(f"model = {value!r}: expected a table")
+    hints = {name: hint for name, hint in get_type_hints(TransformerConfig).items() if name != "rows"}
+    settings: dict[str, object] = {f.name: "auto" if f.name in SIZES else f.default for f in fields(TransformerConfig)}
+    del settings["rows"]
+    for name, given in value.items():
+        if name not in hints:
+            raise UserError(f"there is no key model.{name}{did_you_mean(name, hints)}")
+        settings[name] = _read(f"model.{name}", hints[name] | Auto if name in SIZES else hints[name], given, {})
+    return settings
+
+
+@dataclass(frozen=True)
+class TokenizerSettings:
+    """`bpe` is trained on the text; `size` is the number of its tokens. `byte` has the 256 bytes."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    kind: Literal["bpe", "byte"] = "bpe"
+    size: Annotated[int, Field(ge=260, strict=True)] | Auto = "auto"
+
+    def __post_init__(self) -> None:
+        if self.kind == "byte" and self.size != "auto":
+            raise ValueError(f"tokenizer 'byte' has no size to choose, and {self.size} was given: leave it out")
+
+
+@dataclass(frozen=True)
+class ProcessSettings:
+    """The noise: how fast tokens are corrupted, and where they go."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    schedule: Annotated[Schedule, PlainValidator(partial(read_component, SCHEDULES))] = field(
+        default_factory=partial(read_component, SCHEDULES, "one-minus-t")
+    )
+    destination: Annotated[Destination, PlainValidator(partial(read_component, DESTINATIONS))] = field(
+        default_factory=partial(read_component, DESTINATIONS, "mask")
+    )
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How the run goes.
+
+    `rows` of `model.context` tokens make one step, computed in `accumulation` equal parts. The learning rate rises over
+    the first `warmup` of the steps and falls to zero over the last `decay` of them. Gradients are clipped to the norm
+    `clip`. `ema` is the decay per step of the averaged weights, which are what is saved and validated. The bound of the
+    held-out text is estimated `validations` times on `windows` windows of it, and in the end on all of them, with
+    `draws` draws each. At most `checkpoint_seconds` pass between checkpoints. `dtype` "auto" is bfloat16 where the
+    processor multiplies in it.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    rows: Count | Auto = "auto"
+    accumulation: Count = 1
+    warmup: Share = 0.02
+    decay: Share = 1.0
+    clip: Annotated[float, Field(gt=0, strict=True)] = 1.0
+    ema: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.99
+    validations: Count = 4
+    windows: Count = 32
+    draws: Annotated[int, Field(ge=2, strict=True)] = 4
+    report_every: Annotated[int, Field(ge=1, le=10, strict=True)] = 10
+    checkpoint_seconds: Annotated[float, Field(ge=0, le=30, strict=True)] = 20.0
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.rows != "auto" and self.rows % self.accumulation:
+            raise ValueError(f"{self.rows} rows cannot be split into {self.accumulation} equal parts (accumulation)")
+        if self.warmup + self.decay > 1 and self.decay < 1:
+            raise ValueError(f"warmup {self.warmup} and decay {self.decay} overlap: together at most 1, or decay = 1")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Everything about a run but its text, its budget and its seed."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    tokenizer: TokenizerSettings = field(default_factory=TokenizerSettings)
+    process: ProcessSettings = field(default_factory=ProcessSettings)
+    objective: Annotated[Objective, PlainValidator(partial(read_component, OBJECTIVES))] = field(
+        default_factory=partial(read_component, OBJECTIVES, "bound")
+    )
+    model: Annotated[Mapping[str, object], PlainValidator(read_model)] = field(default_factory=partial(read_model, {}))
+    optimizer: Annotated[OptimizerChoice, PlainValidator(partial(read_component, OPTIMIZERS))] = field(
+        default_factory=partial(read_component, OPTIMIZERS, "muon")
+    )
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The form that `read_configuration` reads, with every default written out."""
+        return {
+            "tokenizer": asdict(self.tokenizer),
+            "process": {
+                "schedule": describe(self.process.schedule),
+                "destination": describe(self.process.destination),
+            },
+            "objective": describe(self.objective),
+            "model": dict(self.model),
+            "optimizer": describe(self.optimizer),
+            "training": asdict(self.training),
+        }
+
+
+def read_configuration(tree: Mapping[str, object]) -> Configuration:
+    """A configuration from nested tables. UserError names the first wrong key, its value, and what was expected."""
+    try:
+        return TypeAdapter(Configuration).validate_python(tree)
+    except ValidationError as error:
+        raise UserError(_explained(error.errors()[0])) from error
+
+
+def _explained(problem: Any) -> str:
+    """One line for a problem that pydantic found."""
+    known: Any = Configuration().to_dict()
+    path: list[str] = []
+    for part in map(str, problem["loc"]):
+        if not isinstance(known, Mapping):
+            break  # the names of a union's members follow
+        path.append(part)
+        if part not in known:
+            return f"there is no key {'.'.join(path)}{did_you_mean(part, known)}"
+        known = known[part]
+    where = ".".join(path)
+    if problem["type"] == "value_error":
+        return f"{where}: {problem['ctx']['error']}"
+    alternative = " (or 'auto')" if known == "auto" else ""
+    return f"{where} = {problem['input']!r}: {problem['msg']}{alternative}"
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys."""
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            leaves |= flat(value, f"{prefix}{name}.")
+        else:
+            leaves[prefix + name] = value
+    return leaves

@@ -1,0 +1,72 @@
+"""The end of a run: held-out bound, model, manifest and report, from the averaged weights."""
+
+import json
+import os
+import platform
+from typing import Any
+
+import torch
+
+from ..language_model import LanguageModel
+from ..language_model.results import Score
+from ..language_model.storage import MANIFEST, write
+from ..text.tokenizer import Tokenizer
+from .assembly import network_of, predictor_of
+from .loop import Job
+from .plan import Plan
+from .report import write_report
+from .run_directory import RunDirectory
+from .state import TrainingState
+from .validation import take
+
+
+def finish(run: RunDirectory, plan: Plan, job: Job, state: TrainingState, tokenizer: Tokenizer) -> LanguageModel:
+    """Writes report.md and the model; the manifest comes last, and says how many steps the model has seen."""
+    score = job.validation.whole(state.average)
+    network = network_of(plan.configuration, tokenizer, job.seed)
+    take(network, state.average)
+    network.to(job.device).eval().requires_grad_(False)
+    predictor = predictor_of(plan.configuration, tokenizer, network)
+    training = _training(run, plan, job, state, score)
+    model = LanguageModel(predictor, tokenizer, {"training": training}, name=str(run.path))
+    write_report(run, model, training)
+    (run.path / MANIFEST).unlink(missing_ok=True)  # an older one must never describe newer weights
+    write(model, run.path)
+    return model
+
+
+def finished_step(run: RunDirectory) -> int | None:
+    """Steps behind the model in the run's directory; None if there is no model yet."""
+    path = run.path / MANIFEST
+    return json.loads(path.read_text())["training"]["step"] if path.exists() else None
+
+
+def _training(run: RunDirectory, plan: Plan, job: Job, state: TrainingState, score: Score) -> dict[str, Any]:
+    """What the manifest says about the run."""
+    request = run.request
+    train, valid = run.text()
+    return {
+        "step": state.step,
+        "ends": list(plan.ends),
+        "seconds": round(state.seconds, 1),
+        "tokens": state.step * job.settings.rows * job.dataset.length,
+        "epochs": state.step * job.settings.rows / job.dataset.rows,
+        "bound": score.json(),
+        "configuration": plan.configuration.to_dict(),
+        "recipe": request["recipe"],
+        "budget": request["budget"],
+        "seed": request["seed"],
+        "files": request["files"],
+        "text": {
+            part: {"documents": len(corpus.documents), "bytes": corpus.bytes, "sha256": corpus.digest}
+            for part, corpus in (("train", train), ("valid", valid))
+        },
+        "parameters": sum(weight.numel() for weight in job.weights),
+        "machine": {
+            "platform": platform.platform(),
+            "cores": os.cpu_count(),
+            "device": request["device"],
+            "threads": torch.get_num_threads(),
+        },
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+    }

@@ -1,0 +1,43 @@
+"""The gradient of one global batch, however many parts it is computed in."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..objective.objective import Loss, Objective
+from ..predictor import Predictor
+from ..randomness import Draws
+from ..types import Batch
+
+
+def backward(
+    predictor: Predictor, objective: Objective, batch: Batch, draws: Draws, weights: Sequence[nn.Parameter], count: int
+) -> list[Loss]:
+    """Leaves in `.grad` the gradient of the summed loss of the whole batch, in nats; returns the loss of each part.
+
+    Parts are added in float32: added in bfloat16, each would lose what the sum's last bits cannot hold.
+    """
+    losses, sums = [], [torch.zeros_like(p, dtype=torch.float32) for p in weights]
+    rows = len(batch.ids)
+    for start in range(0, rows, rows // count):
+        loss = objective.loss(predictor, batch.rows(slice(start, start + rows // count)), draws, rows)
+        loss.sum.backward()
+        losses.append(loss)
+        for total, p in zip(sums, weights, strict=True):
+            if p.grad is not None:
+                total += p.grad
+                p.grad = None
+    for total, p in zip(sums, weights, strict=True):
+        p.grad = total.to(p.dtype)
+    return losses
+
+
+@torch.no_grad()
+def normalize(weights: Sequence[nn.Parameter], weight: Tensor, clip: float) -> Tensor:
+    """Divides the gradients by the weight of the batch, then shortens them to the norm `clip`; the norm before that."""
+    grads = [p.grad for p in weights if p.grad is not None]
+    weight = weight.clamp(min=1)  # a batch in which no token counts has no gradient
+    norm = torch.stack([g.norm(dtype=torch.float32) for g in grads]).norm() / weight
+    torch._foreach_mul_(grads, (clip / norm).clamp(max=1.0) / weight)
+    return norm

@@ -1,0 +1,119 @@
+"""The training loop: batch, loss, gradient, step, average; now and then a line of metrics, a validation, a checkpoint."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from ..data.packing import Dataset
+from ..errors import UserError
+from ..objective.objective import Objective
+from ..predictor import Predictor
+from ..randomness import Draws
+from .configuration import TrainingSettings
+from .gradients import backward, normalize
+from .learning_rate import factor
+from .metrics import MetricsFile
+from .progress import Progress, Watcher
+from .state import TrainingState
+from .validation import Validation
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What stays fixed during a run. `ends` are the steps at which the run and its extensions end, ascending."""
+
+    predictor: Predictor
+    weights: tuple[nn.Parameter, ...]
+    objective: Objective
+    dataset: Dataset
+    validation: Validation
+    settings: TrainingSettings
+    ends: tuple[int, ...]
+    seed: int
+    device: torch.device
+
+    @property
+    def validation_steps(self) -> frozenset[int]:
+        """Steps after which to validate: evenly over the run and over each extension, and at their ends."""
+        count = self.settings.validations
+        starts = (0, *self.ends)
+        return frozenset(
+            start + max(1, (end - start) * i // count)
+            for start, end in zip(starts, self.ends, strict=False)
+            for i in range(1, count + 1)
+        )
+
+
+def take_step(job: Job, state: TrainingState) -> None:
+    """One optimizer step on one global batch, which its number alone determines."""
+    batch = job.dataset.batch(state.step, job.settings.rows).to(job.device)
+    draws = Draws.seeded(job.seed, job.device).stream("training").at(state.step)
+    losses = backward(job.predictor, job.objective, batch, draws, job.weights, job.settings.accumulation)
+    norm = normalize(job.weights, torch.stack([loss.weight for loss in losses]).sum(), job.settings.clip)
+    state.optimizer.step(factor(state.step, job.ends, job.settings.warmup, job.settings.decay))
+    state.average_weights()
+    state.window.add(losses, norm)
+    state.step += 1
+
+
+def train(
+    job: Job,
+    state: TrainingState,
+    metrics: MetricsFile,
+    save: Callable[[], None],
+    watch: Watcher,
+    stopping: Callable[[], bool],
+) -> None:
+    """Takes the steps that are left, or those before `stopping` says to stop.
+
+    `save` writes a checkpoint: it is called at least every `checkpoint_seconds`, and at the end either way. UserError
+    when the loss is no longer finite.
+    """
+    began = before = saved = time.monotonic()
+    first, last = state.step, job.ends[-1]
+    shown = Progress("training", first, last)
+    while state.step < last and not stopping():
+        take_step(job, state)
+        now = time.monotonic()
+        state.seconds += now - before
+        before = now
+        pace = (now - began) / (state.step - first)
+        shown = replace(shown, step=state.step, seconds=pace * (last - state.step))
+        if state.step % job.settings.report_every == 0 or state.step == last:
+            line = _line(job, state)
+            metrics.write(line | {"time": {"seconds": state.seconds, "seconds_per_step": pace}})
+            state.window.clear()
+            shown = replace(shown, bits_per_byte=line["bits_per_byte"])
+        if state.step in job.validation_steps:
+            watch(replace(shown, phase="validating"))
+            score = job.validation.part(state.average)
+            metrics.write({"step": state.step, "validation": score.json()})
+            shown = replace(shown, validation_bits_per_byte=score.bits_per_byte[0])
+        watch(shown)
+        if now - saved > job.settings.checkpoint_seconds:
+            save()
+            saved = time.monotonic()
+    save()
+
+
+def _line(job: Job, state: TrainingState) -> dict[str, object]:
+    """The means over the steps since the line before; the learning rate is that of the last step, as a share of its peak."""
+    nats = state.window.nats_per_token
+    if not math.isfinite(nats):
+        raise UserError(
+            f"the loss is {nats} after step {state.step}, and training cannot go on: start again with a lower learning "
+            f"rate (optimizer.lr), or with training.dtype=float32"
+        )
+    return {
+        "step": state.step,
+        "tokens": state.step * job.settings.rows * job.dataset.length,
+        "nats_per_token": nats,
+        "bits_per_byte": nats / math.log(2) * job.dataset.tokens / job.dataset.bytes,
+        "buckets": state.window.buckets,
+        "learning_rate": factor(state.step - 1, job.ends, job.settings.warmup, job.settings.decay),
+        "gradient_norm": state.window.mean_gradient_norm,
+    }

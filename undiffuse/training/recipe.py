@@ -1,0 +1,124 @@
+"""Defaults, then a recipe, then KEY=VALUE: the configuration of a run, and where each of its values comes from."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import UserError, did_you_mean
+from .assembly import check
+from .configuration import Configuration, flat, read_configuration
+
+Origin = Literal["default", "recipe", "override"]
+COMPONENTS = ("process.schedule", "process.destination", "objective", "objective.times", "optimizer")
+"""Keys whose value may be written as the name of a kind alone."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A configuration, and the origin of each value by its dotted key."""
+
+    configuration: Configuration
+    origins: Mapping[str, Origin]
+
+
+def resolve(recipe: str | Path = "default", overrides: Sequence[str] = ()) -> Resolved:
+    """Reads a recipe by name or path and applies overrides such as `model.width=192` or `objective=cross-entropy`.
+
+    UserError for an unknown recipe, key or kind (with the nearest name), a wrong type, or an impossible combination.
+    """
+    tree = _expanded(_read_recipe(recipe))
+    origins: dict[str, Origin] = dict.fromkeys(flat(tree), "recipe")
+    _add_default_kinds(tree)
+    # kinds before parameters, outer before inner, whatever order they were typed in
+    for key, value in sorted(map(_parse, overrides), key=lambda pair: (not pair[0].endswith(".kind"), pair[0].count("."))):
+        for dropped in _set(tree, key, value):
+            origins.pop(dropped, None)
+        origins |= dict.fromkeys(flat({key: value}), "override")
+    configuration = read_configuration(tree)
+    check(configuration)
+    return Resolved(configuration, {key: origins.get(key, "default") for key in flat(configuration.to_dict())})
+
+
+def recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with the package."""
+    return tuple(sorted(p.name.removesuffix(".toml") for p in _home().iterdir() if p.name.endswith(".toml")))
+
+
+def describe_recipe(name: str) -> str:
+    """The first line of a recipe's header."""
+    return _home().joinpath(f"{name}.toml").read_text().partition("\n")[0].lstrip("# ")
+
+
+def _home() -> Any:
+    return resources.files("undiffuse") / "recipes"
+
+
+def _read_recipe(recipe: str | Path) -> dict[str, Any]:
+    is_path = isinstance(recipe, Path) or recipe.endswith(".toml") or "/" in recipe
+    if not is_path and recipe not in recipes():
+        raise UserError(f"there is no recipe {str(recipe)!r}{did_you_mean(str(recipe), recipes())}; a path ends in .toml")
+    source = Path(recipe) if is_path else _home() / f"{recipe}.toml"
+    try:
+        return tomllib.loads(source.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read the recipe {recipe}: {error.strerror}") from error
+    except ValueError as error:  # not TOML, or not UTF-8
+        raise UserError(f"the recipe {recipe} is not valid TOML: {error}") from error
+
+
+def _parse(override: str) -> tuple[str, Any]:
+    """KEY=VALUE: a dotted key, and a TOML value; what is not TOML is a string, so quotes may be left out."""
+    key, equals, text = override.partition("=")
+    key, text = key.strip(), text.strip()
+    if not equals or not key or not text:
+        raise UserError(f"{override!r} is not of the form KEY=VALUE, for example model.width=192")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    return (f"{key}.kind", value) if key in COMPONENTS and isinstance(value, str) else (key, value)
+
+
+def _expanded(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The tree with components that are given by name alone written as tables."""
+    return {
+        name: {"kind": value}
+        if prefix + name in COMPONENTS and isinstance(value, str)
+        else _expanded(value, f"{prefix}{name}.")
+        if isinstance(value, dict)
+        else value
+        for name, value in tree.items()
+    }
+
+
+def _add_default_kinds(tree: dict[str, Any]) -> None:
+    """Says of every component which kind it is, so that its parameters can be set alone."""
+    defaults = Configuration().to_dict()
+    for key in ("tokenizer", "process.schedule", "process.destination", "objective", "optimizer"):
+        table, default = tree, defaults
+        for part in key.split("."):
+            table, default = _below(table, part, key), default[part]
+        table.setdefault("kind", default["kind"])
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> list[str]:
+    """Sets a leaf. Another kind of a component drops the parameters of the kind before, which are returned."""
+    *path, last = key.split(".")
+    for part in path:
+        tree = _below(tree, part, key)
+    dropped = []
+    if last == "kind" and tree.get("kind") != value:
+        dropped = list(flat(tree, ".".join(path) + "."))
+        tree.clear()
+    tree[last] = value
+    return dropped
+
+
+def _below(tree: dict[str, Any], part: str, key: str) -> dict[str, Any]:
+    below = tree.setdefault(part, {})
+    if not isinstance(below, dict):
+        raise UserError(f"cannot set {key}: {part} = {below!r} is not a table")
+    return below

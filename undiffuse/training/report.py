@@ -1,0 +1,125 @@
+"""report.md: what came out of a run, for a reader."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ..data.corpus import Corpus
+from ..durable import write_bytes
+from ..evaluate.compressors import xz_bits_per_byte, xz_bits_per_byte_after
+from ..evaluate.copying import copying
+from ..evaluate.ngram import best_order
+from ..language_model import LanguageModel
+from .metrics import read_metrics
+from .run_directory import RunDirectory
+
+COMPARED = 32 * 2**20
+"""Characters of training text that the baselines and the search for copies read at most: they would take minutes."""
+SAMPLES = 3
+CURVE_ROWS = 10
+
+
+def write_report(run: RunDirectory, model: LanguageModel, training: Mapping[str, Any]) -> None:
+    """Writes report.md; `training` is the manifest's section of that name."""
+    train, valid = run.text()
+    texts, held_out = _compared(train), [document.text for document in valid.documents]
+    lines = read_metrics(run.metrics)
+    samples = [model.generate(strategy="ancestral", seed=seed)[0].text for seed in range(SAMPLES)]
+    values = {
+        "name": run.path.name,
+        "directory": run.path,
+        "t": training,
+        "c": training["configuration"],
+        "complete": training["step"] == training["ends"][-1],
+        "duration": _duration(training["seconds"]),
+        "tokenizer": model.tokenizer,
+        "baselines": _baselines(texts, held_out),
+        "cut": f" (the first {COMPARED:,} characters of it)" if sum(map(len, texts)) >= COMPARED else "",
+        "levels": _levels(lines),
+        "buckets": _buckets(lines),
+        "curve": _curve(lines),
+        "seeds": range(SAMPLES),
+        "samples": samples,
+        "copied": copying("\n".join(samples), texts),
+        "example": _example(held_out),
+        "size": _size,
+    }
+    environment = Environment(
+        loader=PackageLoader("undiffuse.training", ""), undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
+    )
+    write_bytes(run.path / "report.md", environment.get_template("report.md.jinja").render(values).encode())
+
+
+def _compared(corpus: Corpus) -> list[str]:
+    """The training text, or as much of its beginning as is compared."""
+    texts: list[str] = []
+    room = COMPARED
+    for document in corpus.documents:
+        texts.append(document.text[:room])
+        room -= len(texts[-1])
+        if room == 0:
+            break
+    return texts
+
+
+def _baselines(train: Sequence[str], held_out: Sequence[str]) -> list[tuple[str, float]]:
+    """Names and bits per byte of what a reader can compare with."""
+    trained, scored = [text.encode() for text in train], [text.encode() for text in held_out]
+    order, bits = best_order(trained, scored)
+    together = b"".join(scored)
+    return [
+        (f"best byte n-gram (Witten–Bell, contexts of up to {order} bytes)", bits),
+        ("xz, after the training text", xz_bits_per_byte_after(b"".join(trained), together)),
+        ("xz, alone", xz_bits_per_byte(together)),
+    ]
+
+
+def _losses(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [line for line in lines if "buckets" in line]
+
+
+def _levels(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    count = len(_losses(lines)[-1]["buckets"])
+    return [f"{i / count:.1f}–{(i + 1) / count:.1f}" for i in range(count)]
+
+
+def _buckets(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Means over the last tenth of the lines that have a value."""
+    losses = _losses(lines)
+    recent = losses[-max(1, len(losses) // 10) :]
+    columns = zip(*(line["buckets"] for line in recent), strict=True)
+    return [_mean([value for value in column if value is not None]) for column in columns]
+
+
+def _curve(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """About ten rows: step, the mean training loss since the row before, and the last validation until then."""
+    losses = _losses(lines)
+    held_out = {line["step"]: line["validation"]["bits_per_byte"]["mean"] for line in lines if "validation" in line}
+    rows = []
+    size = math.ceil(len(losses) / CURVE_ROWS)
+    for start in range(0, len(losses), size):
+        group = losses[start : start + size]
+        seen = [step for step in held_out if group[0]["step"] <= step <= group[-1]["step"]]
+        validated = f"{held_out[seen[-1]]:.3f}" if seen else ""
+        rows.append((f"{group[-1]['step']:,}", _mean([line["bits_per_byte"] for line in group]), validated))
+    return rows
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{sum(values) / len(values):.3f}" if values else "–"
+
+
+def _example(held_out: Sequence[str]) -> str:
+    """A few words of the held-out text with one of them blanked."""
+    words = [word for word in " ".join(held_out)[:2000].split() if word.isalpha()][:7]
+    return " ".join([*words[:3], "____", *words[4:]])
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} seconds"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:.2f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"

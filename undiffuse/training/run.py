@@ -1,0 +1,187 @@
+"""A run from its files to its report: what `undiffuse train` and `ud.train` call, and how a run resumes."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from ..data.corpus import Corpus
+from ..data.readers import read
+from ..data.split import split
+from ..errors import UserError
+from ..language_model import LanguageModel
+from ..text.tokenizer import Tokenizer, size_for
+from . import checkpoint
+from .assembly import assemble
+from .configuration import Configuration, read_configuration
+from .finish import finish, finished_step
+from .loop import Job
+from .loop import train as train_loop
+from .metrics import MetricsFile
+from .plan import Budget, Build, Plan, affordable, make_plan, measure
+from .progress import Progress, Watcher, interruptible, unwatched
+from .recipe import resolve
+from .run_directory import RunDirectory, free_path
+from .state import TrainingState
+
+DEFAULT = Budget(minutes=2.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run that has ended, or was interrupted: its directory, its model, and how many of its steps are done."""
+
+    directory: Path
+    model: LanguageModel
+    step: int
+    steps: int
+
+    @property
+    def complete(self) -> bool:
+        return self.step == self.steps
+
+
+def train(
+    files: Sequence[str | Path] | str | Path,
+    *,
+    out: str | Path | None = None,
+    recipe: str | Path = "default",
+    minutes: float | None = None,
+    steps: int | None = None,
+    valid: str | Path | None = None,
+    seed: int = 0,
+    overrides: Sequence[str] = (),
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    threads: int | None = None,
+    progress: Watcher = unwatched,
+) -> Run:
+    """Trains a model of some texts (see `data.readers.read`); two minutes if neither minutes nor steps are given.
+
+    The run directory is `out`, or `runs/NAME-OF-TEXT`, and is never overwritten. A tenth of the text is held out, unless
+    `valid` names held-out text. The same seed, steps and threads give the same weights, bit for bit. Ctrl-C ends the
+    run early, with everything saved. UserError for bad text, settings that do not go together, or a full disk.
+    """
+    files = [files] if isinstance(files, str | Path) else list(files)
+    budget = DEFAULT if minutes is None and steps is None else Budget(minutes, steps)
+    if dtype is not None:
+        overrides = (*overrides, f"training.dtype={str(dtype).removeprefix('torch.')}")
+    resolved = resolve(recipe, overrides)
+    path = free_path(Path("runs"), _name(files)) if out is None else Path(out)
+    if path.exists():
+        raise UserError(f"{path} exists already: choose another --out, or go on with that run by --resume {path}")
+    progress(Progress("reading"))
+    text = read(files)
+    parts = (text, read([valid])) if valid is not None else ((s := split(text)).train, s.valid)
+    request = {
+        "files": [str(file) for file in files],
+        "recipe": str(recipe),
+        "configuration": resolved.configuration.to_dict(),
+        "origins": dict(resolved.origins),
+        "budget": asdict(budget),
+        "seed": seed,
+        "device": str(device or _best_device()),
+        "threads": threads or torch.get_num_threads(),
+    }
+    return _go_on(RunDirectory.create(path, request, *parts), None, progress)
+
+
+def resume(
+    directory: str | Path,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    threads: int | None = None,
+    progress: Watcher = unwatched,
+) -> Run:
+    """Goes on with an interrupted run, or extends a finished one by so many more minutes or steps.
+
+    At the same number of threads (the default: those of the run) an interrupted run ends in the same weights as if it
+    had not been interrupted. An extension starts again at the full learning rate, without a warm-up, and falls to zero
+    at its own end. UserError if the directory holds no run, a damaged one, or one with nothing left to do.
+    """
+    run = RunDirectory.open(Path(directory))
+    extension = None if minutes is None and steps is None else Budget(minutes, steps)
+    plan = run.plan()
+    done = plan is not None and finished_step(run) == plan.ends[-1]
+    if done and extension is None:
+        raise UserError(f"{directory} is finished: extend it with --minutes or --steps")
+    if not done and extension is not None:
+        raise UserError(f"{directory} is not finished: resume it without --minutes and --steps first")
+    return _go_on(run, extension, progress, threads)
+
+
+def _go_on(run: RunDirectory, extension: Budget | None, progress: Watcher, threads: int | None = None) -> Run:
+    """Does what is left of a run, from whatever its directory holds."""
+    request = run.request
+    torch.set_num_threads(threads or request["threads"])
+    train_text, valid_text = run.text()
+    configuration = read_configuration(request["configuration"])
+    tokenizer = run.tokenizer()
+    if tokenizer is None:
+        progress(Progress("tokenizing"))
+        tokenizer = _train_tokenizer(configuration, train_text)
+        run.keep_tokenizer(tokenizer)
+
+    def build(plan: Plan) -> tuple[Job, TrainingState]:
+        return assemble(plan, tokenizer, train_text, valid_text, request["seed"], torch.device(request["device"]))
+
+    plan = run.plan()
+    if plan is None:
+        progress(Progress("measuring"))
+        plan = make_plan(configuration, Budget(**request["budget"]), train_text.bytes, build)
+        run.keep_plan(plan)
+    if extension is not None:
+        plan = _extended(plan, extension, build)
+        run.keep_plan(plan)
+    job, state = build(plan)
+    _train(run, job, state, progress)
+    progress(Progress("reporting", state.step, plan.ends[-1]))
+    model = finish(run, plan, job, state, tokenizer)
+    return Run(run.path, model, state.step, plan.ends[-1])
+
+
+def _train(run: RunDirectory, job: Job, state: TrainingState, progress: Watcher) -> None:
+    """The loop, from the newest checkpoint on."""
+    found = checkpoint.load_latest(run.checkpoints)
+    if found is not None:
+        try:
+            state.load(found.step, found.facts["seconds"], found.tensors)
+        except ValueError as error:
+            raise UserError(f"the checkpoint of step {found.step} in {run.path} is of another run: {error}") from error
+    with MetricsFile(run.metrics, found.facts["metrics"] if found else 0) as metrics, interruptible() as stopping:
+
+        def save() -> None:
+            facts = {"metrics": metrics.settle(), "seconds": state.seconds}
+            checkpoint.save(run.checkpoints, checkpoint.Checkpoint(state.step, state.tensors(), facts))
+
+        train_loop(job, state, metrics, save, progress, stopping)
+
+
+def _extended(plan: Plan, extension: Budget, build: Build) -> Plan:
+    """The plan with one more stretch."""
+    if extension.steps is not None:
+        return replace(plan, ends=(*plan.ends, plan.ends[-1] + extension.steps))
+    assert extension.minutes is not None
+    seconds = measure(*build(plan))
+    steps = affordable(plan.configuration, extension.minutes, seconds)
+    return replace(plan, ends=(*plan.ends, plan.ends[-1] + steps), seconds_per_step=seconds)
+
+
+def _train_tokenizer(configuration: Configuration, text: Corpus) -> Tokenizer:
+    settings = configuration.tokenizer
+    if settings.kind == "byte":
+        return Tokenizer.byte_level()
+    size = size_for(text.bytes) if settings.size == "auto" else settings.size
+    return Tokenizer.train((document.text for document in text.documents), size)
+
+
+def _name(files: Sequence[str | Path]) -> str:
+    """The default name of a run."""
+    first = str(files[0]) if files else "-"
+    return "stdin" if first == "-" else Path(first).resolve().stem
+
+
+def _best_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,106 @@
+"""The files of a run: what was asked for, the text, the plan. With them a run resumes without its original files."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data.corpus import Corpus, Document
+from ..durable import new_directory, sweep, write_bytes, write_json
+from ..errors import UserError
+from ..text.tokenizer import Tokenizer
+from .configuration import read_configuration
+from .plan import Plan
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A directory that holds run.json and text.jsonl from its first moment; the other files come as the run proceeds."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, request: Mapping[str, Any], train: Corpus, valid: Corpus) -> "RunDirectory":
+        """Makes the directory with everything that a resumed run needs. UserError if it exists or cannot be written."""
+        if path.exists():
+            raise UserError(f"{path} exists already: choose another --out, or go on with it by --resume {path}")
+        with new_directory(path) as partial:
+            write_json(partial / "run.json", {"format": FORMAT, **request})
+            lines = (*_lines("train", train), *_lines("valid", valid))
+            write_bytes(partial / "text.jsonl", "".join(lines).encode())
+            (partial / "checkpoints").mkdir()
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunDirectory":
+        """A run to resume. UserError if the directory holds none, or one of another format."""
+        try:
+            request = json.loads((path / "run.json").read_text())
+        except OSError as error:
+            raise UserError(f"{path} is not the directory of a run: it has no run.json that can be read") from error
+        except ValueError as error:
+            raise UserError(f"{path / 'run.json'} is damaged: {error}") from error
+        if not isinstance(request, dict) or request.get("format") != FORMAT:
+            raise UserError(f"{path / 'run.json'} is not of format {FORMAT}, the only one that this version reads")
+        sweep(path)
+        return cls(path)
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """What was asked for, as it was given to `create`."""
+        return json.loads((self.path / "run.json").read_text())
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def text(self) -> tuple[Corpus, Corpus]:
+        """Training text and held-out text. UserError if the file was damaged."""
+        parts: dict[str, list[Document]] = {"train": [], "valid": []}
+        try:
+            for line in (self.path / "text.jsonl").read_text().split("\n")[:-1]:
+                record = json.loads(line)
+                parts[record.pop("part")].append(Document(**record))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.path / 'text.jsonl'} is damaged ({error}): the run cannot go on") from error
+        return Corpus(tuple(parts["train"])), Corpus(tuple(parts["valid"]))
+
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer, once it is trained."""
+        path = self.path / "tokenizer.json"
+        return Tokenizer.from_json(path.read_text()) if path.exists() else None
+
+    def keep_tokenizer(self, tokenizer: Tokenizer) -> None:
+        write_bytes(self.path / "tokenizer.json", tokenizer.to_json().encode())
+
+    def plan(self) -> Plan | None:
+        """The plan, once it is made."""
+        path = self.path / "plan.json"
+        if not path.exists():
+            return None
+        record = json.loads(path.read_text())
+        return Plan(read_configuration(record["configuration"]), tuple(record["ends"]), record["seconds_per_step"])
+
+    def keep_plan(self, plan: Plan) -> None:
+        write_json(self.path / "plan.json", plan.to_dict())
+
+
+def free_path(parent: Path, name: str) -> Path:
+    """`parent/name`, or with -2, -3, … after it if that exists."""
+    path, number = parent / name, 1
+    while path.exists():
+        number += 1
+        path = parent / f"{name}-{number}"
+    return path
+
+
+def _lines(part: str, corpus: Corpus) -> Iterator[str]:
+    for document in corpus.documents:
+        yield json.dumps({"part": part, **asdict(document)}) + "\n"

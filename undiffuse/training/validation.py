@@ -1,0 +1,51 @@
+"""The bound of the held-out text under the averaged weights, on the same draws every time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..data.packing import Dataset
+from ..language_model.results import Score
+from ..likelihood.bound import bound
+from ..predictor import Predictor
+from ..types import Batch
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """`predictor` has a network of its own, which takes the averaged weights; `windows` and `draws` as in the settings."""
+
+    predictor: Predictor
+    network: nn.Module
+    held_out: Dataset
+    windows: int
+    draws: int
+    seed: int
+    device: torch.device
+
+    def part(self, weights: Mapping[str, Tensor]) -> Score:
+        """On `windows` windows, spread evenly over the text: the same ones throughout a run."""
+        text, sizes = self._text()
+        count = min(self.windows, len(text.ids))
+        chosen = torch.arange(count) * len(text.ids) // count
+        return self._score(weights, text.rows(chosen).at(slot=torch.arange(count)), sizes[chosen])
+
+    def whole(self, weights: Mapping[str, Tensor]) -> Score:
+        """On all of the held-out text."""
+        return self._score(weights, *self._text())
+
+    def _text(self) -> tuple[Batch, Tensor]:
+        return next(self.held_out.consecutive(self.held_out.rows + 1))
+
+    def _score(self, weights: Mapping[str, Tensor], text: Batch, sizes: Tensor) -> Score:
+        take(self.network, weights)
+        return Score(bound(self.predictor, text.to(self.device), draws=self.draws, seed=self.seed), int(sizes.sum()))
+
+
+@torch.no_grad()
+def take(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copies named float32 weights into a network of any precision."""
+    for name, parameter in network.named_parameters():
+        parameter.copy_(weights[name])
