@@ -73,16 +73,22 @@ def _is_copy(piece: str, seen: set[object]) -> bool:
 
 
 def _by_document(documents: Sequence[Document]) -> tuple[list[Document], list[Document]]:
-    """Holds out the documents whose prompt (or text) has the smallest hash, so one prompt is never on both sides."""
+    """Holds out documents in the order of a hash of their prompt (or text): one prompt is never on both sides.
+
+    Whatever would take the held-out text beyond its share is passed over, so no single long document stands for all.
+    """
     groups: dict[str, list[Document]] = {}
     for document in documents:
         groups.setdefault(_key(document), []).append(document)
+    sizes = {key: sum(len(document.text) for document in group) for key, group in groups.items()}
+    room = min(sum(sizes.values()) // SHARE, LIMIT)
     chosen: set[str] = set()
-    size = 0
-    for key in sorted(groups)[: max(1, len(groups) // SHARE) if len(groups) > 1 else 0]:
-        if size < LIMIT:
+    for key in sorted(groups):
+        if sizes[key] <= room:
             chosen.add(key)
-            size += sum(len(document.text) for document in groups[key])
+            room -= sizes[key]
+    if not chosen and len(groups) > 1:
+        chosen.add(min(groups, key=lambda key: (sizes[key], key)))
     train = [document for document in documents if _key(document) not in chosen]
     return train, [document for document in documents if _key(document) in chosen]
 
