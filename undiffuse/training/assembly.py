@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import torch
 
-from ..data.corpus import Corpus
 from ..data.packing import Dataset
 from ..errors import UserError
 from ..models.transformer import Transformer, TransformerConfig
@@ -45,9 +44,9 @@ def check(configuration: Configuration) -> None:
 
 
 def assemble(
-    plan: Plan, tokenizer: Tokenizer, train: Corpus, valid: Corpus, seed: int, device: torch.device
+    plan: Plan, tokenizer: Tokenizer, dataset: Dataset, held_out: Dataset, seed: int, device: torch.device
 ) -> tuple[Job, TrainingState]:
-    """The fixed and the changing half of a run, at step 0."""
+    """The fixed and the changing half of a run, at step 0; both datasets have rows of the context's length."""
     configuration = plan.configuration
     settings = configuration.training
     dtype = getattr(torch, settings.dtype)
@@ -55,11 +54,10 @@ def assemble(
     state = TrainingState(configuration.optimizer.build(network.to(device, dtype)), settings.ema)
     judged = network_of(configuration, tokenizer, seed).to(device, dtype).requires_grad_(False)
     predictor = predictor_of(configuration, tokenizer, network)
-    context = int(configuration.model["context"])  # type: ignore[call-overload]
     validation = Validation(
         replace(predictor, denoiser=judged),
         judged,
-        Dataset.of(valid, tokenizer, context, seed),
+        held_out,
         settings.windows,
         settings.draws,
         seed,
@@ -69,7 +67,7 @@ def assemble(
         predictor,
         tuple(network.parameters()),
         configuration.objective,
-        Dataset.of(train, tokenizer, context, seed),
+        dataset,
         validation,
         settings,
         plan.ends,

@@ -33,7 +33,9 @@ def resolve(recipe: str | Path = "default", overrides: Sequence[str] = ()) -> Re
     origins: dict[str, Origin] = dict.fromkeys(flat(tree), "recipe")
     _add_default_kinds(tree)
     # kinds before parameters, outer before inner, whatever order they were typed in
-    for key, value in sorted(map(_parse, overrides), key=lambda pair: (not pair[0].endswith(".kind"), pair[0].count("."))):
+    for key, value in sorted(
+        map(_parse, overrides), key=lambda pair: (not pair[0].endswith(".kind"), pair[0].count("."))
+    ):
         for dropped in _set(tree, key, value):
             origins.pop(dropped, None)
         origins |= dict.fromkeys(flat({key: value}), "override")
@@ -59,7 +61,9 @@ def _home() -> Any:
 def _read_recipe(recipe: str | Path) -> dict[str, Any]:
     is_path = isinstance(recipe, Path) or recipe.endswith(".toml") or "/" in recipe
     if not is_path and recipe not in recipes():
-        raise UserError(f"there is no recipe {str(recipe)!r}{did_you_mean(str(recipe), recipes())}; a path ends in .toml")
+        raise UserError(
+            f"there is no recipe {str(recipe)!r}{did_you_mean(str(recipe), recipes())}; a path ends in .toml"
+        )
     source = Path(recipe) if is_path else _home() / f"{recipe}.toml"
     try:
         return tomllib.loads(source.read_text(encoding="utf-8"))

@@ -12,12 +12,14 @@ from ..evaluate.compressors import xz_bits_per_byte, xz_bits_per_byte_after
 from ..evaluate.copying import copying
 from ..evaluate.ngram import best_order
 from ..language_model import LanguageModel
+from ..objective.objective import BUCKETS
 from .metrics import read_metrics
 from .run_directory import RunDirectory
 
 COMPARED = 32 * 2**20
 """Characters of training text that the baselines and the search for copies read at most: they would take minutes."""
 SAMPLES = 3
+SEED = 0
 CURVE_ROWS = 10
 
 
@@ -26,7 +28,7 @@ def write_report(run: RunDirectory, model: LanguageModel, training: Mapping[str,
     train, valid = run.text()
     texts, held_out = _compared(train), [document.text for document in valid.documents]
     lines = read_metrics(run.metrics)
-    samples = [model.generate(strategy="ancestral", seed=seed)[0].text for seed in range(SAMPLES)]
+    samples = [made.text for made in model.generate(strategy="ancestral", samples=SAMPLES, seed=SEED)]
     values = {
         "name": run.path.name,
         "directory": run.path,
@@ -37,17 +39,20 @@ def write_report(run: RunDirectory, model: LanguageModel, training: Mapping[str,
         "tokenizer": model.tokenizer,
         "baselines": _baselines(texts, held_out),
         "cut": f" (the first {COMPARED:,} characters of it)" if sum(map(len, texts)) >= COMPARED else "",
-        "levels": _levels(lines),
+        "levels": _levels(),
         "buckets": _buckets(lines),
         "curve": _curve(lines),
-        "seeds": range(SAMPLES),
+        "seed": SEED,
         "samples": samples,
         "copied": copying("\n".join(samples), texts),
         "example": _example(held_out),
         "size": _size,
     }
     environment = Environment(
-        loader=PackageLoader("undiffuse.training", ""), undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
+        loader=PackageLoader("undiffuse.training", ""),
+        undefined=StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,
     )
     write_bytes(run.path / "report.md", environment.get_template("report.md.jinja").render(values).encode())
 
@@ -80,17 +85,15 @@ def _losses(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [line for line in lines if "buckets" in line]
 
 
-def _levels(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    count = len(_losses(lines)[-1]["buckets"])
-    return [f"{i / count:.1f}–{(i + 1) / count:.1f}" for i in range(count)]
+def _levels() -> list[str]:
+    return [f"{i / BUCKETS:.1f}–{(i + 1) / BUCKETS:.1f}" for i in range(BUCKETS)]
 
 
 def _buckets(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     """Means over the last tenth of the lines that have a value."""
     losses = _losses(lines)
-    recent = losses[-max(1, len(losses) // 10) :]
-    columns = zip(*(line["buckets"] for line in recent), strict=True)
-    return [_mean([value for value in column if value is not None]) for column in columns]
+    recent = [line["buckets"] for line in losses[-max(1, len(losses) // 10) :]]
+    return [_mean([b[i] for b in recent if b[i] is not None]) for i in range(BUCKETS)]
 
 
 def _curve(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
@@ -98,7 +101,7 @@ def _curve(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
     losses = _losses(lines)
     held_out = {line["step"]: line["validation"]["bits_per_byte"]["mean"] for line in lines if "validation" in line}
     rows = []
-    size = math.ceil(len(losses) / CURVE_ROWS)
+    size = max(1, math.ceil(len(losses) / CURVE_ROWS))
     for start in range(0, len(losses), size):
         group = losses[start : start + size]
         seen = [step for step in held_out if group[0]["step"] <= step <= group[-1]["step"]]

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
 
 from ..data.corpus import Corpus
+from ..data.packing import Dataset
 from ..data.readers import read
 from ..data.split import split
 from ..errors import UserError
@@ -124,8 +126,13 @@ def _go_on(run: RunDirectory, extension: Budget | None, progress: Watcher, threa
         tokenizer = _train_tokenizer(configuration, train_text)
         run.keep_tokenizer(tokenizer)
 
+    @cache
+    def datasets(context: int) -> tuple[Dataset, Dataset]:
+        return tuple(Dataset.of(text, tokenizer, context, request["seed"]) for text in (train_text, valid_text))
+
     def build(plan: Plan) -> tuple[Job, TrainingState]:
-        return assemble(plan, tokenizer, train_text, valid_text, request["seed"], torch.device(request["device"]))
+        data = datasets(plan.configuration.model["context"])
+        return assemble(plan, tokenizer, *data, request["seed"], torch.device(request["device"]))
 
     plan = run.plan()
     if plan is None:
