@@ -49,7 +49,9 @@ class Noise:
         redrawn is what q_t(· | x) lacks when q_s(· | x) is carried over.
         """
         rho = (self.process.schedule.alpha(t) / self.process.schedule.alpha(s))[..., None]
-        redrawn = self.marginal(t)[..., 0, :] - rho * self.marginal(s)[..., 0, :]
+        carried = self.marginal(t) - rho[..., None] * self.marginal(s)
+        z = torch.arange(self.states)
+        redrawn = carried[..., (z + 1) % self.tokens, z]  # read where nothing survives, so that nothing cancels
         return rho[..., None] * torch.eye(self.states, dtype=torch.float64) + redrawn[..., None, :]
 
     def evidence(self, z: Int[Tensor, "*lead"], t: Float[Tensor, "*lead"]) -> Float[Tensor, "*lead K"]:

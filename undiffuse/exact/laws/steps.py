@@ -34,9 +34,9 @@ def log_rows(predicted: Tensor) -> Tensor:
 def kernel(process: Interpolating, predicted: Tensor, s: float, t: float) -> Tensor:
     """Rows of the kernel under test for every state (Z) and prediction (n): (Z, n, N)."""
     states = Noise(process).states
-    z = torch.arange(states)[:, None].expand(states, len(predicted))
-    log_x = log_rows(predicted).expand(states, -1, -1)
-    return kernel_rows(process, log_x, z, _time(t), _time(s), letters())
+    z = torch.arange(states)[:, None].expand(1, states, len(predicted))
+    log_x = log_rows(predicted).expand(1, states, -1, -1)
+    return kernel_rows(process, log_x, z, _time(t)[None], _time(s)[None], letters())[0]
 
 
 def posterior(noise: Noise, predicted: Tensor, t: float) -> Tensor:
@@ -59,7 +59,7 @@ def bridge_error(process: Interpolating) -> float:
     def gap(noise: Noise, s: float, t: float) -> Tensor:
         known = kernel(process, torch.eye(TOKENS, dtype=torch.float64), s, t).transpose(0, 1)
         possible = noise.marginal(_time(t))[..., None] > 0
-        return (known - bridge(noise, _time(s), _time(t))).where(possible, 0.0)
+        return (known - bridge(noise, _time(s)[None], _time(t)[None])[0]).where(possible, 0.0)
 
     return _worst(process, gap)
 
@@ -79,7 +79,9 @@ def mixture_error(process: Interpolating) -> float:
     """The kernel is Σ_v p(v | z_t) q(z_s | z_t, v) with the posterior of the prediction."""
 
     def gap(noise: Noise, s: float, t: float) -> Tensor:
-        mixed = torch.einsum("znv,vzy->zny", posterior(noise, predictions(), t), bridge(noise, _time(s), _time(t)))
+        mixed = torch.einsum(
+            "znv,vzy->zny", posterior(noise, predictions(), t), bridge(noise, _time(s)[None], _time(t)[None])[0]
+        )
         return kernel(process, predictions(), s, t) - mixed
 
     return _worst(process, gap)
