@@ -1,8 +1,8 @@
-"""Documents to rows of L tokens: every token is learned exactly once per epoch, and the order is a function of the step.
+"""Documents to rows of L tokens: every token is learned once per epoch, and the order is a function of the step.
 
-Texts without prompts are joined into one stream, each document but a lone one closed by eos, and cut into rows; where the
-cuts fall moves from epoch to epoch, so that no token stays at the edge of its row. Prompts and responses are packed whole,
-as many as fit into a row. A row may hold several documents: `document` tells them apart.
+Texts without prompts are joined into one stream, each document but a lone one closed by eos, and cut into rows; where
+the cuts fall moves from epoch to epoch, so that no token stays at the edge of its row. Prompts and responses are packed
+whole, as many as fit into a row. A row may hold several documents: `document` tells them apart.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +39,9 @@ class Stream:
         rest = total - int(full[-1])
         # a first row shorter than the last one leaves one row more, a longer one as many: the larger choice is made
         first = rest + draws.integers(length - rest) if 2 * rest <= length else 1 + draws.integers(rest - 1)
-        return torch.cat([torch.zeros(1, dtype=torch.long), torch.arange(int(first), total, length), torch.tensor([total])])
+        return torch.cat(
+            [torch.zeros(1, dtype=torch.long), torch.arange(int(first), total, length), torch.tensor([total])]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,7 @@ class Dataset:
         return self._gather(bounds, index, epoch)
 
     def consecutive(self, rows: int) -> Iterator[tuple[Batch, Int[Tensor, " rows"]]]:
-        """All rows in the order of the text, for scoring: batches of at most `rows`, and the bytes scored in each row."""
+        """All rows in the order of the text, for scoring: batches of at most `rows`, and the bytes scored per row."""
         cuts = self.stream.cuts(self.length, None)
         bounds = torch.stack([cuts[:-1], cuts[1:]], dim=-1)
         for index in torch.arange(len(bounds)).split(rows):
@@ -109,9 +111,7 @@ class Dataset:
     @cached_property
     def _cuts(self) -> Callable[[int], Int[Tensor, " n_plus_1"]]:
         """Where rows begin and end, per epoch."""
-        return lru_cache(maxsize=2)(
-            lambda epoch: self.stream.cuts(self.length, self._draws("offset of rows", epoch))
-        )
+        return lru_cache(maxsize=2)(lambda epoch: self.stream.cuts(self.length, self._draws("offset of rows", epoch)))
 
     def _gather(self, bounds: Int[Tensor, "B 2"], index: Int[Tensor, " B"], epoch: Int[Tensor, " B"]) -> Batch:
         start, end = bounds[:, :1], bounds[:, 1:]

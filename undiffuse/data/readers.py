@@ -16,11 +16,11 @@ CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # text has tabs, li
 FIELDS = '"text", or "prompt" and "response"'
 
 
-class NotText(UserError):
+class NotTextError(UserError):
     """A file that is empty, binary or not UTF-8: an error where it was named, passed over where a directory was."""
 
 
-def read(paths: Sequence[str | Path]) -> Corpus:
+def read(paths: Sequence[str | Path], *, minimum_bytes: int = MINIMUM_BYTES) -> Corpus:
     """The documents of all paths in order; `-` is standard input, read as plain text.
 
     A text file is one document, bit for bit; a JSONL file holds one per line. Directories are read recursively in the
@@ -39,9 +39,9 @@ def read(paths: Sequence[str | Path]) -> Corpus:
         else:
             documents += _file(Path(path))
     corpus = Corpus(tuple(documents), tuple(skipped))
-    if corpus.bytes < MINIMUM_BYTES:
+    if corpus.bytes < minimum_bytes:
         names = ", ".join(map(str, paths)) or "nothing"
-        raise UserError(f"{names}: {corpus.bytes} bytes are too little to learn from; give at least {MINIMUM_BYTES}")
+        raise UserError(f"{names}: {corpus.bytes} bytes are too little to learn from; give at least {minimum_bytes}")
     return corpus
 
 
@@ -53,7 +53,7 @@ def _directory(folder: Path) -> tuple[list[Document], list[str]]:
             continue
         try:
             documents += _file(path)
-        except NotText as error:
+        except NotTextError as error:
             skipped.append(str(error))
     if not documents:
         seen = f" ({skipped[0]})" if skipped else ""
@@ -80,18 +80,18 @@ def _nearest(path: Path) -> str:
 
 def _decode(data: bytes, name: str) -> str:
     if not data.strip():
-        raise NotText(f"{name} is empty; give a text of at least {MINIMUM_BYTES} bytes")
+        raise NotTextError(f"{name} is empty; give a text of at least {MINIMUM_BYTES} bytes")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise NotText(
+        raise NotTextError(
             f"{name} is not UTF-8: byte 0x{data[error.start]:02x} at {_place(data, error.start)}; "
             f"convert it: iconv -f ENCODING -t UTF-8"
         ) from error
     control = CONTROL.search(data)
     if control:
         byte = data[control.start()]
-        raise NotText(f"{name} is not text: control byte 0x{byte:02x} at {_place(data, control.start())}")
+        raise NotTextError(f"{name} is not text: control byte 0x{byte:02x} at {_place(data, control.start())}")
     return text
 
 
@@ -108,9 +108,11 @@ def _records(text: str, name: str) -> Iterator[Document]:
         try:
             record = json.loads(line)
         except json.JSONDecodeError as error:
-            raise UserError(f"{where}: not JSON ({error.msg} at column {error.colno}); each line is one record") from error
+            raise UserError(
+                f"{where}: not JSON ({error.msg} at column {error.colno}); each line is one record"
+            ) from error
         if not isinstance(record, dict):
-            raise UserError(f'{where}: a record is an object with {FIELDS}, not {type(record).__name__}')
+            raise UserError(f"{where}: a record is an object with {FIELDS}, not {type(record).__name__}")
         yield _document(record, where)
 
 
@@ -132,5 +134,7 @@ def _string(record: dict[str, object], field: str, where: str, *, may_be_empty: 
         raise UserError(f'{where}: "{field}" is empty; remove the record')
     surrogate = re.search("[\ud800-\udfff]", value)
     if surrogate:
-        raise UserError(f'{where}: "{field}" holds the lone surrogate U+{ord(surrogate[0]):04X}, which is not valid Unicode')
+        raise UserError(
+            f'{where}: "{field}" holds the lone surrogate U+{ord(surrogate[0]):04X}, which is not valid Unicode'
+        )
     return value

@@ -46,7 +46,7 @@ def split(corpus: Corpus) -> Split:
 
 
 def _without_copies(documents: Sequence[Document]) -> list[Document]:
-    """Long paragraphs are kept where they come first (lines, in a text without paragraphs); records with a prompt whole."""
+    """Long paragraphs (lines, in a text without paragraphs) stay where they come first; records with a prompt whole."""
     seen: set[object] = set()
     kept: list[Document] = []
     for document in documents:
@@ -108,7 +108,7 @@ def _by_tail(documents: Sequence[Document]) -> tuple[list[Document], list[Docume
 
 
 def _boundary(text: str, target: int) -> int:
-    """The end of a paragraph, a line or a word, whichever comes first in this order, in the half of the tail after target."""
+    """Where a paragraph ends soon after the target, else a line, else a word; soon is half of what follows."""
     stop = target + (len(text) - target) // 2
     for pattern in (r"\n[ \t\r]*\n\s*", r"\n", r"\s"):
         found = re.compile(pattern).search(text, target, stop)

@@ -1,7 +1,7 @@
 """Top-1 accuracy on single blanks, and the n-gram filler that a model has to beat.
 
-The filler sees both sides: a candidate's score is ln p(candidate, right | left) under a forward n-gram, which orders the
-candidates by p(candidate | left, right).
+The filler sees both sides: a candidate's score is ln p(candidate, right | left) under a forward n-gram, which orders
+the candidates by p(candidate | left, right).
 """
 
 import math
@@ -45,7 +45,7 @@ class TokenBlank:
 
 
 def draw_token_blanks(ids: Sequence[int], count: int, window: int, seed: int) -> tuple[TokenBlank, ...]:
-    """Distinct tokens of a text, each in the middle of its window of `window` tokens (nearer the edge at the text's ends)."""
+    """Distinct tokens of a text, each in the middle of `window` tokens (nearer the edge at the text's ends)."""
     window = min(window, len(ids))
     blanks = []
     for place in _choose(len(ids), count, seed):

@@ -45,7 +45,9 @@ class NGram:
     def order(self) -> int:
         return len(self.levels) - 1
 
-    def log_prob(self, data: NDArray[np.uint8], reach: NDArray[np.int64], order: int | None = None) -> NDArray[np.float64]:
+    def log_prob(
+        self, data: NDArray[np.uint8], reach: NDArray[np.int64], order: int | None = None
+    ) -> NDArray[np.float64]:
         """ln p of every byte, in nats, given at most `reach` bytes right before it (and at most `order`)."""
         p = np.full(len(data), 1 / 256)
         for length, level in enumerate(self.levels[: self.order + 1 if order is None else order + 1]):
@@ -82,7 +84,7 @@ def best_order(train: Iterable[bytes], held_out: Iterable[bytes], order: int = 6
 
 def _codes(data: NDArray[np.uint8], length: int) -> NDArray[np.uint64]:
     """The last `length` bytes up to each position as one integer; positions before the start count as zero bytes."""
-    code = np.zeros(len(data), np.uint64)
+    code: NDArray[np.uint64] = np.zeros(len(data), np.uint64)
     for back in range(min(length, len(data))):
         code[back:] |= data[: len(data) - back].astype(np.uint64) << np.uint64(8 * back)
     return code

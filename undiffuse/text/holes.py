@@ -6,7 +6,8 @@
     ____            four underscores or more: one to eight tokens, chosen by the model
     \\[MASK] \\____   the characters themselves
 
-A backslash has a meaning only in front of one of these. There, two stand for one: `\\\\[MASK]` is a backslash and a hole.
+A backslash has a meaning only in front of one of these. There, two stand for one: `\\\\[MASK]` is a backslash, then a
+hole.
 """
 
 import re
@@ -79,7 +80,9 @@ def _hole(match: re.Match[str]) -> Hole:
         return Hole(*((1, 1) if source == "[MASK]" else OPEN_RANGE), source)
     where = _place(match.string, match.start("hole"))
     if not match["end"]:
-        raise UserError(f"the hole at {where} is not closed: {source[:24]!r} lacks a ']' (write \\[MASK: for the plain text)")
+        raise UserError(
+            f"the hole at {where} is not closed: {source[:24]!r} lacks a ']' (write \\[MASK: for the plain text)"
+        )
     length = LENGTH.fullmatch(match["length"])
     if length is None:
         raise UserError(f"{source!r} at {where} is not a hole; write {SYNTAX}, or \\{source} for the plain text")

@@ -1,9 +1,10 @@
 """Where a text with holes lies in tokens: fixed ids, and blanks between them.
 
-Each fixed text is tokenized alone, so nothing merges across a hole's edge. A byte-level BPE writes a word with the space
-before it: in `The [MASK] of`, running text would hold " capital" after "The", and a space left over at the end of the
-fixed text is a token that training never saw there. So one space before a hole goes into the hole: its fill must begin
-with it, and it is taken off again where the fill is shown. A byte-level tokenizer has no such habit and moves nothing.
+Each fixed text is tokenized alone, so nothing merges across a hole's edge. A byte-level BPE writes a word with the
+space before it: in `The [MASK] of`, running text would hold " capital" after "The", and a space left over at the end of
+the fixed text is a token that training never saw there. So one space before a hole goes into the hole: its fill must
+begin with it, and it is taken off again where the fill is shown. A tokenizer of single bytes has no such habit and
+moves nothing.
 """
 
 from collections.abc import Sequence

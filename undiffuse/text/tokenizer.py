@@ -1,8 +1,8 @@
 """Byte-level BPE, trained on the user's own text: every string has ids, and every id list its exact bytes.
 
-Rows of the table, always in this order: the 256 bytes, one row per merged token, then the control rows. Control rows are
-spelled with a space, which no byte-level spelling contains, and no merge leads to them: no text can encode to one, here or
-in any other program that loads the `tokenizer.json`.
+Rows of the table, always in this order: the 256 bytes, one row per merged token, then the control rows. Control rows
+are spelled with a space, which no byte-level spelling contains, and no merge leads to them: no text can encode to one,
+here or in any other program that loads the `tokenizer.json`.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ PATTERN = r"'(?:s|t|re|ve|m|ll|d)| ?\p{L}+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]
 
 
 def _alphabet() -> tuple[str, ...]:
-    """How `tokenizer.json` spells each byte: printable Latin-1 as itself, the rest as code points from 256 up (GPT-2)."""
+    """How `tokenizer.json` spells each byte (GPT-2): printable Latin-1 as itself, the rest from code point 256 up."""
     visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     hidden = iter(range(256, 512))
     return tuple(chr(byte) if byte in visible else chr(next(hidden)) for byte in range(256))
@@ -37,7 +37,7 @@ BYTE_OF = {character: byte for byte, character in enumerate(ALPHABET)}
 
 
 def size_for(text_bytes: int) -> int:
-    """Rows of a vocabulary that suits a text of so many bytes: 512 up to a few 100 KB, 1024 around 0.5 MB, at most 8192.
+    """Rows of a vocabulary that suits a text of so many bytes: 512 below 0.25 MB, 1024 below 1 MB, at most 8192.
 
     It grows with the square root of the text, so that the average token is seen ever more often.
     """
@@ -51,8 +51,8 @@ def utf8(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError as error:
         raise UserError(
-            f"character {error.start + 1} of the text is the lone surrogate U+{ord(text[error.start]):04X}, which is not "
-            "valid Unicode; remove it, or decode its source as UTF-8"
+            f"character {error.start + 1} of the text is the lone surrogate U+{ord(text[error.start]):04X}, which is "
+            "not valid Unicode; remove it, or decode its source as UTF-8"
         ) from error
 
 
@@ -72,7 +72,9 @@ class Tokenizer:
         """BPE with at most `size` rows in all; fewer where the texts repeat too little. Deterministic."""
         smallest = len(ALPHABET) + len(CONTROLS)
         if size < smallest:
-            raise UserError(f"a vocabulary of {size} rows cannot hold the 256 bytes and 4 control rows: use at least {smallest}")
+            raise UserError(
+                f"a vocabulary of {size} rows cannot hold the 256 bytes and 4 control rows: use at least {smallest}"
+            )
         library = tokenizers.Tokenizer(models.BPE())
         library.pre_tokenizer = _pieces()
         library.train_from_iterator(
@@ -95,7 +97,9 @@ class Tokenizer:
             tokenizer = cls(_merges(content))
             same = content["model"]["vocab"] == tokenizer._spellings
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"tokenizer.json cannot be read ({type(error).__name__}: {error}); copy it again from its run") from error
+            raise UserError(
+                f"tokenizer.json cannot be read ({type(error).__name__}: {error}); copy it again from its run"
+            ) from error
         if not same:
             raise UserError("tokenizer.json was not written by undiffuse: its rows are not bytes, merges, control rows")
         return tokenizer
@@ -122,7 +126,8 @@ class Tokenizer:
     @cached_property
     def vocabulary(self) -> Vocabulary:
         rows = self._spellings
-        return Vocabulary(len(rows), **{name: rows[_control(name)] for name in CONTROLS})
+        mask, bos, eos, pad = (rows[_control(name)] for name in CONTROLS)
+        return Vocabulary(len(rows), mask, bos, eos, pad)
 
     @cached_property
     def tokens(self) -> tuple[bytes, ...]:

@@ -1,15 +1,17 @@
 """Which tokens a hole may hold, so that what it ends up holding is text.
 
-Tokens are bytes, and several may share one character. In whatever order positions are decided, a token is allowed exactly
-if the undecided positions can still be completed to the hole's prefix followed by one or more whole UTF-8 characters. Each
-token is a function from states of a UTF-8 reader to states; few of these functions differ, so all work is per class.
+Tokens are bytes, and several may share one character. In whatever order positions are decided, a token is allowed
+exactly if the undecided positions can still be completed to the hole's prefix followed by one or more whole UTF-8
+characters. Each token is a function from states of a UTF-8 reader to states; few of these functions differ, so all work
+is per class.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from itertools import accumulate
 
-# States of the reader: between characters, or what may follow (Unicode 15.0, table 3-7: no overlong forms, no surrogates).
+# States of the reader: between characters, or what may follow one byte (Unicode 15.0, table 3-7).
 WHOLE, ONE, TWO, THREE, AFTER_E0, AFTER_ED, AFTER_F0, AFTER_F4 = range(8)
 READER: tuple[tuple[tuple[int, int, int], ...], ...] = (
     (
@@ -46,8 +48,8 @@ def step(state: int | None, data: Iterable[int]) -> int | None:
 class HoleText:
     """The bytes of every row of the vocabulary (empty for rows a hole may never hold) and the prefix of a hole.
 
-    States beyond the reader's: 8 + i has read i bytes of the prefix. The last of them reads on as WHOLE does, but a fill
-    may not end there: a hole holds at least one character.
+    States beyond the reader's: 8 + i has read i bytes of the prefix. The last of them reads on as WHOLE does, but a
+    fill may not end there: a hole holds at least one character.
     """
 
     tokens: Sequence[bytes]
@@ -97,13 +99,24 @@ class HoleText:
         return self._any if token is None else self._maps[self.of_token[token]]
 
     def allowed(self, committed: Sequence[int | None], position: int) -> list[bool]:
-        """Per class, whether its tokens may be committed at an undecided position; `committed` holds None where undecided.
+        """Per class, whether its tokens may be committed at a position; `committed` holds None where undecided.
 
-        Exact: true if and only if some choice for the other undecided positions makes the whole fill valid. Deciding one
-        position at a time among allowed tokens therefore never ends in a dead end.
+        Exact: true if and only if some choice for the other undecided positions makes the whole fill valid. Deciding
+        one position at a time among allowed tokens therefore never ends in a dead end.
         """
         before = reduce(_forward, map(self._pairs, committed[:position]), 1 << self.start)
         after = reduce(_backward, map(self._pairs, reversed(committed[position + 1 :])), 1 << WHOLE)
+        return self._leading(before, after)
+
+    def allowed_everywhere(self, committed: Sequence[int | None]) -> list[list[bool]]:
+        """`allowed` at every position, in time linear in the length; what a position itself holds does not matter."""
+        pairs = [self._pairs(token) for token in committed]
+        before = accumulate(pairs[:-1], _forward, initial=1 << self.start)
+        after = [*accumulate(pairs[:0:-1], _backward, initial=1 << WHOLE)][::-1]
+        return [self._leading(b, a) for b, a in zip(before, after, strict=True)]
+
+    def _leading(self, before: int, after: int) -> list[bool]:
+        """The classes with a way from one set of states into another."""
         return [any(s & before and to & after for s, to in pairs) for pairs in self._maps]
 
 

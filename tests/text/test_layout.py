@@ -1,0 +1,74 @@
+"""Holes in tokens: fixed text comes back, nothing merges across an edge, a space before a hole moves into it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from undiffuse.text.holes import Hole, Text, parse
+from undiffuse.text.layout import Blank, Fixed, lay_out
+from undiffuse.text.tokenizer import Tokenizer
+
+BPE = Tokenizer.train(["The capital of France is unable to be the capital of Spain. " * 9], 400)
+BYTES = Tokenizer.byte_level()
+EITHER = pytest.mark.parametrize("tokenizer", [BPE, BYTES], ids=["bpe", "byte"])
+
+
+def spelled(tokenizer, source):
+    return [
+        tokenizer.decode_bytes(part.ids) if isinstance(part, Fixed) else part.prefix
+        for part in lay_out(parse(source), tokenizer).parts
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("The [MASK] of", [b"The", b" ", b" of"]),
+        ("un[MASK]able", [b"un", b"", b"able"]),
+        ("The  [MASK]", [b"The ", b" "]),
+        ("[MASK] [MASK]", [b"", b" "]),
+        (" [MASK]", [b" "]),
+        ("is [MASK][MASK].", [b"is", b" ", b"", b"."]),
+        ("line\n[MASK]\t[MASK]", [b"line\n", b"", b"\t", b""]),
+    ],
+)
+def test_one_space_before_a_hole_moves_into_it(source, parts):
+    assert spelled(BPE, source) == parts
+
+
+def test_bytes_move_nothing():
+    assert spelled(BYTES, "The [MASK] of") == [b"The ", b"", b" of"]
+
+
+def test_running_text_has_the_tokens_that_a_filled_layout_has():
+    layout = lay_out(parse("The [MASK] of France"), BPE)
+    before, blank, after = layout.parts
+    capital = BPE.encode(" capital")
+    assert len(capital) == 1
+    assert [*before.ids, *capital, *after.ids] == BPE.encode("The capital of France")
+    assert blank == Blank(1, 1, b" ")
+    assert blank.shown(b" capital") == "capital"
+
+
+def test_lengths_and_blanks():
+    layout = lay_out(parse("a[MASK:2-5]b____"), BYTES)
+    assert layout.longest == 1 + 5 + 1 + 8
+    assert [(blank.minimum, blank.maximum) for blank in layout.blanks] == [(2, 5), (1, 8)]
+
+
+def test_a_fill_may_begin_with_a_second_space():
+    assert Blank(1, 3, b" ").shown(b"  x") == " x"
+    assert Blank(1, 3, b"").shown(b" x") == " x"
+
+
+@EITHER
+@given(
+    texts=st.lists(st.text(alphabet="The capitl\r\n é😀_", max_size=12), min_size=1, max_size=4),
+    fill=st.text(min_size=1, max_size=3),
+)
+def test_fixed_text_comes_back_bit_for_bit(tokenizer, texts, fill):
+    segments = [segment for text in texts for segment in ([Text(text)] if text else []) + [Hole(1, 4, "[MASK:1-4]")]]
+    layout = lay_out(segments, tokenizer)
+    fills = [blank.prefix + fill.encode() for blank in layout.blanks]
+    assert layout.text(fills, tokenizer) == "".join(text + fill for text in texts)
+    assert [blank.shown(data) for blank, data in zip(layout.blanks, fills, strict=True)] == [fill] * len(texts)
