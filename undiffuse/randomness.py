@@ -99,10 +99,14 @@ def draw_categorical(probabilities: Float[Tensor, "*lead V"], draws: Draws) -> I
     keep their mass at any vocabulary size, and the cost is one pass over the row. Rows need not be normalized; a token
     of probability zero is never drawn. `draws` has the rows' leading shape.
     """
-    lead, size = probabilities.shape[:-1], probabilities.shape[-1]
-    blocks = torch.nn.functional.pad(probabilities, (0, -size % BLOCK)).unflatten(-1, (-1, BLOCK))
-    block, rest = _locate(blocks.sum(-1), draws.uniform()[..., None])
-    chosen = blocks.gather(-2, block[..., None].expand(*lead, 1, BLOCK))[..., 0, :]
+    size = probabilities.shape[-1]
+    whole = size - size % BLOCK
+    sums = probabilities[..., :whole].unflatten(-1, (-1, BLOCK)).sum(-1)
+    if whole < size:
+        sums = torch.cat((sums, probabilities[..., whole:].sum(-1, keepdim=True)), dim=-1)
+    block, rest = _locate(sums, draws.uniform()[..., None])
+    index = block * BLOCK + torch.arange(BLOCK, device=block.device)
+    chosen = probabilities.gather(-1, index.clamp(max=size - 1)).masked_fill(index >= size, 0.0)
     return block[..., 0] * BLOCK + _locate(chosen, rest)[0][..., 0]
 
 
