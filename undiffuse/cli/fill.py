@@ -45,10 +45,9 @@ def fill(
 
     source = read_text(text, file)
     loaded = load_model(model, device, dtype, threads)
-    heat = temperature if temperature is not None else float(samples > 1)
     with Watch(loaded.tokenizer.token_bytes, stderr()) if watch else nullcontext() as on_event:
         found = loaded.fill(
-            source, strategy=strategy, top=top, samples=samples, temperature=heat, seed=seed, on_event=on_event
+            source, strategy=strategy, top=top, samples=samples, temperature=temperature, seed=seed, on_event=on_event
         )
     if json:
         print_json(found[0].json() if samples == 1 else [filled.json() for filled in found])

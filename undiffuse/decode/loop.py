@@ -4,8 +4,8 @@ The loop alone enforces windows and editable positions, applies decisions, write
 only decides.
 """
 
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -18,34 +18,47 @@ from .event import Event
 from .look import Sites, look
 from .strategies.strategy import Decision, Look, Step, Strategy
 
+Result = TypeVar("Result")
+
 
 def denoise(
     predictor: Predictor, canvas: Canvas, strategy: Strategy, constraint: Constraint | None = None
 ) -> Generator[Event, None, Canvas]:
     """Denoise until nothing is pending: yields the noise at the start and one event per step, returns the canvas."""
+    last = canvas
+    for last, happened in walk(predictor, canvas, strategy, constraint):  # noqa: B007 (the last one is returned)
+        yield happened
+    return last
+
+
+def walk(
+    predictor: Predictor, canvas: Canvas, strategy: Strategy, constraint: Constraint | None = None
+) -> Iterator[tuple[Canvas, Event]]:
+    """The canvases of a denoising with their events, the noise at the start first."""
     strategy.check(predictor.process)
     noise = strategy.noise(predictor.process, canvas)
     canvas = canvas.replace(ids=torch.where(canvas.pending, noise, canvas.ids))
     memory = strategy.begin(canvas)
     limit = int((canvas.steps.sum(-1) + canvas.pending.sum(-1)).max())
     nothing = torch.zeros_like(canvas.pending)
-    yield event(canvas, nothing, nothing)
+    yield canvas, event(canvas, nothing, nothing)
     while not bool(canvas.done.all()):
         if limit == 0:
             raise RuntimeError(f"{type(strategy).__name__} left positions pending beyond its bound on steps")
         canvas, happened, memory = denoise_step(predictor, canvas, strategy, memory, constraint)
         limit -= 1
-        yield happened
-    return canvas
+        yield canvas, happened
 
 
-def finished(steps: Generator[Event, None, Canvas]) -> Canvas:
-    """Run a loop to its end for the canvas alone."""
+def finished(steps: Generator[Event, None, Result], on_event: Callable[[Event], None] | None = None) -> Result:
+    """Run a denoising to its end for what it returns, reporting its events."""
     while True:
         try:
-            next(steps)
+            happened = next(steps)
         except StopIteration as stop:
             return stop.value
+        if on_event:
+            on_event(happened)
 
 
 @torch.no_grad()

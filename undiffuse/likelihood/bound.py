@@ -40,8 +40,8 @@ def bound(
 ) -> Estimate:
     """Estimate the bound of all windows of `text` with `draws` passes over it.
 
-    The draws are split into up to 8 independent repetitions, whose spread gives the standard error; within a repetition
-    noise levels are spread evenly over all windows and passes. With `precision`, repetitions are added until the standard
+    The draws are split into independent repetitions, whose spread gives the standard error; within a repetition noise
+    levels are spread evenly over all windows and passes. With `precision`, repetitions are added until the standard
     error is below that fraction of the mean (`draws` is then the least).
     """
     times = times or default_times(predictor)

@@ -1,0 +1,108 @@
+"""Further answers for holes, by the same definition as the answer's.
+
+At the step in which a hole was first written, its first position could have held another token. Each of the best others
+is put there, the rest is completed by the most confident choices, and the probability is again the product over the
+hole's tokens in their order of commitment. Where noise has no mask everything is decided in the last step together, so
+the token is exchanged and nothing else changes.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..decode.canvas import Canvas
+from ..decode.look import Sites, look
+from ..decode.loop import denoise, finished, times
+from ..decode.strategies.strategy import Strategy
+from ..process.interpolating import Interpolating
+from .plan import Plan
+from .results import Alternative
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .model import LanguageModel
+
+Where = tuple[int, int]  # request, hole
+
+
+@torch.no_grad()
+def alternatives(
+    model: "LanguageModel", plan: Plan, strategy: Strategy, trail: list[Canvas], count: int
+) -> dict[Where, tuple[Alternative, ...]]:
+    """Up to `count` other answers per request and hole, most probable first; `trail` holds the canvas at every step."""
+    done = trail[-1]
+    branches: list[Canvas] = []
+    origin: list[Where] = []
+    for row in range(len(done.ids)):
+        for hole, (begin, end) in enumerate(plan.holes):
+            place, before = _first_written(trail, row, begin, end)
+            log_p = _distribution(model, plan, strategy, before, place)
+            log_p[done.ids[row, place]] = -torch.inf
+            values, tokens = log_p.topk(min(count, len(log_p)))
+            base = _open_branch(model, trail[-1], before, row)
+            for value, token in zip(values.tolist(), tokens, strict=True):
+                if value > -torch.inf:
+                    branches.append(_with_token(base, place, token, value))
+                    origin.append((row, hole))
+    return _answers(model, plan, branches, origin, done)
+
+
+def _first_written(trail: list[Canvas], row: int, begin: int, end: int) -> tuple[int, Canvas]:
+    """The hole's first committed position (the most probable of those of one step), and the canvas before that step."""
+    done = trail[-1]
+    first = done.commit_step[row, begin:end].min()
+    together = done.commit_step[row, begin:end] == first
+    place = begin + int(done.commit_logp[row, begin:end].masked_fill(~together, -torch.inf).argmax())
+    return place, trail[int(first)].select(torch.tensor([row]))
+
+
+def _distribution(
+    model: "LanguageModel", plan: Plan, strategy: Strategy, before: Canvas, place: int
+) -> Float[Tensor, " V"]:
+    """ln p of what may stand at a position, given the canvas."""
+    here = torch.zeros_like(before.pending)
+    here[:, place] = True
+    sites = Sites.of(here)
+    prediction = look(model.predictor, before, sites, times(before, strategy.step(model.predictor.process, before)))
+    allowed = plan.constraint(1).allowed(before, sites)
+    return prediction.posterior().masked_fill(~allowed, -torch.inf).log_softmax(-1)[0, 0]
+
+
+def _open_branch(model: "LanguageModel", done: Canvas, before: Canvas, row: int) -> Canvas:
+    process = model.predictor.process
+    masked = isinstance(process, Interpolating) and process.destination.mask
+    return before if masked else done.select(torch.tensor([row]))
+
+
+def _with_token(canvas: Canvas, place: int, token: Tensor, logp: float) -> Canvas:
+    at = torch.zeros_like(canvas.pending)
+    at[:, place] = True
+    return canvas.replace(
+        ids=torch.where(at, token, canvas.ids),
+        pending=canvas.pending & ~at,
+        commit_step=torch.where(at, canvas.step[:, None], canvas.commit_step),
+        commit_logp=torch.where(at, logp, canvas.commit_logp),
+    )
+
+
+def _answers(
+    model: "LanguageModel", plan: Plan, branches: list[Canvas], origin: list[Where], done: Canvas
+) -> dict[Where, tuple[Alternative, ...]]:
+    if not branches:
+        return {}
+    canvas = Canvas.concatenate(branches)
+    if canvas.pending.any():
+        strategy = Settings.of("confidence", temperature=0.0).strategy
+        canvas = finished(denoise(model.predictor, canvas, strategy, plan.constraint(len(branches))))
+    found: dict[Where, dict[str, float]] = {}
+    for number, (row, hole) in enumerate(origin):
+        text, probability = plan.answer(canvas, number, hole)
+        if text != plan.answer(done, row, hole)[0]:
+            others = found.setdefault((row, hole), {})
+            others[text] = max(probability, others.get(text, 0.0))
+    return {
+        where: tuple(Alternative(text, p) for text, p in sorted(others.items(), key=lambda item: -item[1]))
+        for where, others in found.items()
+    }

@@ -1,0 +1,123 @@
+"""A trained model that one can talk to."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..decode.event import Event
+from ..decode.loop import finished
+from ..predictor import Predictor
+from ..text.tokenizer import Tokenizer
+from .fill import fill
+from .generate import generate
+from .results import Filled, Generated, Score
+from .score import score
+from .settings import Settings
+
+OnEvent = Callable[[Event], None]
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageModel:
+    """Predictor, tokenizer and manifest. `name` says where it came from.
+
+    The verbs are deterministic: the same seed gives the same result, whatever else is in the batch.
+    """
+
+    predictor: Predictor
+    tokenizer: Tokenizer
+    manifest: dict[str, Any]
+    name: str = ""
+
+    @property
+    def context(self) -> int:
+        """Positions the network was trained on."""
+        return self.predictor.denoiser.context
+
+    @cached_property
+    def device(self) -> torch.device:
+        parameters = getattr(self.predictor.denoiser, "parameters", None)
+        return next(parameters()).device if parameters else torch.device("cpu")
+
+    def fill(
+        self,
+        text: str,
+        *,
+        strategy: str = "confidence",
+        top: int = 3,
+        samples: int = 1,
+        temperature: float | None = None,
+        seed: int = 0,
+        on_event: OnEvent | None = None,
+        **options: Any,
+    ) -> list[Filled]:
+        """Fill the holes of `text` ([MASK], [MASK:5], [MASK:2-6], ____), `samples` times.
+
+        Each hole comes with its probability and up to `top` − 1 further answers. Further options: steps, top_p, top_k,
+        block_length, confidence, threshold. The temperature defaults to the strategy's own (0: the best tokens) for one
+        sample and to 1 for several. UserError for malformed holes, or when the text does not fit the context.
+        """
+        heat = 1.0 if temperature is None and samples > 1 else temperature
+        settings = Settings.of(strategy, temperature=heat, seed=seed, samples=samples, **options)
+        return finished(fill(self, text, settings, top), on_event)
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        length: int | None = None,
+        steps: int | None = None,
+        strategy: str = "confidence",
+        temperature: float = 1.0,
+        samples: int = 1,
+        seed: int = 0,
+        on_event: OnEvent | None = None,
+        **options: Any,
+    ) -> list[Generated]:
+        """Continue `prompt` by `length` tokens (default: up to the trained context), `samples` times.
+
+        Beyond the context it goes on in blocks over a sliding window, and says so in `note`. The prompt is plain text.
+        """
+        settings = Settings.of(strategy, temperature=temperature, seed=seed, samples=samples, steps=steps, **options)
+        return finished(generate(self, prompt, length, settings), on_event)
+
+    def score(
+        self,
+        texts: str | Sequence[str],
+        *,
+        draws: int | None = None,
+        precision: float | None = None,
+        per_token: bool = False,
+        seed: int = 0,
+    ) -> Score:
+        """The likelihood bound of texts; `precision` 0.01 draws until the standard error is below 1 % of the mean."""
+        return score(self, [texts] if isinstance(texts, str) else list(texts), draws, precision, per_token, seed)
+
+    def stream(
+        self,
+        text: str | None = None,
+        *,
+        prompt: str = "",
+        length: int | None = None,
+        strategy: str = "confidence",
+        temperature: float | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> Iterator[Event]:
+        """The events of one denoising, as they happen: of `text` with holes, else of a generation after `prompt`.
+
+        The temperature defaults to that of `fill` or `generate`.
+        """
+        heat = 1.0 if temperature is None and text is None else temperature
+        settings = Settings.of(strategy, temperature=heat, seed=seed, **options)
+        return generate(self, prompt, length, settings) if text is None else fill(self, text, settings, top=1)
+
+    def save(self, directory: str | Path) -> None:
+        """Write model.safetensors, tokenizer.json and manifest.json into a new directory, entirely or not at all."""
+        from .storage import save
+
+        save(self, Path(directory))

@@ -1,0 +1,66 @@
+"""A text with holes as a canvas: where each hole lies once its length is fixed, and what it may hold."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..decode.canvas import Canvas, start
+from ..decode.whole_text import Span, WholeText
+from ..randomness import Draws
+from ..text.layout import Blank, Layout
+from ..text.utf8 import HoleText
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .model import LanguageModel
+
+
+class Plan:
+    """A layout with a length for every hole: where each hole lies, and what it may hold."""
+
+    def __init__(self, model: "LanguageModel", layout: Layout, lengths: Sequence[int]) -> None:
+        self.model, self.layout, self.lengths = model, layout, tuple(lengths)
+        ids: list[int] = []
+        self.holes: list[tuple[int, int]] = []
+        remaining = iter(lengths)
+        for part in layout.parts:
+            if isinstance(part, Blank):
+                size = next(remaining)
+                self.holes.append((len(ids), len(ids) + size))
+                ids += [0] * size
+            else:
+                ids += part.ids
+        self.ids = torch.tensor(ids)
+
+    def canvas(self, keys: Sequence[Draws], settings: Settings) -> Canvas:
+        """One request per key."""
+        pending = torch.zeros_like(self.ids, dtype=torch.bool)
+        for begin, end in self.holes:
+            pending[begin:end] = True
+        options = {"steps": settings.steps, "block_length": settings.block_length}
+        return Canvas.concatenate([start(self.ids, pending, key=key, **options) for key in keys])
+
+    def constraint(self, rows: int) -> WholeText:
+        """Every hole of every request holds its prefix and whole characters."""
+        tokens = self.model.tokenizer.tokens
+        texts = [HoleText(tokens, blank.prefix) for blank in self.layout.blanks]
+        return WholeText(
+            [
+                Span(row, begin, end, text)
+                for row in range(rows)
+                for (begin, end), text in zip(self.holes, texts, strict=True)
+            ]
+        )
+
+    def answer(self, canvas: Canvas, row: int, hole: int) -> tuple[str, float]:
+        """What a finished request holds in a hole, and the probability of its tokens in their order of commitment."""
+        begin, end = self.holes[hole]
+        fill = self.model.tokenizer.decode_bytes(canvas.ids[row, begin:end].tolist())
+        probability = math.exp(canvas.commit_logp[row, begin:end].double().sum().item())
+        return self.layout.blanks[hole].shown(fill), probability
+
+    def text(self, canvas: Canvas, row: int) -> str:
+        fills = [self.model.tokenizer.decode_bytes(canvas.ids[row, a:b].tolist()) for a, b in self.holes]
+        return self.layout.text(fills, self.model.tokenizer)

@@ -1,0 +1,109 @@
+"""What the verbs return, and its form as JSON (which other programs read: the keys are fixed)."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..likelihood.estimate import Estimate
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """Another answer for a hole, with its probability by the same definition as the answer's."""
+
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class HoleFill:
+    """The answer for one hole.
+
+    `probability` is the product of the probabilities of the hole's tokens, each given what was decided before it, in
+    the order in which they were committed.
+    """
+
+    index: int
+    text: str
+    probability: float
+    alternatives: tuple[Alternative, ...]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """One completion of a text with holes. `nfe` counts the network evaluations of the decoding itself."""
+
+    text: str
+    holes: tuple[HoleFill, ...]
+    nfe: int
+    tokens_per_forward: float
+    seed: int
+    strategy: str
+    model: str
+
+    def json(self) -> dict[str, Any]:
+        return {**asdict(self), "holes": [asdict(hole) for hole in self.holes]}
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One generated text. `text` holds the prompt and what follows; `note` what the user should know, if anything."""
+
+    text: str
+    prompt: str
+    tokens: int
+    nfe: int
+    tokens_per_forward: float
+    seed: int
+    strategy: str
+    model: str
+    note: str = ""
+
+    def json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TokenScore:
+    """The contribution of one token to the bound, averaged over draws (nats)."""
+
+    text: str
+    nats: float
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """−ln p of some texts, or a bound on it, in the units that people compare."""
+
+    estimate: Estimate
+    bytes: int
+    per_token: tuple[TokenScore, ...] = field(default=())
+
+    @property
+    def bits_per_byte(self) -> tuple[float, float]:
+        """Mean and standard error."""
+        return self.estimate.per(math.log(2) * self.bytes)
+
+    @property
+    def nats_per_token(self) -> tuple[float, float]:
+        """Mean and standard error."""
+        return self.estimate.per(self.estimate.tokens)
+
+    def json(self) -> dict[str, Any]:
+        e = self.estimate
+        diffusion = e.nats - e.prior - e.reconstruction
+        record = {
+            "bits_per_byte": dict(zip(("mean", "stderr"), self.bits_per_byte, strict=True)),
+            "nats_per_token": dict(zip(("mean", "stderr"), self.nats_per_token, strict=True)),
+            "perplexity": dict(zip(("value", "low", "high"), e.perplexity, strict=True)),
+            "terms": {
+                "prior": e.prior / e.tokens,
+                "diffusion": diffusion / e.tokens,
+                "reconstruction": e.reconstruction / e.tokens,
+            },
+            "tokens": e.tokens,
+            "bytes": self.bytes,
+            "draws": e.draws,
+            "kind": e.kind,
+        }
+        return record | ({"per_token": [asdict(token) for token in self.per_token]} if self.per_token else {})

@@ -1,0 +1,63 @@
+"""How a verb decodes: strategy and numbers, checked before anything runs."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from ..decode.proposal import Filters
+from ..decode.strategies.strategy import Strategy
+from ..errors import UserError, did_you_mean
+from ..kinds import STRATEGIES
+
+FILTERS = {field.name for field in fields(Filters)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A strategy and the numbers of one call."""
+
+    strategy: Strategy
+    kind: str
+    seed: int
+    samples: int
+    steps: int | None
+    block_length: int | None
+
+    @classmethod
+    def of(
+        cls,
+        kind: str,
+        *,
+        seed: int = 0,
+        samples: int = 1,
+        steps: int | None = None,
+        block_length: int | None = None,
+        **options: Any,
+    ) -> "Settings":
+        """Options are the filters' (temperature, top_k, top_p, confidence) and the strategy's own (threshold).
+
+        None means "as the strategy has it". UserError for what does not exist or cannot be.
+        """
+        strategy = STRATEGIES.load(kind)
+        given = {name: value for name, value in options.items() if value is not None}
+        own = {field.name for field in fields(strategy)} - {"filters"}
+        for name in given:
+            if name not in FILTERS | own:
+                raise UserError(f"strategy {kind!r} has no option {name!r}{did_you_mean(name, FILTERS | own)}")
+        for name, value in (("steps", steps), ("block_length", block_length), ("samples", samples)):
+            if value is not None and value < 1:
+                raise UserError(f"{name.replace('_', ' ')} must be at least 1, not {value}")
+        filters = replace(strategy().filters, **{name: value for name, value in given.items() if name in FILTERS})
+        built = strategy(filters=filters, **{name: value for name, value in given.items() if name in own})
+        return cls(built, kind, seed, samples, steps, block_length)
+
+    def check(self, pending: int) -> None:
+        """Raise UserError if the steps cannot visit the windows of this many pending positions."""
+        if self.steps is None:
+            return
+        block = min(self.block_length or pending, pending)
+        windows = -(-pending // block)
+        if self.steps < windows:
+            raise UserError(
+                f"{self.steps} steps cannot fill {windows} blocks of {block} tokens: "
+                f"use at least {windows} steps, or blocks of at least {-(-pending // self.steps)} tokens"
+            )

@@ -1,0 +1,167 @@
+"""Models on disk: a directory with manifest.json, model.safetensors and tokenizer.json, each checked when read."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as read_tensors
+from safetensors.torch import save as tensor_bytes
+from torch import Tensor
+
+from .. import __version__
+from ..durable import new_directory, write_bytes, write_json
+from ..errors import UserError, did_you_mean
+from ..kinds import DESTINATIONS, SCHEDULES, describe
+from ..models.transformer import Transformer, TransformerConfig
+from ..predictor import Predictor
+from ..process.interpolating import Interpolating
+from ..text.tokenizer import Tokenizer
+from ..vocabulary import Vocabulary
+from .model import LanguageModel
+
+FORMAT = 1
+MANIFEST, WEIGHTS, TOKENIZER = "manifest.json", "model.safetensors", "tokenizer.json"
+
+
+def save(model: LanguageModel, directory: Path) -> None:
+    """Write a new directory; UserError if it exists or cannot be written."""
+    if directory.exists():
+        raise UserError(f"{directory} exists and is not overwritten; choose another place")
+    with new_directory(directory) as partial:
+        write(model, partial)
+
+
+def write(model: LanguageModel, directory: Path) -> None:
+    """Write the three files into an existing directory, the manifest last: a directory without it is not a model."""
+    network = model.predictor.denoiser
+    assert isinstance(network, Transformer)
+    weights = {name: value.detach().float().contiguous().cpu() for name, value in network.state_dict().items()}
+    content = tensor_bytes(weights)
+    write_bytes(directory / WEIGHTS, content)
+    write_bytes(directory / TOKENIZER, model.tokenizer.to_json().encode())
+    write_json(directory / MANIFEST, {**model.manifest, **_description(model, content)})
+
+
+def _description(model: LanguageModel, weights: bytes) -> dict[str, Any]:
+    """The part of the manifest from which the model is built again."""
+    predictor = model.predictor
+    process = predictor.process
+    assert isinstance(predictor.denoiser, Transformer)
+    assert isinstance(process, Interpolating)
+    return {
+        "format": FORMAT,
+        "undiffuse": __version__,
+        "model": {"kind": "transformer", **asdict(predictor.denoiser.config)},
+        "process": {
+            "kind": "interpolating",
+            "schedule": describe(process.schedule),
+            "destination": describe(process.destination),
+        },
+        "head": predictor.head,
+        "tokenizer": {
+            "kind": model.tokenizer.kind,
+            "rows": model.tokenizer.vocabulary.rows,
+            "digest": model.tokenizer.digest,
+        },
+        "weights": {"sha256": hashlib.sha256(weights).hexdigest()},
+    }
+
+
+def load(
+    directory: str | Path | None = None, *, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> LanguageModel:
+    """The model in a directory, or of the newest run under `runs`. UserError for anything that is not whole."""
+    directory = newest_run() if directory is None else Path(directory)
+    manifest = _manifest(directory)
+    content = _read(directory / WEIGHTS)
+    if hashlib.sha256(content).hexdigest() != manifest["weights"]["sha256"]:
+        raise UserError(
+            f"{directory / WEIGHTS} is not the file that was saved ({len(content)} bytes, wrong checksum): it is "
+            "truncated or damaged; copy it again, or train again"
+        )
+    tokenizer = Tokenizer.from_json(_read(directory / TOKENIZER).decode(errors="replace"))
+    if tokenizer.digest != manifest["tokenizer"]["digest"]:
+        raise UserError(f"{directory / TOKENIZER} belongs to another model: its digest is not the manifest's")
+    network = Transformer(_config(manifest["model"], directory))
+    _load_weights(network, content, directory)
+    network.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
+    process = build_process(manifest["process"], tokenizer.vocabulary)
+    return LanguageModel(Predictor(network, process, manifest["head"]), tokenizer, manifest, name=str(directory))
+
+
+def build_process(spec: Mapping[str, Any], vocabulary: Vocabulary) -> Interpolating:
+    """A process from `{"schedule": {"kind", …}, "destination": {"kind", …}}`; UserError for an impossible pair."""
+    schedule, destination = SCHEDULES.build(spec["schedule"]), DESTINATIONS.build(spec["destination"])
+    try:
+        return Interpolating(vocabulary, schedule, destination)
+    except ValueError as error:
+        raise UserError(f"process: {error}") from error
+
+
+def newest_run(root: str | Path = "runs") -> Path:
+    """The finished run that ended last; UserError if there is none."""
+    found = [path.parent for path in Path(root).glob(f"*/{MANIFEST}")]
+    if not found:
+        raise UserError(
+            f"there is no finished run under {root}/; train one (undiffuse train FILE), or name one: --model DIR"
+        )
+    return max(found, key=lambda path: (path / MANIFEST).stat().st_mtime_ns)
+
+
+def _manifest(directory: Path) -> dict[str, Any]:
+    if not directory.is_dir():
+        siblings = [path.name for path in directory.parent.glob("*/")] if directory.parent.is_dir() else []
+        raise UserError(
+            f"there is no model directory {directory}{did_you_mean(directory.name, siblings) if siblings else ''}"
+        )
+    if not (directory / MANIFEST).is_file():
+        unfinished = (directory / "run.json").is_file()
+        fix = f"it is a run that did not finish: undiffuse train --resume {directory}" if unfinished else "name a run"
+        raise UserError(f"{directory} is not a model, it has no {MANIFEST}: {fix}")
+    try:
+        manifest = json.loads(_read(directory / MANIFEST))
+    except ValueError as error:
+        raise UserError(f"{directory / MANIFEST} is damaged ({error}); copy it again, or train again") from error
+    needed = {"format", "model", "process", "head", "tokenizer", "weights"}
+    if not isinstance(manifest, dict) or not needed <= manifest.keys():
+        raise UserError(f"{directory / MANIFEST} was not written by undiffuse")
+    if manifest["format"] != FORMAT:
+        raise UserError(
+            f"{directory} has format {manifest['format']}, and this version of undiffuse reads {FORMAT}: "
+            "use the version that wrote it"
+        )
+    return manifest
+
+
+def _config(spec: Mapping[str, Any], directory: Path) -> TransformerConfig:
+    values = {name: value for name, value in spec.items() if name != "kind"}
+    unknown = values.keys() - {field.name for field in fields(TransformerConfig)}
+    if spec.get("kind") != "transformer" or unknown:
+        raise UserError(f"{directory / MANIFEST} describes a network that this version does not know: {spec}")
+    return TransformerConfig(**values)
+
+
+def _load_weights(network: Transformer, content: bytes, directory: Path) -> None:
+    """Every parameter exactly once."""
+    try:
+        weights: dict[str, Tensor] = read_tensors(content)
+    except SafetensorError as error:
+        raise UserError(f"{directory / WEIGHTS} is not a safetensors file: {error}") from error
+    expected = {name: value.shape for name, value in network.state_dict().items()}
+    found = {name: value.shape for name, value in weights.items()}
+    if expected != found:
+        wrong = sorted({*expected.items()} ^ {*found.items()})[0]
+        raise UserError(f"{directory / WEIGHTS} does not fit its manifest, first at {wrong[0]} {list(wrong[1])}")
+    network.load_state_dict(weights)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; the model is incomplete") from error
