@@ -140,8 +140,8 @@ def _texts(documents: Sequence[Document], tokenizer: Tokenizer) -> Stream:
 def _records(documents: Sequence[Document], tokenizer: Tokenizer, length: int) -> Stream:
     """Whole records in order, a new row where the next does not fit.
 
-    A record longer than a row becomes several pieces, so that every token of a response is learned once: each piece is
-    preceded by the tokens before it, as far as they fit, to be read alone.
+    A record longer than a row becomes several pieces, so that every token of a response is learned once: each piece
+    but a first one that fits takes at most half a row, and the rest goes to the tokens before it, to be read alone.
     """
     pieces: list[tuple[list[int], int]] = []
     for document in documents:
@@ -159,11 +159,13 @@ def _records(documents: Sequence[Document], tokenizer: Tokenizer, length: int) -
 def _pieces(prompt: list[int], response: list[int], length: int) -> Iterator[tuple[list[int], int]]:
     """Ids of each piece and how many of them, at its start, are context only."""
     ids = prompt + response
-    capacity = max(length - len(prompt), (length + 1) // 2)
-    for start in range(len(prompt), len(ids), capacity):
+    half = (length + 1) // 2
+    start, capacity = len(prompt), max(length - len(prompt), half)
+    while start < len(ids):
         stop = min(start + capacity, len(ids))
         before = min(start, length - (stop - start))
         yield ids[start - before : stop], before
+        start, capacity = stop, half
 
 
 def _eos(tokenizer: Tokenizer) -> list[int]:

@@ -74,7 +74,7 @@ def words(text: str) -> tuple[bytes, ...]:
 
 @dataclass(frozen=True, eq=False)
 class NGramFiller:
-    """Ranks candidates for a blank by a byte n-gram that reads on into the text on the right."""
+    """Ranks candidates (none empty) for a blank by a byte n-gram that reads on into the text on the right."""
 
     ngram: NGram
     candidates: tuple[bytes, ...]

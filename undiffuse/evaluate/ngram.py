@@ -50,7 +50,9 @@ class NGram:
     ) -> NDArray[np.float64]:
         """ln p of every byte, in nats, given at most `reach` bytes right before it (and at most `order`)."""
         p = np.full(len(data), 1 / 256)
-        for length, level in enumerate(self.levels[: self.order + 1 if order is None else order + 1]):
+        for length, level in enumerate(self.levels[: None if order is None else order + 1]):
+            if not len(level.followers):
+                break  # no training text was so long
             at = np.flatnonzero(reach >= length)
             code = _codes(data, length + 1)[at]
             place, total = _find(level.contexts, code >> np.uint64(8))
@@ -100,7 +102,5 @@ def _level(codes: NDArray[np.uint64]) -> Level:
 def _find(counts: Counts, codes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where each code is in the table (anywhere if it is not), and its count, 0 if it is not."""
     keys, values = counts
-    if not len(keys):
-        return np.zeros(len(codes), np.int64), np.zeros(len(codes), np.int64)
     place = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
     return place, np.where(keys[place] == codes, values[place], 0)
