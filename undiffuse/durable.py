@@ -26,7 +26,7 @@ def reported(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror or error}; what was there before is untouched. "
-            f"Make room or choose another place, then run the command again"
+            f"Make room (an interrupted training run then goes on with: undiffuse train --resume DIR)"
         ) from error
 
 

@@ -70,6 +70,7 @@ def assemble(
         dataset,
         validation,
         settings,
+        int(settings.rows),
         plan.ends,
         seed,
         device,

@@ -11,8 +11,8 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from ..errors import UserError
 from ..durable import PARTIAL, flush, new_directory, sweep
+from ..errors import UserError
 
 KEPT = 2
 """Checkpoints that stay on the disk: the newest, and the one before it."""

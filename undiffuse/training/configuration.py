@@ -142,6 +142,11 @@ class Configuration:
     )
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
+    @property
+    def context(self) -> int:
+        """Tokens in a row; a plan has fixed it."""
+        return int(self.model["context"])  # type: ignore[call-overload]
+
     def to_dict(self) -> dict[str, Any]:
         """The form that `read_configuration` reads, with every default written out."""
         return {

@@ -1,9 +1,10 @@
-"""The training loop: batch, loss, gradient, step, average; now and then a line of metrics, a validation, a checkpoint."""
+"""The training loop: batch, loss, gradient, step, average; at times a line of metrics, a validation, a checkpoint."""
 
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -32,6 +33,7 @@ class Job:
     dataset: Dataset
     validation: Validation
     settings: TrainingSettings
+    rows: int
     ends: tuple[int, ...]
     seed: int
     device: torch.device
@@ -50,7 +52,7 @@ class Job:
 
 def take_step(job: Job, state: TrainingState) -> None:
     """One optimizer step on one global batch, which its number alone determines."""
-    batch = job.dataset.batch(state.step, job.settings.rows).to(job.device)
+    batch = job.dataset.batch(state.step, job.rows).to(job.device)
     draws = Draws.seeded(job.seed, job.device).stream("training").at(state.step)
     losses = backward(job.predictor, job.objective, batch, draws, job.weights, job.settings.accumulation)
     norm = normalize(job.weights, torch.stack([loss.weight for loss in losses]).sum(), job.settings.clip)
@@ -100,8 +102,8 @@ def train(
     save()
 
 
-def _line(job: Job, state: TrainingState) -> dict[str, object]:
-    """The means over the steps since the line before; the learning rate is that of the last step, as a share of its peak."""
+def _line(job: Job, state: TrainingState) -> dict[str, Any]:
+    """Means over the steps since the line before; the learning rate of the last step, as a share of its peak."""
     nats = state.window.nats_per_token
     if not math.isfinite(nats):
         raise UserError(
@@ -110,7 +112,7 @@ def _line(job: Job, state: TrainingState) -> dict[str, object]:
         )
     return {
         "step": state.step,
-        "tokens": state.step * job.settings.rows * job.dataset.length,
+        "tokens": state.step * job.rows * job.dataset.length,
         "nats_per_token": nats,
         "bits_per_byte": nats / math.log(2) * job.dataset.tokens / job.dataset.bytes,
         "buckets": state.window.buckets,

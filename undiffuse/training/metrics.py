@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..errors import UserError
 from ..durable import reported
+from ..errors import UserError
 
 
 class MetricsFile:
@@ -19,7 +19,7 @@ class MetricsFile:
 
     def __init__(self, path: Path, position: int = 0) -> None:
         with reported(path):
-            self._file = open(path, "ab")  # noqa: SIM115 (closed by __exit__)
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (closed by __exit__)
             if self._file.tell() < position:
                 raise UserError(f"{path} is shorter than its checkpoint says: it was edited, and the run cannot resume")
             self._file.truncate(position)
@@ -30,7 +30,6 @@ class MetricsFile:
         """Appends a record. UserError if the disk is full."""
         with reported(self._path):
             self._file.write(json.dumps(record).encode() + b"\n")
-            self._file.flush()
 
     def settle(self) -> int:
         """Forces the lines to the disk; the position to resume from."""

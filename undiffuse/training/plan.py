@@ -1,14 +1,14 @@
 """From a budget to a model: one dial sets the network's size, the batch and the number of steps.
 
-`--steps` never looks at a clock. `--minutes` measures this machine once, before the first step; the plan is then fixed and
-recorded, so that a run that is resumed goes on with the same one.
+`--steps` never looks at a clock. `--minutes` measures this machine once, before the first step; the plan is then fixed
+and recorded, so that a run that is resumed goes on with the same one.
 """
 
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -96,7 +96,7 @@ def make_plan(configuration: Configuration, budget: Budget, text_bytes: int, bui
     job, state = build(trial)
     seconds = measure(job, state)
     # forward and backward: six operations per weight and token
-    speed = 6 * sum(w.numel() for w in job.weights) * job.settings.rows * job.dataset.length / seconds
+    speed = 6 * sum(w.numel() for w in job.weights) * job.rows * job.dataset.length / seconds
     plan = Plan(sized(configuration, dial(budget.minutes * speed / REFERENCE_SPEED, text_bytes)), (TRIAL_STEPS,))
     if plan != trial:
         seconds = measure(*build(plan))
@@ -106,7 +106,7 @@ def make_plan(configuration: Configuration, budget: Budget, text_bytes: int, bui
 def affordable(configuration: Configuration, minutes: float, seconds_per_step: float) -> int:
     """Steps that fit into so many minutes, validations included: a forward pass costs a third of a step."""
     settings = configuration.training
-    validation = settings.validations * settings.windows * settings.draws / settings.rows / 3
+    validation = settings.validations * settings.windows * settings.draws / int(settings.rows) / 3
     return max(10, int(minutes * 60 / seconds_per_step - validation))
 
 
@@ -140,6 +140,6 @@ def _heads(width: Any) -> int:
     return min(good, key=lambda heads: abs(width / heads - 64), default=1)
 
 
-def best_dtype() -> str:
+def best_dtype() -> Literal["bfloat16", "float32"]:
     """bfloat16 where the processor multiplies in it, else float32."""
     return "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"

@@ -61,9 +61,9 @@ def train(
 ) -> Run:
     """Trains a model of some texts (see `data.readers.read`); two minutes if neither minutes nor steps are given.
 
-    The run directory is `out`, or `runs/NAME-OF-TEXT`, and is never overwritten. A tenth of the text is held out, unless
-    `valid` names held-out text. The same seed, steps and threads give the same weights, bit for bit. Ctrl-C ends the
-    run early, with everything saved. UserError for bad text, settings that do not go together, or a full disk.
+    The run directory is `out`, or `runs/NAME-OF-TEXT`, and is never overwritten. A tenth of the text is held out,
+    unless `valid` names held-out text. The same seed, steps and threads give the same weights, bit for bit. Ctrl-C ends
+    the run early, with everything saved. UserError for bad text, settings that do not go together, or a full disk.
     """
     files = [files] if isinstance(files, str | Path) else list(files)
     budget = DEFAULT if minutes is None and steps is None else Budget(minutes, steps)
@@ -128,16 +128,19 @@ def _go_on(run: RunDirectory, extension: Budget | None, progress: Watcher, threa
 
     @cache
     def datasets(context: int) -> tuple[Dataset, Dataset]:
-        return tuple(Dataset.of(text, tokenizer, context, request["seed"]) for text in (train_text, valid_text))
+        seed = request["seed"]
+        return Dataset.of(train_text, tokenizer, context, seed), Dataset.of(valid_text, tokenizer, context, seed)
 
     def build(plan: Plan) -> tuple[Job, TrainingState]:
-        data = datasets(plan.configuration.model["context"])
+        data = datasets(plan.configuration.context)
         return assemble(plan, tokenizer, *data, request["seed"], torch.device(request["device"]))
 
     plan = run.plan()
     if plan is None:
-        progress(Progress("measuring"))
-        plan = make_plan(configuration, Budget(**request["budget"]), train_text.bytes, build)
+        budget = Budget(**request["budget"])
+        if budget.minutes is not None:
+            progress(Progress("measuring"))
+        plan = make_plan(configuration, budget, train_text.bytes, build)
         run.keep_plan(plan)
     if extension is not None:
         plan = _extended(plan, extension, build)

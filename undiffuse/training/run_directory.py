@@ -18,7 +18,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """A directory that holds run.json and text.jsonl from its first moment; the other files come as the run proceeds."""
+    """A directory that holds run.json and text.jsonl from its first moment; other files come as the run proceeds."""
 
     path: Path
 

@@ -67,7 +67,7 @@ class TrainingState:
 
     @torch.no_grad()
     def average_weights(self) -> None:
-        """Moves the averages toward the masters. The decay grows from 2/11 to its value, so early weights are forgotten."""
+        """Moves the averages toward the masters; the decay grows from 1/10, so that early weights are forgotten."""
         decay = min(self.average_decay, (1 + self.step) / (10 + self.step))
         for name, master in self.optimizer.masters.items():
             self.average[name].lerp_(master, 1 - decay)

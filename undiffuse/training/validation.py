@@ -15,7 +15,7 @@ from ..types import Batch
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """`predictor` has a network of its own, which takes the averaged weights; `windows` and `draws` as in the settings."""
+    """`predictor` has a network of its own, which takes the averaged weights; `windows`, `draws`: see the settings."""
 
     predictor: Predictor
     network: nn.Module
