@@ -1,11 +1,19 @@
 """`undiffuse list`: what exists, read from the tree."""
 
-from typing import Annotated
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import UserError, did_you_mean
 from .options import Device, Dtype, Threads
+
+if TYPE_CHECKING:
+    from ..kinds import Family
+
+Entries = Iterable[tuple[str, str]]
+"""Names with one line each."""
 
 
 def catalogue(
@@ -16,26 +24,42 @@ def catalogue(
     dtype: Dtype = None,
     threads: Threads = None,
 ) -> None:
-    """List what exists: processes, strategies, models, recipes.
+    """List what exists: schedules, strategies, recipes, and more.
 
     A component's name is its `kind` in recipes and options.
     """
-    from ..kinds import FAMILIES, Family
     from .machine import prepare
 
-    prepare(device, dtype, threads)
-    by_plural = {_plural(name): found for name, found in FAMILIES.items()}
+    families = _families()
     if family is not None:
-        wanted = family if family in by_plural else _plural(family)
-        if wanted not in by_plural:
-            raise UserError(f"there is no family {family!r}{did_you_mean(family, by_plural)}")
-        by_plural = {wanted: by_plural[wanted]}
+        wanted = family if family in families else _plural(family)
+        if wanted not in families:
+            raise UserError(f"there is no family {family!r}{did_you_mean(family, families)}")
+        families = {wanted: families[wanted]}
+    prepare(device, dtype, threads)
+    print("\n\n".join(_section(plural, list(entries())) for plural, entries in families.items()))
 
-    def lines(found: Family) -> list[str]:
-        width = max((len(kind) for kind in found.kinds), default=0)
-        return [f"  {kind:<{width}}  {found.summary(kind)}" for kind in found.kinds]
 
-    print("\n\n".join("\n".join([f"{plural}:", *lines(found)]) for plural, found in by_plural.items()))
+def _families() -> dict[str, Callable[[], Entries]]:
+    """The entries of every family, read when they are asked for: a component's line is in its code."""
+    from ..kinds import FAMILIES
+
+    return {_plural(name): partial(_components, found) for name, found in FAMILIES.items()} | {"recipes": _recipes}
+
+
+def _components(family: "Family") -> Entries:
+    return ((kind, family.summary(kind)) for kind in family.kinds)
+
+
+def _recipes() -> Entries:
+    from ..training.recipe import describe_recipe, recipes
+
+    return ((name, describe_recipe(name)) for name in recipes())
+
+
+def _section(title: str, entries: list[tuple[str, str]]) -> str:
+    width = max((len(name) for name, _ in entries), default=0)
+    return "\n".join([f"{title}:", *(f"  {name:<{width}}  {line}" for name, line in entries)])
 
 
 def _plural(name: str) -> str:

@@ -1,6 +1,7 @@
 """The two streams: results go to stdout, everything else to stderr. NO_COLOR and pipes are respected by rich."""
 
 import json
+import math
 import sys
 
 from rich.console import Console
@@ -17,9 +18,17 @@ def stderr() -> Console:
 
 
 def print_json(value: object) -> None:
-    """One JSON document on stdout. Characters that the stream cannot hold are escaped; NaN is refused."""
+    """One JSON document on stdout. Numbers that are not finite, which JSON lacks, become null."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    print(json.dumps(value, indent=2, ensure_ascii=not unicode, allow_nan=False))
+    print(json.dumps(_finite(value), indent=2, ensure_ascii=not unicode, allow_nan=False))
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(held) for key, held in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(held) for held in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_text(text: str, end: str = "\n") -> None:

@@ -18,4 +18,4 @@ def load_model(directory: Path | None, device: str | None, dtype: str | None, th
     if directory is None:
         directory = newest_run()
         stderr().print(f"model: {directory}", style="dim", markup=False, soft_wrap=True)
-    return load(directory, device=where, dtype=number_format)
+    return load(directory, device=where or "cpu", dtype=number_format)

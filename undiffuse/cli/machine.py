@@ -14,18 +14,18 @@ def prepare(
     device: str | None, dtype: str | None, threads: int | None
 ) -> "tuple[torch.device | None, torch.dtype | None]":
     """Set the number of threads; the device and number format, None where the user left the choice open."""
-    import torch
-
     if threads is not None:
+        import torch
+
         torch.set_num_threads(threads)
     return _device(device), _dtype(dtype)
 
 
 def _device(name: str | None) -> "torch.device | None":
-    import torch
-
     if name is None:
         return None
+    import torch
+
     kind, _, index = name.partition(":")
     present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if kind not in present or (index and not index.isdecimal()):
@@ -36,11 +36,11 @@ def _device(name: str | None) -> "torch.device | None":
 
 
 def _dtype(name: str | None) -> "torch.dtype | None":
-    import torch
-
     if name is None:
         return None
     if name not in _DTYPES:
         raise UserError(f"--dtype {name}: there is no such number format{did_you_mean(name, _DTYPES)}")
+    import torch
+
     dtype: torch.dtype = getattr(torch, name)
     return dtype

@@ -8,7 +8,7 @@ import typer
 from typer.main import get_command
 
 from ..errors import UserError, did_you_mean
-from . import catalogue, config, fill, generate, score, verify
+from . import catalogue, config, fill, generate, score, train, verify
 
 # typer carries a click of its own and exports only the leaves of its tree of exceptions
 ClickException: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -40,6 +40,7 @@ def _undiffuse(
     pass
 
 
+app.command("train")(train.train)
 app.command("fill")(fill.fill)
 app.command("generate")(generate.generate)
 app.command("score")(score.score)

@@ -34,12 +34,12 @@ def score(
     """
     from .console import print_json
     from .loading import load_model
-    from .source import read_file
+    from .source import read_texts
 
     if draws is not None and precision is not None:
         raise UserError("--draws and --precision both say how long to draw: use one of them")
     share = None if precision is None else fraction(precision)
-    texts = [read_file(name) for name in files]
+    texts = read_texts(files)
     loaded = load_model(model, device, dtype, threads)
     found = loaded.score(texts, draws=draws, precision=share, per_token=per_token, seed=seed)
     if json:
@@ -61,5 +61,17 @@ def fraction(text: str) -> float:
 
 
 def _show(found: "Score") -> None:
+    """A table: quantity, value, and standard error or interval."""
+    bits, bits_error = found.bits_per_byte
+    nats, nats_error = found.nats_per_token
+    value, low, high = found.estimate.perplexity
+    from .visible import one_line
+
     record = found.json()
-    print(record)
+    terms = "  ".join(f"{name} {nats:.4f}" for name, nats in record["terms"].items())
+    print(f"bits per byte   {bits:.4f} ± {bits_error:.4f}  ({record['kind']}, {record['draws']} draws)")
+    print(f"nats per token  {nats:.4f} ± {nats_error:.4f}  ({terms})")
+    print(f"perplexity      {value:.2f}, 95 % of the draws in {low:.2f} to {high:.2f}")
+    print(f"text            {record['tokens']} tokens, {record['bytes']} bytes")
+    for token in found.per_token:
+        print(f"{token.nats:8.3f}  {one_line(token.text)}")

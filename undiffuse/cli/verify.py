@@ -1,6 +1,5 @@
 """`undiffuse verify`: the mathematics of this installation against exact enumeration."""
 
-import math
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,7 +44,7 @@ def verify(
         raise UserError(f"no law or component matches {pattern!r}; `undiffuse verify` alone lists them all")
     failed = sum(not result.passed for result in results)
     if json:
-        print_json([_record(result) for result in results])
+        print_json([result.record() for result in results])
     else:
         print(f"{len(results) - failed} of {len(results)} hold")
     if failed:
@@ -55,9 +54,3 @@ def verify(
 def _line(result: "Result") -> str:
     mark = "[green]pass[/]" if result.passed else "[bold red]FAIL[/]"
     return f"{mark}  error {result.error:8.1e} ≤ {result.tolerance:7.1e}  {result.law}: {result.component}"
-
-
-def _record(result: "Result") -> dict[str, object]:
-    """JSON has no NaN; an error that is no number reads null (and did not pass)."""
-    record = result.record()
-    return record if math.isfinite(result.error) else record | {"error": None}

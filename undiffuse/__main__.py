@@ -1,0 +1,5 @@
+"""`python -m undiffuse`, the same as the `undiffuse` command."""
+
+from .cli.main import main
+
+main()

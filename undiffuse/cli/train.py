@@ -1,0 +1,112 @@
+"""`undiffuse train`: a model of a text, within a budget of minutes or steps."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UserError
+from .options import Device, Dtype, Threads
+
+if TYPE_CHECKING:
+    from ..training.run import Run
+
+
+def train(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE|KEY=VALUE",
+            help="Text, JSONL, directories of these, or -; and values such as model.width=192.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Run directory (default: runs/NAME-OF-TEXT).")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", metavar="NAME|PATH", help="A recipe; see `undiffuse list recipes`.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", metavar="M", help="Budget in minutes (default: 2).")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", metavar="N", min=1, help="Budget in steps; never consults the clock.")
+    ] = None,
+    valid: Annotated[
+        Path | None, typer.Option("--valid", metavar="FILE", help="Held-out text (default: a tenth of the text).")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="Of weights and noise (default: 0).")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option("--resume", metavar="DIR", help="Go on with an interrupted run, or extend a finished one."),
+    ] = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    threads: Threads = None,
+) -> None:
+    """Train a model of your text.
+
+    The run directory is printed on stdout. It is never overwritten, and holds the model, its metrics and a report.
+    Ctrl-C saves and reports.
+    """
+    from .bar import TrainingBar
+    from .console import stderr
+    from .machine import prepare
+    from .source import split_overrides
+
+    files, overrides = split_overrides(arguments or [])
+    where, number_format = prepare(device, dtype, threads)
+    from ..training import run as training
+
+    with TrainingBar(stderr()) as bar:
+        if resume is not None:
+            fresh = {"FILE": files, "KEY=VALUE": overrides, "--out": out, "--recipe": recipe, "--valid": valid}
+            _refuse_with_resume(fresh | {"--seed": seed, "--device": device, "--dtype": dtype})
+            run = training.resume(resume, minutes=minutes, steps=steps, threads=threads, progress=bar)
+        else:
+            if not files:
+                raise UserError("name a text to train on, or - to read standard input")
+            run = training.train(
+                files,
+                out=out,
+                recipe=recipe or "default",
+                minutes=minutes,
+                steps=steps,
+                valid=valid,
+                seed=seed or 0,
+                overrides=overrides,
+                device=where,
+                dtype=number_format,
+                threads=threads,
+                progress=bar,
+            )
+    _report(run)
+    if not run.complete:
+        raise typer.Exit(130)
+
+
+def _refuse_with_resume(given: dict[str, object]) -> None:
+    """A run goes on as it began: what shaped it cannot be changed."""
+    named = [name for name, value in given.items() if value not in (None, [])]
+    if named:
+        raise UserError(f"--resume goes on with the settings of the run: leave out {', '.join(named)}")
+
+
+def _report(run: "Run") -> None:
+    from .console import stderr
+
+    console = stderr()
+    bound = run.model.manifest["training"]["bound"]["bits_per_byte"]
+    done = "trained" if run.complete else f"interrupted after {run.step:,} of {run.steps:,} steps, everything is saved"
+    console.print(
+        f"{done}; held-out text: at most {bound['mean']:.3f} ± {bound['stderr']:.3f} bits per byte (see report.md)"
+    )
+    commands = [
+        f'undiffuse fill "Half a text, ____ [MASK] blanks." --model {run.directory} --watch',
+        f"undiffuse generate --model {run.directory} --watch",
+        f"undiffuse score FILE --model {run.directory}",
+    ]
+    if not run.complete:
+        commands.insert(0, f"undiffuse train --resume {run.directory}")
+    console.print("try next:\n  " + "\n  ".join(commands), markup=False, soft_wrap=True)
+    print(run.directory)
