@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from undiffuse.text.holes import Hole, Text, parse
-from undiffuse.text.layout import Blank, Fixed, lay_out
+from undiffuse.text.layout import Blank, Fixed, advice, lay_out
 from undiffuse.text.tokenizer import Tokenizer
 
 BPE = Tokenizer.train(["The capital of France is unable to be the capital of Spain. " * 9], 400)
@@ -54,6 +54,18 @@ def test_lengths_and_blanks():
     layout = lay_out(parse("a[MASK:2-5]b____"), BYTES)
     assert layout.longest == 1 + 5 + 1 + 8
     assert [(blank.minimum, blank.maximum) for blank in layout.blanks] == [(2, 5), (1, 8)]
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "source", "told"),
+    [(BYTES, "a [MASK]", True), (BYTES, "a [MASK:3-8]", False), (BPE, "a [MASK]", False)],
+)
+def test_a_byte_level_model_suggests_a_range(tokenizer, source, told):
+    said = advice(lay_out(parse(source), tokenizer), tokenizer)
+    assert (said is not None) == told
+    assert not told or "single bytes" in said
+    if said:
+        assert lay_out(parse(said), tokenizer).blanks[1] == Blank(3, 8, b"")
 
 
 def test_a_fill_may_begin_with_a_second_space():

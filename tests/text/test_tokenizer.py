@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 import subprocess
 import sys
 
@@ -81,6 +82,16 @@ def test_tokens_end_where_the_pattern_cuts():
     assert not any(b" " in token[1:] for token in BPE.tokens if token.strip())
     assert max(len(token.strip()) for token in BPE.tokens if token.strip().isdigit()) == 3
     assert BPE.encode("is.\r\n") == BPE.encode("is") + BPE.encode(".\r\n")
+
+
+def test_a_long_text_has_the_tokens_that_it_has_in_one_piece():
+    draw = random.Random(0)
+    text = "".join(
+        draw.choices(["The capital", " of", "\n", "\r\n", " ", "\t", ".", "é", "1", "\x1c", "\u2028"], k=150_000)
+    )
+    assert len(text) > 4 * 65536
+    library = tokenizers.Tokenizer.from_str(BPE.to_json())
+    assert BPE.encode(text) == library.encode(text).ids
 
 
 def test_training_is_the_same_again_and_in_another_process():

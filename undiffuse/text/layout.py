@@ -60,6 +60,14 @@ class Layout:
         return b"".join(pieces).decode()
 
 
+def advice(layout: Layout, tokenizer: Tokenizer) -> str | None:
+    """What to tell a user whose holes are shorter than any word, because the model's tokens are single bytes."""
+    short = [blank for blank in layout.blanks if blank.maximum == 1]
+    if tokenizer.kind == "bpe" or not short:
+        return None
+    return "this model's tokens are single bytes, so [MASK] holds one byte; write [MASK:3-8] for a word"
+
+
 def lay_out(segments: Sequence[Segment], tokenizer: Tokenizer) -> Layout:
     """The layout of parsed segments; UserError for text that is not valid Unicode."""
     parts: list[Fixed | Blank] = []
