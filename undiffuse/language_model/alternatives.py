@@ -38,10 +38,10 @@ def alternatives(
     for row in range(len(done.ids)):
         for hole, (begin, end) in enumerate(plan.holes):
             place, before = _first_written(trail, row, begin, end)
-            log_p = _distribution(model, plan, strategy, before, place)
+            base = _open_branch(model, done, before, row)
+            log_p = _distribution(model, plan, strategy, before, base, place)
             log_p[done.ids[row, place]] = -torch.inf
             values, tokens = log_p.topk(min(count, len(log_p)))
-            base = _open_branch(model, trail[-1], before, row)
             for value, token in zip(values.tolist(), tokens, strict=True):
                 if value > -torch.inf:
                     branches.append(_with_token(base, place, token, value))
@@ -59,14 +59,14 @@ def _first_written(trail: list[Canvas], row: int, begin: int, end: int) -> tuple
 
 
 def _distribution(
-    model: "LanguageModel", plan: Plan, strategy: Strategy, before: Canvas, place: int
+    model: "LanguageModel", plan: Plan, strategy: Strategy, before: Canvas, base: Canvas, place: int
 ) -> Float[Tensor, " V"]:
-    """ln p of what may stand at a position, given the canvas."""
+    """ln p of the tokens that may stand at a position of `base`, as the model saw it `before`."""
     here = torch.zeros_like(before.pending)
     here[:, place] = True
     sites = Sites.of(here)
     prediction = look(model.predictor, before, sites, times(before, strategy.step(model.predictor.process, before)))
-    allowed = plan.constraint(1).allowed(before, sites)
+    allowed = plan.constraint(1).allowed(base.replace(pending=base.pending | here), sites)
     return prediction.posterior().masked_fill(~allowed, -torch.inf).log_softmax(-1)[0, 0]
 
 
