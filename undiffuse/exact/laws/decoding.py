@@ -1,0 +1,279 @@
+"""Decoding: one token at a time is the chain rule, whatever the order; greedy choices match plain enumeration."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...decode.canvas import Canvas, start
+from ...decode.loop import walk
+from ...decode.proposal import Filters
+from ...decode.strategies.strategy import Strategy
+from ...errors import UserError
+from ...kinds import STRATEGIES
+from ...predictor import Predictor
+from ...process.interpolating import Interpolating
+from ...randomness import Draws
+from ..catalog import golden
+from ..denoiser import BayesDenoiser, bayes_predictor
+from ..law import Law
+from ..noise import Noise
+from ..reverse import sampler_law
+from ..surprise import surprise
+from ..world import World, small_worlds, twins, world
+
+REQUESTS = 4000
+
+
+def four() -> World:
+    """K = 2, L = 4: long enough for two blocks of two."""
+    return world(2, 4, [9, 2, 1, 5, 1, 8, 4, 3, 2, 2, 7, 1, 6, 3, 1, 12])
+
+
+@dataclass(frozen=True)
+class Case:
+    strategy: Strategy
+    process: Interpolating
+
+
+def sampling(kind: str) -> Strategy:
+    """A strategy that samples at temperature 1, deciding one token at a time where it has a choice."""
+    cls: Any = STRATEGIES.load(kind)
+    one_by_one = {"threshold": 2.0} if kind == "threshold" else {}
+    return cls(filters=Filters(temperature=1.0), **one_by_one)
+
+
+def one_by_one() -> dict[str, Case]:
+    """Progressive strategies, each on every process that it accepts and that is masked until it is decided."""
+    process = golden(four())["mask"]
+    strategies = {kind: sampling(kind) for kind in STRATEGIES.kinds}
+    return {kind: Case(strategy, process) for kind, strategy in strategies.items() if strategy.progressive}
+
+
+ORDER_BY_DRAW = {"confidence", "threshold"}
+"""Strategies that choose positions by the probability of the token just drawn there, which favors likely texts."""
+
+
+def any_order() -> dict[str, Case]:
+    return {kind: case for kind, case in one_by_one().items() if kind not in ORDER_BY_DRAW}
+
+
+def by_draw() -> dict[str, Case]:
+    return {kind: case for kind, case in one_by_one().items() if kind in ORDER_BY_DRAW}
+
+
+def canvas(small: World, text: Tensor, pending: Tensor, **plan: int) -> Canvas:
+    """The same request REQUESTS times, with different keys."""
+    ids = torch.where(pending, small.rows[0], small.rows[text])
+    one = start(ids, pending, key=0, **plan)
+    keys = Draws.seeded(17).at(torch.arange(REQUESTS)).key
+    return one.select(torch.zeros(REQUESTS, dtype=torch.long)).replace(key=keys)
+
+
+def finish(predictor: Predictor, begin: Canvas, strategy: Strategy) -> Canvas:
+    """The last canvas of the loop under test."""
+    last = begin
+    for last, _ in walk(predictor, begin, strategy):
+        pass
+    return last
+
+
+def number(small: World, ids: Tensor) -> Tensor:
+    """Which text each row is; a row with anything but tokens becomes one text too many."""
+    numbers = small.numbers(ids)
+    place = small.tokens ** torch.arange(small.length - 1, -1, -1)
+    clean = ((numbers >= 0) & (numbers < small.tokens)).all(-1)
+    return torch.where(clean, (numbers * place).sum(-1), len(small.texts))
+
+
+def _surprise(small: World, ids: Tensor, law: Tensor) -> float:
+    return surprise(number(small, ids), torch.nn.functional.pad(law, (0, 1)))
+
+
+def chain_error(case: Case) -> float:
+    """With the exact network, one token per step samples the language itself, in whole text and in blocks of two."""
+    small, free = four(), torch.ones(4, dtype=torch.bool)
+    predictor = bayes_predictor(small, case.process)
+    plans: list[dict[str, int]] = [{}, {"block_length": 2}]
+    ends = (finish(predictor, canvas(small, small.texts[0], free, **plan), case.strategy) for plan in plans)
+    return max(_surprise(small, end.ids, small.law) for end in ends)
+
+
+def selection_error(case: Case) -> float:
+    """One token per step, the one whose drawn token is most probable: the law by enumeration of all proposals."""
+    small = four()
+    predictor = bayes_predictor(small, case.process)
+    end = finish(predictor, canvas(small, small.texts[0], torch.ones(4, dtype=torch.bool)), case.strategy)
+    law = torch.zeros(len(small.texts), dtype=torch.float64)
+    for text, p in _by_confidence(small, case.process, (small.tokens,) * small.length, 1.0):
+        law[sum(v * small.tokens ** (small.length - 1 - i) for i, v in enumerate(text))] += p
+    return _surprise(small, end.ids, law)
+
+
+def _by_confidence(
+    small: World, process: Interpolating, z: tuple[int, ...], mass: float
+) -> Iterator[tuple[tuple[int, ...], float]]:
+    """Texts that confidence reaches from z (mask = K), each branch with its probability."""
+    open_ = [i for i, v in enumerate(z) if v == small.tokens]
+    if not open_:
+        yield z, mass
+        return
+    p = _posterior(small, process, torch.tensor(z)).tolist()
+    for proposal in product(range(small.tokens), repeat=len(open_)):
+        drawn = {i: p[i][v] for i, v in zip(open_, proposal, strict=True)}
+        chosen = min(open_, key=lambda i: (-drawn[i], i))
+        after = (*z[:chosen], proposal[open_.index(chosen)], *z[chosen + 1 :])
+        yield from _by_confidence(small, process, after, mass * math.prod(drawn.values()))
+
+
+def _posterior(small: World, process: Interpolating, z: Tensor) -> Tensor:
+    """p(x_i | z) of a partly masked text, where the time of masked positions does not matter."""
+    t = torch.where(z == small.tokens, 0.5, 0.0).double()
+    return BayesDenoiser(small, Noise(process), "posterior").probabilities(z[None], t[None])[0]
+
+
+def log_probability_error(case: Case) -> float:
+    """Log-probabilities at commitment add up to ln P(text); NFE counts the tokens."""
+    small, free = four(), torch.ones(4, dtype=torch.bool)
+    end = finish(bayes_predictor(small, case.process), canvas(small, small.texts[0], free), case.strategy)
+    expected = small.law[number(small, end.ids)].log()
+    wrong_nfe = float((end.nfe != small.length).any())
+    return max((end.commit_logp.double().sum(-1) - expected).abs().max().item(), wrong_nfe)
+
+
+def conditional_error(case: Case) -> float:
+    """Fixed tokens stay, and the rest follows P(rest | fixed)."""
+    small, text = four(), torch.tensor([1, 0, 0, 1])
+    free = torch.tensor([True, False, True, False])
+    end = finish(bayes_predictor(small, case.process), canvas(small, text, free), case.strategy)
+    given = small.law * (small.texts[:, ~free] == text[~free]).all(-1)
+    return _surprise(small, end.ids, given / given.sum())
+
+
+def parallel_error(case: Case) -> float:
+    """All tokens in one step: the product of the marginals, wrong by ½ on P(00) = P(11) = ½."""
+    small = twins()
+    strategy = case.strategy.__class__(filters=Filters(temperature=1.0), **_eager(case.strategy))
+    begin = canvas(small, small.texts[0], torch.ones(2, dtype=torch.bool), steps=1)
+    end = finish(bayes_predictor(small, golden(small)["mask"]), begin, strategy)
+    return _surprise(small, end.ids, torch.full((4,), 0.25, dtype=torch.float64))
+
+
+def _eager(strategy: Strategy) -> dict[str, float]:
+    return {"threshold": 0.4} if hasattr(strategy, "threshold") else {}
+
+
+def ancestral() -> dict[str, Case]:
+    """Every strategy that claims the process's own law, on every process."""
+    small = small_worlds()["K=2 L=3"]
+    found = {}
+    for kind in STRATEGIES.kinds:
+        strategy = sampling(kind)
+        for name, process in golden(small).items():
+            if strategy.exact:
+                found[f"{kind}, {name}"] = Case(strategy, process)
+    return found
+
+
+def ancestral_error(case: Case) -> float:
+    """Four steps through the loop against the enumerated law of four steps; no mask is left."""
+    small = small_worlds()["K=2 L=3"]
+    predictor = bayes_predictor(small, case.process)
+    law = sampler_law(predictor, small, torch.linspace(1.0, 0.0, 5, dtype=torch.float64))
+    end = finish(predictor, canvas(small, small.texts[0], torch.ones(3, dtype=torch.bool), steps=4), case.strategy)
+    return _surprise(small, end.ids, law)
+
+
+Select = Callable[[list[int], dict[int, float], int, int], list[int]]
+
+
+def _quota(pending: int, steps_left: int) -> int:
+    """LLaDA's counts: n tokens over k steps, the remainder to the earliest."""
+    return pending // steps_left + (pending % steps_left > 0)
+
+
+GREEDY: dict[str, Select] = {
+    "confidence": lambda open_, p, step, left: sorted(open_, key=lambda i: (-p[i], i))[: _quota(len(open_), left)],
+    "left-to-right": lambda open_, p, step, left: sorted(open_)[: _quota(len(open_), left)],
+    "threshold": lambda open_, p, step, left: (
+        [i for i in open_ if p[i] >= 0.7] or [min(open_, key=lambda i: (-p[i], i))]
+    ),
+}
+
+
+def greedy() -> dict[str, tuple[Strategy, Select, int]]:
+    """Strategies without randomness at temperature 0, over several numbers of steps."""
+    found = {}
+    for kind, select in GREEDY.items():
+        cls: Any = STRATEGIES.load(kind)
+        for steps in (1, 2, 3, 4):
+            strategy = cls(threshold=0.7) if kind == "threshold" else cls()
+            found[f"{kind}, {steps} steps"] = (strategy, select, steps)
+    return found
+
+
+def greedy_error(case: tuple[Strategy, Select, int]) -> float:
+    """Commitments of every step, against plain enumeration in Python, from every partly known text."""
+    strategy, select, steps = case
+    small = four()
+    process = golden(small)["mask"]
+    predictor = bayes_predictor(small, process)
+    wrong = 0
+    for fixed in small.states(2)[:-1]:  # which positions are fixed
+        text, pending = small.texts[int(fixed @ torch.tensor([3, 5, 6, 9])) % 16], fixed == 0
+        ids = torch.where(pending, small.rows[0], small.rows[text])
+        found = [
+            (small.numbers(after.ids)[0].tolist(), after.pending[0].tolist())
+            for after, _ in walk(predictor, start(ids, pending, key=0, steps=steps), strategy)
+        ]
+        wrong += found[1:] != list(_replay(small, process, text, pending, select, steps))
+    return float(wrong)
+
+
+def _replay(
+    small: World, process: Interpolating, text: Tensor, pending: Tensor, select: Select, steps: int
+) -> Iterator[tuple[list[int], list[bool]]]:
+    """What the strategy must do: numbers (mask = K where pending) and pending flags after each step."""
+    z = torch.where(pending, small.tokens, text)
+    step = 0
+    while (z == small.tokens).any():
+        p = _posterior(small, process, z)
+        open_ = (z == small.tokens).nonzero()[:, 0].tolist()
+        best = {i: p[i].max().item() for i in open_}
+        chosen = select(open_, best, step, max(1, steps - step))
+        z = z.clone()
+        for i in chosen:
+            z[i] = p[i].argmax()
+        step += 1
+        yield z.tolist(), (z == small.tokens).tolist()
+
+
+def refusals() -> dict[str, Case]:
+    """Unmasking strategies on noise without a mask."""
+    process = golden(four())["uniform"]
+    strategies = {kind: sampling(kind) for kind in STRATEGIES.kinds}
+    return {kind: Case(strategy, process) for kind, strategy in strategies.items() if not strategy.exact}
+
+
+def refusal_error(case: Case) -> float:
+    try:
+        case.strategy.check(case.process)
+    except UserError:
+        return 0.0
+    return 1.0
+
+
+LAWS = (
+    Law("decode/chain-rule", any_order, chain_error, 6.0),
+    Law("decode/log-probability", one_by_one, log_probability_error, 1e-5),
+    Law("decode/selection-by-draw", by_draw, selection_error, 6.0),
+    Law("decode/conditional", any_order, conditional_error, 6.0),
+    Law("decode/parallel", one_by_one, parallel_error, 6.0),
+    Law("decode/ancestral", ancestral, ancestral_error, 6.0),
+    Law("decode/greedy", greedy, greedy_error, 0.0),
+    Law("decode/refusal", refusals, refusal_error, 0.0),
+)
