@@ -9,7 +9,7 @@ import sys
 
 import torch
 
-from .network import SIZES, config, library_step, plain_step
+from .network import SIZES, config, library_parts, plain_step
 from .report import write
 
 CONTEXT, ROWS, VOCABULARY, STEPS = 128, 32, 1024, 3
@@ -24,10 +24,11 @@ def measure(loop: str, size: str, threads: int) -> None:
     """Run a few steps and print how far memory rose above what loading the library takes."""
     torch.set_num_threads(threads)
     before = peak()
-    make = library_step if loop == "library" else plain_step
-    step = make(config(size, VOCABULARY, CONTEXT), ROWS)
+    network = config(size, VOCABULARY, CONTEXT)
+    parts = library_parts(network, ROWS) if loop == "library" else (plain_step(network, ROWS),)
     for _ in range(STEPS):
-        step()
+        for part in parts:
+            part()
     print(peak() - before)
 
 

@@ -25,8 +25,8 @@ SIZES = {
 
 FLOPS = (
     "FLOPs of a training step: 6 per hidden weight and token (2 forward, 4 backward), 6·D·V per token that reaches the "
-    "head (the masked ones alone), and 12·L·D per token and layer for the two products of attention. The optimizer's, "
-    "the normalizations' and the softmaxes' are not counted, their time is."
+    "head (the masked ones alone), and 12·L·D per token and layer for the two products of attention. Those of "
+    "normalizations, softmaxes and the optimizer are not counted."
 )
 
 
@@ -51,21 +51,20 @@ def flops(network: TransformerConfig, rows: int) -> float:
     return tokens * (6 * hidden + attention) + 6 * network.width * network.rows * rows * (length + 1) / 2
 
 
-def library_step(network: TransformerConfig, rows: int, dtype: torch.dtype = torch.bfloat16) -> Callable[[], None]:
-    """As the library does it: equal-count bound, the head at masked positions, bfloat16 weights with masters."""
+def library_parts(network: TransformerConfig, rows: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    """The library's gradient and optimizer step: equal-count bound, head at masked positions, bfloat16 with masters."""
     torch.manual_seed(0)
-    model = Transformer(network).to(dtype)
+    model = Transformer(network).bfloat16()
     process = Interpolating(Vocabulary(network.rows, mask=network.rows - 1), OneMinusT(), Mask())
     predictor = Predictor(model, process, "leave_one_out")
     objective, optimizer = Bound(EqualCount()), Muon().build(model)
     batch, draws = batch_of(network, rows), Draws.seeded(0)
 
-    def step() -> None:
+    def gradient() -> None:
         loss = objective.loss(predictor, batch, draws, rows)
         (loss.sum / loss.weight).backward()
-        optimizer.step(0.1)
 
-    return step
+    return gradient, lambda: optimizer.step(0.1)
 
 
 def plain_step(network: TransformerConfig, rows: int) -> Callable[[], None]:
