@@ -4,6 +4,7 @@ They take the place of a network, so the code under test runs unchanged from `Pr
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +16,9 @@ from ..randomness import Draws
 from ..types import Attend, HeadKind, Inputs, Tags
 from .noise import Noise
 from .world import World
+
+if TYPE_CHECKING:
+    from ..models.attention import KV
 
 
 def everything(queries: Tags, keys: Tags) -> None:
@@ -45,7 +49,7 @@ class BayesDenoiser:
     def context(self) -> int:
         return self.world.length
 
-    def trunk(self, inputs: Inputs, attend: Attend, kv: None = None) -> Float[Tensor, "B L D"]:
+    def trunk(self, inputs: Inputs, attend: Attend, kv: "KV | None" = None) -> Float[Tensor, "B L D"]:
         """Logits already: the trunk sees the whole text, the head only one position."""
         if inputs.t is None:
             raise ValueError("exact denoisers need the time of each position")
@@ -94,7 +98,7 @@ class ArbitraryDenoiser:
     def context(self) -> int:
         return self.world.length
 
-    def trunk(self, inputs: Inputs, attend: Attend, kv: None = None) -> Float[Tensor, "B L D"]:
+    def trunk(self, inputs: Inputs, attend: Attend, kv: "KV | None" = None) -> Float[Tensor, "B L D"]:
         ids = inputs.state.ids
         place = (self.world.numbers(ids) * (self.world.tokens + 1) ** torch.arange(ids.shape[-1])).sum(-1, keepdim=True)
         draws = Draws.seeded(self.seed).at(place, torch.arange(ids.shape[-1]))

@@ -63,11 +63,18 @@ def enumerate_noise(
     return Enumeration(noised, batch, probability[node, x, z], node)
 
 
+def interpolating(predictor: Predictor) -> Interpolating:
+    """The predictor's process, of the one family that can be enumerated."""
+    if not isinstance(predictor.process, Interpolating):
+        raise TypeError(f"{type(predictor.process).__name__} has no tables to enumerate")
+    return predictor.process
+
+
 def diffusion(
     predictor: Predictor, world: World, times: Float[Tensor, " T"], editable: Positions | None = None
 ) -> Float[Tensor, " T"]:
     """E Σ_i ℓ_t at each time, nats per text, through `informative`, `predict` and `bound`."""
-    process = predictor.process
+    process = interpolating(predictor)
     found = enumerate_noise(world, process, times, editable)
     sites = process.informative(found.noised)
     nats = torch.zeros(sites.shape, dtype=torch.float64)
@@ -77,7 +84,7 @@ def diffusion(
 
 def reconstruction(predictor: Predictor, world: World, t: float, editable: Positions | None = None) -> float:
     """E Σ_i −ln p(x_i | z) at one time, nats per text."""
-    found = enumerate_noise(world, predictor.process, torch.tensor([t], dtype=torch.float64), editable)
+    found = enumerate_noise(world, interpolating(predictor), torch.tensor([t], dtype=torch.float64), editable)
     sites = torch.ones(found.batch.ids.shape, dtype=torch.bool)
     prediction = predictor.predict(found.noised, found.batch, sites)
     nats = predictor.process.reconstruction(prediction, found.noised[sites]).double().view(sites.shape)

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..predictor import Predictor
 from ..process.interpolating import Interpolating
 from ..types import State
+from .expectation import interpolating
 from .noise import Noise
 from .world import World
 
@@ -68,8 +69,7 @@ def log_predictions(
 
 def step_rows(predictor: Predictor, world: World, t: Times, s: Times) -> Float[Tensor, "T Z L N"]:
     """p(z_s at one position | all of z_t) of the code under test, for every state."""
-    process = predictor.process
-    assert isinstance(process, Interpolating)
+    process = interpolating(predictor)
     states = world.states(Noise(process).states)
     predicted = log_predictions(predictor, world, states, t)
     return kernel_rows(process, predicted, states.expand(len(t), -1, -1), t, s, world)
@@ -80,8 +80,7 @@ def sampler_law(predictor: Predictor, world: World, grid: Times, last: Predictor
 
     Positions move independently given all of z_t. `last` takes the final step in place of `predictor`.
     """
-    process = predictor.process
-    assert isinstance(process, Interpolating)
+    process = interpolating(predictor)
     noise = Noise(process)
     states = world.states(noise.states)
     rows = step_rows(predictor, world, grid[:-1], grid[1:])

@@ -92,7 +92,7 @@ def golden_error(case: tuple[Case, tuple[str, ...]]) -> float:
 
 
 def mislabeled(case: Case) -> Predictor:
-    """The exact posterior passed off as a leave-one-out prediction: the mistake that prediction kinds exist to prevent."""
+    """The exact posterior passed off as a leave-one-out prediction: what prediction kinds exist to prevent."""
     posterior = bayes_predictor(case.world, case.process, "posterior")
     return Predictor(posterior.denoiser, case.process, "leave_one_out")
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -13,6 +13,7 @@ from ...decode.canvas import Canvas, start
 from ...decode.loop import walk
 from ...decode.proposal import Filters
 from ...decode.strategies.strategy import Strategy
+from ...decode.strategies.threshold import Threshold
 from ...errors import UserError
 from ...kinds import STRATEGIES
 from ...predictor import Predictor
@@ -76,10 +77,7 @@ def canvas(small: World, text: Tensor, pending: Tensor, **plan: int) -> Canvas:
 
 def finish(predictor: Predictor, begin: Canvas, strategy: Strategy) -> Canvas:
     """The last canvas of the loop under test."""
-    last = begin
-    for last, _ in walk(predictor, begin, strategy):
-        pass
-    return last
+    return [after for after, _ in walk(predictor, begin, strategy)][-1]
 
 
 def number(small: World, ids: Tensor) -> Tensor:
@@ -157,14 +155,10 @@ def conditional_error(case: Case) -> float:
 def parallel_error(case: Case) -> float:
     """All tokens in one step: the product of the marginals, wrong by ½ on P(00) = P(11) = ½."""
     small = twins()
-    strategy = case.strategy.__class__(filters=Filters(temperature=1.0), **_eager(case.strategy))
+    strategy = replace(case.strategy, threshold=0.4) if isinstance(case.strategy, Threshold) else case.strategy
     begin = canvas(small, small.texts[0], torch.ones(2, dtype=torch.bool), steps=1)
     end = finish(bayes_predictor(small, golden(small)["mask"]), begin, strategy)
     return _surprise(small, end.ids, torch.full((4,), 0.25, dtype=torch.float64))
-
-
-def _eager(strategy: Strategy) -> dict[str, float]:
-    return {"threshold": 0.4} if hasattr(strategy, "threshold") else {}
 
 
 def ancestral() -> dict[str, Case]:

@@ -11,6 +11,7 @@ from itertools import combinations, permutations
 import torch
 from torch import Tensor
 
+from ...errors import UserError
 from ...likelihood.bound import bound as estimate_bound
 from ...likelihood.estimate import student_t
 from ...objective import times as times_package
@@ -20,7 +21,6 @@ from ...objective.llada import Llada
 from ...objective.objective import Loss
 from ...objective.times.time_draw import TimeDraw
 from ...objective.times.uniform import Uniform as IndependentTimes
-from ...errors import UserError
 from ...predictor import Predictor
 from ...process.destinations.mask import Mask
 from ...process.destinations.uniform import Uniform
@@ -31,7 +31,7 @@ from ...randomness import Draws
 from ...types import Batch, State
 from ..catalog import golden, masked
 from ..denoiser import ArbitraryDenoiser, bayes_predictor
-from ..expectation import diffusion, enumerate_noise, integral
+from ..expectation import diffusion, enumerate_noise, integral, interpolating
 from ..law import Law
 from ..surprise import surprise
 from ..world import World, small_worlds
@@ -315,7 +315,7 @@ def reconstruction_error(predictor: Predictor) -> float:
     )
     expected = 0.0
     for ids, editable in zip(text.ids, text.editable, strict=True):
-        noise = enumerate_noise(only(world.numbers(ids)), predictor.process, torch.zeros(1).double(), editable)
+        noise = enumerate_noise(only(world.numbers(ids)), interpolating(predictor), torch.zeros(1).double(), editable)
         prediction = predictor.predict(noise.noised, noise.batch, noise.noised.editable)
         nats = torch.zeros(noise.noised.editable.shape, dtype=torch.float64)
         nats[noise.noised.editable] = -prediction.log_prob(noise.noised.x0[noise.noised.editable])

@@ -64,7 +64,7 @@ def every_process() -> dict[str, Points]:
 
 
 def score_entropy_error(points: Points) -> float:
-    """Σ_{y≠z} R(y → z) [s_θ(y) − s(y) + s(y) ln(s(y)/s_θ(y))], the KL between reverse path measures (SEDD, theorem 3.6).
+    """Σ_{y≠z} R(y → z) [s_θ(y) − s(y) + s(y) ln(s(y)/s_θ(y))], the KL between reverse paths (SEDD, theorem 3.6).
 
     s(y) = q(y)/q(z); the rates R are the slope of the transition table.
     """

@@ -1,6 +1,7 @@
 """Forward noise: the marginal tables, the transitions between them, and what corruption really draws."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ def marginal_error(process: Interpolating) -> float:
 def transition_error(process: Interpolating) -> float:
     """Transitions have no negative entry, rows that sum to one, and carry the marginal of s to that of t."""
     noise, worst = Noise(process), 0.0
-    for s, t in zip(TIMES[:-1], TIMES[1:], strict=True):
+    for s, t in pairwise(TIMES):
         kernel = noise.transition(s, t)
         carried = noise.marginal(s) @ kernel
         worst = max(

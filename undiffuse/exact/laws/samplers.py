@@ -1,4 +1,4 @@
-"""The exact law of the sampler: it converges to the model's at first order, and visibly does not with the wrong head."""
+"""The exact law of the sampler: it converges to the model's at first order; with the wrong head it does not."""
 
 import math
 from itertools import pairwise

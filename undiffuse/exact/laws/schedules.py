@@ -104,7 +104,7 @@ def share_derivative_error(destination: Destination) -> float:
 
 
 def growing_share_error(destination: GrowingMask) -> float:
-    """With its own schedule, uniform tokens are `uniform_share` of all at t = ½; of the noise, all at t = 0, none at 1."""
+    """With its own schedule uniform tokens are `uniform_share` of all at t = ½; of noise all at 0, none at 1."""
     half = torch.tensor([0.5], dtype=torch.float64)
     corrupted = Gidd(destination.uniform_share, destination.shape).one_minus_alpha(half)
     share = destination.share(half) * corrupted
