@@ -52,7 +52,7 @@ class Filters:
 
 def _keep(log_p: Tensor, count: int, mass: float) -> Tensor:
     """Keep the `count` most probable tokens, of those the fewest that reach `mass`; lowest id first."""
-    ordered, index = log_p.sort(-1, descending=True, stable=True)
+    ordered, index = log_p.sort(dim=-1, descending=True, stable=True)
     p = ordered.exp()
     dropped = p.cumsum(-1) - p >= mass
     dropped[..., count:] = True
