@@ -12,15 +12,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .cli.bar import TrainingBar
+    from .cli.watch import Watch
     from .decode.event import Event
     from .errors import UserError
     from .language_model import LanguageModel, load
     from .training.run import resume, train
 
-__all__ = ["Event", "LanguageModel", "UserError", "load", "resume", "train"]
+__all__ = ["Event", "LanguageModel", "TrainingBar", "UserError", "Watch", "load", "resume", "train"]
 
 _HOME = {
     "Event": ".decode.event",
+    "TrainingBar": ".cli.bar",
+    "Watch": ".cli.watch",
     "LanguageModel": ".language_model",
     "UserError": ".errors",
     "load": ".language_model",

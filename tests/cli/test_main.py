@@ -58,7 +58,9 @@ def test_an_unknown_attribute_of_the_package_is_an_attribute_error():
         _ = undiffuse.lode
 
 
-@pytest.mark.parametrize("name", ["Event", "LanguageModel", "UserError", "load", "resume", "train"])
+@pytest.mark.parametrize(
+    "name", ["Event", "LanguageModel", "TrainingBar", "UserError", "Watch", "load", "resume", "train"]
+)
 def test_every_public_name_is_there(name):
     import undiffuse
 

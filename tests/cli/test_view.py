@@ -48,6 +48,13 @@ def event(*rows: tuple[list[bytes], str]) -> tuple[Event, list[bytes]]:
     ), table
 
 
+class Table:
+    """A tokenizer that knows one thing: the bytes of a token."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self.token_bytes = pieces.__getitem__
+
+
 def drawn(pieces: list[bytes], states: str, width: int = 40, height: int | None = None, marks=UNICODE) -> list[str]:
     """The lines below the title."""
     made, table = event((pieces, states))
@@ -161,7 +168,7 @@ def test_without_a_terminal_the_last_frame_is_printed_once():
     first, table = event((words("a|b"), "pp"))
     last, _ = event((words("a|b"), "dc"))
     out = io.StringIO()
-    with Watch(table.__getitem__, Console(file=out, width=60)) as watch:
+    with Watch(Table(table), Console(file=out, width=60)) as watch:
         watch(first)
         assert out.getvalue() == ""
         watch(last)
@@ -174,7 +181,7 @@ def test_on_a_terminal_every_event_is_drawn_and_the_drawing_disappears(monkeypat
     last, _ = event((words("a|b"), "cd"))
     out = io.StringIO()
     with Watch(
-        table.__getitem__, Console(file=out, width=60, height=20, force_terminal=True, color_system=None), 0
+        Table(table), Console(file=out, width=60, height=20, force_terminal=True, color_system=None), 0
     ) as watch:
         watch(first)
         watch(last)
@@ -187,7 +194,7 @@ def test_a_stream_without_unicode_gets_ascii():
     made, table = event((words("a|b"), "cp"))
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding="ascii", errors="backslashreplace")
-    with Watch(table.__getitem__, Console(file=out, width=60)) as watch:
+    with Watch(Table(table), Console(file=out, width=60)) as watch:
         watch(made)
     out.flush()
     assert raw.getvalue() == b"step 7 | 1 of 2 tokens | 5 evaluations\n<a>_\n"

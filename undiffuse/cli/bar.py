@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from .console import stderr
+
 if TYPE_CHECKING:
     from ..training.progress import Progress as Report
 
@@ -13,9 +15,10 @@ LINES = 10
 
 
 class TrainingBar:
-    """A context in which `bar(report)` shows how far a run is."""
+    """A context in which `bar(report)` shows how far a run is: `ud.train(…, progress=bar)`."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console | None = None) -> None:
+        console = console or stderr()
         self._console = console
         self._animated = console.is_terminal and not console.is_dumb_terminal
         columns = (TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.fields[numbers]}"))

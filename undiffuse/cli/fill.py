@@ -38,14 +38,14 @@ def fill(
     [MASK] is one token, [MASK:5] five; [MASK:2-6] and ____ have a length that the model chooses. \\[MASK] is the
     literal text. The filled text goes to stdout, the table of answers to stderr.
     """
-    from .console import print_json, stderr
+    from .console import print_json
     from .loading import load_model
     from .source import read_text
     from .watch import Watch
 
     source = read_text(text, file)
     loaded = load_model(model, device, dtype, threads)
-    with Watch(loaded.tokenizer.token_bytes, stderr()) if watch else nullcontext() as on_event:
+    with Watch(loaded.tokenizer) if watch else nullcontext() as on_event:
         found = loaded.fill(
             source, strategy=strategy, top=top, samples=samples, temperature=temperature, seed=seed, on_event=on_event
         )

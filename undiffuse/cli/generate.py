@@ -55,7 +55,7 @@ def generate(
 
     source = read_text(prompt, None)
     loaded = load_model(model, device, dtype, threads)
-    with Watch(loaded.tokenizer.token_bytes, stderr()) if watch else nullcontext() as on_event:
+    with Watch(loaded.tokenizer) if watch else nullcontext() as on_event:
         found = loaded.generate(
             source,
             length=length,

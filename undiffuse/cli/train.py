@@ -50,7 +50,6 @@ def train(
     Ctrl-C saves and reports.
     """
     from .bar import TrainingBar
-    from .console import stderr
     from .machine import prepare
     from .source import split_overrides
 
@@ -58,7 +57,7 @@ def train(
     where, number_format = prepare(device, dtype, threads)
     from ..training import run as training
 
-    with TrainingBar(stderr()) as bar:
+    with TrainingBar() as bar:
         if resume is not None:
             fresh = {"FILE": files, "KEY=VALUE": overrides, "--out": out, "--recipe": recipe, "--valid": valid}
             _refuse_with_resume(fresh | {"--seed": seed, "--device": device, "--dtype": dtype})

@@ -7,21 +7,27 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.live import Live
 
-from .view import ASCII, UNICODE, Marks, Piece, frame
+from .console import stderr
+from .view import ASCII, UNICODE, Marks, frame
 
 if TYPE_CHECKING:
     from ..decode.event import Event
+    from ..text.tokenizer import Tokenizer
 
 
 class Watch:
     """A context in which `watch(event)` draws the event; the drawing disappears at the end.
 
+        with ud.Watch(model.tokenizer) as watch:
+            model.generate(on_event=watch)
+
     On a terminal frames follow each other no faster than `pace` seconds, so that small models can be watched. Where
     the console is no terminal nothing is animated, and the last frame is printed once at the end.
     """
 
-    def __init__(self, piece: Piece, console: Console, pace: float = 0.05) -> None:
-        self._piece = piece
+    def __init__(self, tokenizer: "Tokenizer", console: Console | None = None, pace: float = 0.05) -> None:
+        console = console or stderr()
+        self._piece = tokenizer.token_bytes
         self._console = console
         self._pace = pace
         self._marks: Marks = UNICODE if console.encoding.lower().startswith("utf") else ASCII
