@@ -18,10 +18,10 @@ class MetricsFile:
     """
 
     def __init__(self, path: Path, position: int = 0) -> None:
+        if position > 0 and (not path.exists() or path.stat().st_size < position):
+            raise UserError(f"{path} is shorter than its checkpoint says: it was edited, and the run cannot resume")
         with reported(path):
-            self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (closed by __exit__)
-            if self._file.tell() < position:
-                raise UserError(f"{path} is shorter than its checkpoint says: it was edited, and the run cannot resume")
+            self._file = open(path, "ab")  # noqa: SIM115 (closed by __exit__)
             self._file.truncate(position)
             self._file.seek(position)
         self._path = path
@@ -30,6 +30,7 @@ class MetricsFile:
         """Appends a record. UserError if the disk is full."""
         with reported(self._path):
             self._file.write(json.dumps(record).encode() + b"\n")
+            self._file.flush()
 
     def settle(self) -> int:
         """Forces the lines to the disk; the position to resume from."""
@@ -43,7 +44,8 @@ class MetricsFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with reported(self._path):
+            self._file.close()
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

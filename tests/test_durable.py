@@ -1,0 +1,64 @@
+"""Writes that happen entirely or not at all."""
+
+import errno
+import os
+
+import pytest
+
+from undiffuse.durable import PARTIAL, new_directory, sweep, write_bytes, write_json
+from undiffuse.errors import UserError
+
+
+def no_space(*arguments):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_file_is_replaced_or_stays_as_it_was(tmp_path, monkeypatch):
+    target = tmp_path / "file"
+    write_bytes(target, b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_space)
+        with pytest.raises(
+            UserError, match=f"cannot write {target}: No space left on device; what was there before is"
+        ):
+            write_bytes(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+    write_json(target, {"ü": 1})
+    assert target.read_text() == '{\n  "ü": 1\n}\n'
+    assert target.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_directory_appears_when_it_is_complete(tmp_path):
+    target = tmp_path / "deep" / "run"
+    with new_directory(target) as partial:
+        (partial / "a").write_text("content")
+        assert not target.exists()
+    assert (target / "a").read_text() == "content"
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), ValueError()])
+def test_a_directory_that_fails_leaves_nothing(tmp_path, error):
+    expected = UserError if isinstance(error, OSError) else type(error)
+    with pytest.raises(expected), new_directory(tmp_path / "run") as partial:
+        (partial / "a").write_text("content")
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_is_never_replaced(tmp_path):
+    target = tmp_path / "run"
+    with pytest.raises(UserError, match="cannot write .*run: Directory not empty"), new_directory(target):
+        target.mkdir()
+        (target / "theirs").write_text("content")
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "theirs"]
+
+
+def test_sweeping_removes_only_what_writers_left(tmp_path):
+    (tmp_path / f"{PARTIAL}file").write_text("")
+    (tmp_path / f"{PARTIAL}directory").mkdir()
+    (tmp_path / f"{PARTIAL}directory" / "a").write_text("")
+    (tmp_path / "kept").write_text("")
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]

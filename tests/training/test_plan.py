@@ -1,0 +1,111 @@
+"""From a budget to sizes and steps."""
+
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from undiffuse.errors import UserError
+from undiffuse.training import plan as planning
+from undiffuse.training.plan import Budget, Plan, affordable, best_dtype, dial, make_plan, sized
+from undiffuse.training.recipe import resolve
+
+
+def configuration(*overrides: str):
+    return resolve("default", overrides).configuration
+
+
+class Machine:
+    """Stands in for the clock and the training step: every step of a model takes as long as its size says."""
+
+    def __init__(self, monkeypatch, operations_per_second: float) -> None:
+        self.now, self.speed, self.built = 0.0, operations_per_second, []
+        monkeypatch.setattr(planning.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(planning, "take_step", self.step)
+
+    def build(self, plan: Plan):
+        self.built.append(plan.configuration)
+        width, depth = plan.configuration.model["width"], plan.configuration.model["depth"]
+        job = SimpleNamespace(
+            weights=[torch.empty(12 * depth * width * width, device="meta")],
+            rows=plan.configuration.training.rows,
+            dataset=SimpleNamespace(length=plan.configuration.context),
+        )
+        return job, None
+
+    def step(self, job, state) -> None:
+        self.now += 6 * job.weights[0].numel() * job.rows * job.dataset.length / self.speed
+
+
+def test_steps_never_consult_the_clock(monkeypatch):
+    for clock in ("time", "monotonic", "perf_counter"):
+        monkeypatch.setattr(time, clock, lambda: pytest.fail("a clock was read"))
+    plan = make_plan(configuration(), Budget(steps=300), 1_000_000, lambda plan: pytest.fail("a step was measured"))
+    assert plan.ends == (300,)
+    assert plan.seconds_per_step is None
+
+
+@pytest.mark.parametrize("minutes", [1.0, 2.0, 20.0])
+def test_minutes_buy_as_many_steps_as_the_machine_makes_in_them(monkeypatch, minutes):
+    machine = Machine(monkeypatch, planning.REFERENCE_SPEED)
+    plan = make_plan(configuration(), Budget(minutes=minutes), 1_000_000, machine.build)
+    assert len(machine.built) == 1
+    settings = plan.configuration.training
+    passes = settings.validations * settings.windows * settings.draws / settings.rows
+    assert plan.ends[0] * plan.seconds_per_step + passes * plan.seconds_per_step / 3 == pytest.approx(
+        60 * minutes, abs=plan.seconds_per_step
+    )
+
+
+def test_a_faster_machine_gets_a_larger_model_measured_for_itself(monkeypatch):
+    reference, fast = Machine(monkeypatch, planning.REFERENCE_SPEED), 50 * planning.REFERENCE_SPEED
+    small = make_plan(configuration(), Budget(minutes=2.0), 1_000_000, reference.build)
+    machine = Machine(monkeypatch, fast)
+    large = make_plan(configuration(), Budget(minutes=2.0), 1_000_000, machine.build)
+    assert large.configuration.model["width"] > small.configuration.model["width"]
+    assert [c.model["width"] for c in machine.built] == [
+        small.configuration.model["width"],
+        large.configuration.model["width"],
+    ]
+    assert large.ends[0] == affordable(large.configuration, 2.0, large.seconds_per_step)
+
+
+def test_a_budget_is_minutes_or_steps():
+    with pytest.raises(UserError, match="not both"):
+        Budget(minutes=1.0, steps=10)
+    for wrong in ({"steps": 0}, {"minutes": -1.0}, {"minutes": float("nan")}, {}):
+        with pytest.raises(UserError, match="the budget must be positive"):
+            Budget(**wrong)
+
+
+def test_what_the_configuration_fixes_stays():
+    fixed = configuration(
+        "model.width=48", "model.depth=3", "model.context=40", "training.rows=6", "training.dtype=float32"
+    )
+    chosen = sized(fixed, dial(2.0, 1_000_000))
+    assert {name: chosen.model[name] for name in ("width", "depth", "context")} == {
+        "width": 48,
+        "depth": 3,
+        "context": 40,
+    }
+    assert (chosen.training.rows, chosen.training.dtype) == (6, "float32")
+    assert 48 % (2 * chosen.model["heads"]) == 0
+
+
+def test_rows_of_the_dial_can_be_split_as_asked():
+    chosen = sized(configuration("training.accumulation=7"), dial(2.0, 1_000_000))
+    assert chosen.training.rows % 7 == 0
+
+
+def test_more_minutes_never_buy_a_smaller_model():
+    weights = [(size := dial(minutes, 10**7)).depth * size.width**2 for minutes in (0.1, 1, 5, 10, 60, 1000)]
+    assert weights == sorted(weights)
+    assert weights[0] < weights[-1]
+
+
+def test_bfloat16_only_where_the_processor_multiplies_in_it(monkeypatch):
+    for supported, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda supported=supported: supported)
+        assert best_dtype() == expected
+        assert sized(configuration(), dial(1.0, 10**6)).training.dtype == expected

@@ -1,0 +1,150 @@
+"""`train` from files to a finished directory, and everything that it refuses."""
+
+import errno
+import io
+import json
+import os
+import resource
+import sys
+
+import pytest
+import torch
+from tiny import SETTINGS, STEPS
+
+from undiffuse import load
+from undiffuse.errors import UserError
+from undiffuse.training.run import resume, train
+
+
+def test_a_finished_run_holds_everything(train_tiny, text):
+    run = train_tiny(seed=3)
+    held = {path.name for path in run.directory.iterdir()}
+    assert held == {
+        *("model.safetensors", "manifest.json", "tokenizer.json", "metrics.jsonl", "checkpoints", "report.md"),
+        *("run.json", "plan.json", "text.jsonl"),
+    }
+    training = json.loads((run.directory / "manifest.json").read_text())["training"]
+    assert (training["step"], training["ends"], training["seed"]) == (STEPS, [STEPS], 3)
+    assert training["files"] == [str(text)]
+    assert training["configuration"]["model"]["width"] == 16
+    assert training["bound"]["bits_per_byte"]["stderr"] > 0
+    size = len(text.read_text())
+    assert size / 20 < training["text"]["valid"]["bytes"] < size / 8
+    model = load(run.directory)
+    for name, weight in model.predictor.denoiser.state_dict().items():
+        assert torch.equal(weight, run.model.predictor.denoiser.state_dict()[name]), name
+
+
+def test_the_model_on_disk_is_the_averaged_one(train_tiny):
+    """Weights averaged with decay 0 are the last ones; with a decay near 1 they are still near the first."""
+    last, slow = (train_tiny(f"training.ema={decay}", out=None) for decay in (0.0, 0.999))
+    weights = [run.model.predictor.denoiser.state_dict() for run in (last, slow)]
+    assert not torch.equal(*(w["unembedding.weight"] for w in weights))
+    assert weights[0]["unembedding.weight"].norm() > weights[1]["unembedding.weight"].norm()
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(train_tiny, tmp_path):
+    one, same, other = (train_tiny(out=tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
+    content = [(run.directory / "model.safetensors").read_bytes() for run in (one, same, other)]
+    assert content[0] == content[1] != content[2]
+
+
+def test_runs_are_named_after_their_text_and_never_overwritten(train_tiny, tmp_path):
+    names = [train_tiny(out=None, steps=1).directory.name for _ in range(3)]
+    assert names == ["text", "text-2", "text-3"]
+    with pytest.raises(UserError, match="runs/text exists already: choose another --out, or .* --resume runs/text"):
+        train_tiny(out="runs/text")
+
+
+def test_standard_input_and_held_out_text_of_its_own(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.read_bytes())))
+    own = tmp_path / "valid.txt"
+    own.write_text("a jb cid\n" * 40)
+    run = train("-", valid=own, steps=2, overrides=SETTINGS, threads=1)
+    assert run.directory.name == "stdin"
+    described = run.model.manifest["training"]["text"]
+    assert described["valid"]["bytes"] == 9 * 40
+    assert described["train"]["bytes"] == len(text.read_bytes())
+
+
+def test_minutes_are_planned_once_and_kept(train_tiny):
+    run = train_tiny(steps=None, minutes=0.02)
+    plan = json.loads((run.directory / "plan.json").read_text())
+    assert plan["ends"] == [run.steps]
+    assert run.steps >= 10
+    assert 0 < plan["seconds_per_step"] < 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "is empty"), (b"\xff" * 999, "not UTF-8"), (b"a\x00" * 999, "control byte 0x00"), (b"short", "too little")],
+)
+def test_bad_text_leaves_nothing_behind(tmp_path, content, message):
+    bad = tmp_path / "bad.txt"
+    bad.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        train(bad, steps=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.txt"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 1, "minutes": 1.0}, "minutes or steps, not both"),
+        ({"steps": 0}, "must be positive"),
+        ({"steps": 1, "dtype": torch.float16}, "training.dtype = 'float16'"),
+        ({"steps": 1, "overrides": ["model.widht=3"]}, "did you mean 'width'"),
+        ({"steps": 1, "recipe": "mdml"}, "there is no recipe 'mdml'"),
+    ],
+)
+def test_wrong_settings_leave_nothing_behind(text, tmp_path, options, message):
+    with pytest.raises(UserError, match=message):
+        train(text, **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
+
+
+LARGE = 1 << 20  # more than a checkpoint or the metrics of a tiny run
+
+
+def full_disk(*arguments):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_at_the_beginning_leaves_nothing_behind(train_tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(UserError, match=r"cannot write .*: No space left on device"):
+        train_tiny()
+    assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
+
+
+@pytest.mark.parametrize("where", ["checkpoint", "metrics", "end"])
+def test_after_a_full_disk_the_run_goes_on(train_tiny, tmp_path, where):
+    whole = train_tiny(out=tmp_path / "whole")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def fill_disk(report):
+            if where == "end" and report.phase == "reporting":
+                patch.setattr(os, "fsync", full_disk)
+            elif (report.phase, report.step) == ("training", 17) and where == "checkpoint":
+                patch.setattr(os, "fsync", full_disk)
+            elif (report.phase, report.step) == ("training", 17) and where == "metrics":
+                # the system itself refuses the next line: the file is as large as it may be
+                (tmp_path / "run" / "metrics.jsonl").write_bytes(b" " * LARGE)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (LARGE, limits[1]))
+
+        with pytest.raises(UserError, match=r"cannot write .*: (No space left on device|File too large); what was"):
+            train_tiny("training.checkpoint_seconds=0", progress=fill_disk)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    run = tmp_path / "run"
+    assert not (run / "manifest.json").exists()
+    assert len(list((run / "checkpoints").glob("step-*"))) == 2
+    assert not list(run.rglob(".partial-*"))
+    resumed = resume(run)
+    assert (run / "model.safetensors").read_bytes() == (whole.directory / "model.safetensors").read_bytes()
+    assert resumed.complete
