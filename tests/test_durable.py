@@ -41,17 +41,27 @@ def test_a_directory_appears_when_it_is_complete(tmp_path):
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), ValueError()])
 def test_a_directory_that_fails_leaves_nothing(tmp_path, error):
     expected = UserError if isinstance(error, OSError) else type(error)
-    with pytest.raises(expected), new_directory(tmp_path / "run") as partial:
-        (partial / "a").write_text("content")
-        raise error
+
+    def fail() -> None:
+        with new_directory(tmp_path / "run") as partial:
+            (partial / "a").write_text("content")
+            raise error
+
+    with pytest.raises(expected):
+        fail()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_directory_is_never_replaced(tmp_path):
     target = tmp_path / "run"
-    with pytest.raises(UserError, match="cannot write .*run: Directory not empty"), new_directory(target):
-        target.mkdir()
-        (target / "theirs").write_text("content")
+
+    def write() -> None:
+        with new_directory(target):
+            target.mkdir()
+            (target / "theirs").write_text("content")
+
+    with pytest.raises(UserError, match=r"cannot write .*run: Directory not empty"):
+        write()
     assert [path.name for path in tmp_path.rglob("*")] == ["run", "theirs"]
 
 

@@ -1,9 +1,9 @@
 """Runs that are killed (SIGKILL, no clean-up) at given moments, then resumed to their end; prints what they ended in.
 
-A program of its own: it forks, which is safe only where no library has started threads. Usage: killing.py FOLDER MOMENTS
-where MOMENTS is a JSON list of [checkpoint_seconds, what, when]: killed when the phase `what` is reported for step
-`when`, at flush number `when` to the disk if `what` is "flush", or `when` seconds after the start if it is "time".
-The first outcome is that of a run that nobody killed.
+A program of its own, `killing.py FOLDER MOMENTS`: it forks, which is safe only where no library has started threads.
+MOMENTS is a JSON list of [checkpoint_seconds, what, when]: killed when the phase `what` is reported for step `when`,
+at flush number `when` to the disk if `what` is "flush", or `when` seconds after the start if it is "time". The first
+outcome is that of a run that nobody killed.
 """
 
 import hashlib

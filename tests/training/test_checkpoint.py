@@ -62,6 +62,6 @@ def test_damage_is_noticed(tmp_path, damage):
     else:
         (newest / "state.json").write_text("[]")
     with pytest.raises(
-        UserError, match="step-000000002 is damaged .*: delete that directory to go on from the one bef"
+        UserError, match=r"step-000000002 is damaged .*: delete that directory to go on from the one bef"
     ):
         load_latest(tmp_path)

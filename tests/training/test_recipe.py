@@ -102,12 +102,12 @@ def test_what_does_not_go_together_is_refused(overrides, message):
 def test_a_recipe_that_cannot_be_read(tmp_path):
     with pytest.raises(UserError, match="no recipe 'defualt'; did you mean 'default'"):
         resolve("defualt")
-    with pytest.raises(UserError, match="cannot read the recipe .*missing.toml: No such file"):
+    with pytest.raises(UserError, match=r"cannot read the recipe .*missing.toml: No such file"):
         resolve(tmp_path / "missing.toml")
     broken = tmp_path / "broken.toml"
     broken.write_text("model.width = = 3")
     with pytest.raises(UserError, match=r"broken.toml is not valid TOML: .*line 1"):
         resolve(broken)
     broken.write_bytes(b"\xff")
-    with pytest.raises(UserError, match="broken.toml is not valid TOML"):
+    with pytest.raises(UserError, match=r"broken\.toml is not valid TOML"):
         resolve(broken)

@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(train_tiny, tmp_
 def test_runs_are_named_after_their_text_and_never_overwritten(train_tiny, tmp_path):
     names = [train_tiny(out=None, steps=1).directory.name for _ in range(3)]
     assert names == ["text", "text-2", "text-3"]
-    with pytest.raises(UserError, match="runs/text exists already: choose another --out, or .* --resume runs/text"):
+    with pytest.raises(UserError, match=r"runs/text exists already: choose another --out, or .* --resume runs/text"):
         train_tiny(out="runs/text")
 
 
@@ -125,15 +125,16 @@ def test_a_full_disk_at_the_beginning_leaves_nothing_behind(train_tiny, tmp_path
 @pytest.mark.parametrize("where", ["checkpoint", "metrics", "end"])
 def test_after_a_full_disk_the_run_goes_on(train_tiny, tmp_path, where):
     whole = train_tiny(out=tmp_path / "whole")
+    when = ("reporting", STEPS) if where == "end" else ("training", 17)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with pytest.MonkeyPatch.context() as patch:
 
         def fill_disk(report):
-            if where == "end" and report.phase == "reporting":
+            if (report.phase, report.step) != when:
+                return
+            if where != "metrics":
                 patch.setattr(os, "fsync", full_disk)
-            elif (report.phase, report.step) == ("training", 17) and where == "checkpoint":
-                patch.setattr(os, "fsync", full_disk)
-            elif (report.phase, report.step) == ("training", 17) and where == "metrics":
+            else:
                 # the system itself refuses the next line: the file is as large as it may be
                 (tmp_path / "run" / "metrics.jsonl").write_bytes(b" " * LARGE)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (LARGE, limits[1]))
