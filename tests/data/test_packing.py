@@ -35,6 +35,7 @@ def test_every_token_once_per_epoch_at_any_size(size):
         batches = [data.batch(epoch * data.rows + i, 1) for i in range(data.rows)]
         assert sorted(token for batch in batches for token in learned(batch)) == expected
         assert {int(batch.epoch) for batch in batches} == {epoch}
+        assert all(batch.valid.any() for batch in batches)
         assert sorted(int(batch.index) for batch in batches) == list(range(data.rows))
     assert data.tokens == data.bytes == len(text.encode())
 
@@ -114,6 +115,7 @@ def test_responses_alone_are_learned():
     assert learned(batch) == [*b"yes", EOS, *b"no", EOS]
     assert data.tokens == 7
     assert data.bytes == 5
+    assert [size.tolist() for _, size in data.consecutive(1)] == [[5]]
 
 
 def test_records_are_not_cut_where_they_fit():

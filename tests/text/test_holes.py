@@ -27,6 +27,7 @@ from undiffuse.text.holes import Hole, Text, parse, render
 )
 def test_documented_forms(source, segments):
     assert list(parse(source)) == segments
+    assert render(segments) == source
 
 
 @pytest.mark.parametrize(

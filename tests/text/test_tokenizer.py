@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import re
 import subprocess
 import sys
 
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from undiffuse.errors import UserError
-from undiffuse.text.tokenizer import CONTROLS, LONGEST_TOKEN, Tokenizer, size_for
+from undiffuse.text import tokenizer
+from undiffuse.text.tokenizer import CONTROLS, LONGEST_TOKEN, PART, Tokenizer, size_for
 
 TEXT = (
     "The capital of France is Paris. The capital of Spain is Madrid, and that's that.\r\n\r\n"
@@ -84,12 +86,22 @@ def test_tokens_end_where_the_pattern_cuts():
     assert BPE.encode("is.\r\n") == BPE.encode("is") + BPE.encode(".\r\n")
 
 
-def test_a_long_text_has_the_tokens_that_it_has_in_one_piece():
+def test_control_rows_are_spelled_as_no_bytes_can_be():
+    spelled = json.loads(BPE.to_json())["model"]["vocab"]
+    for row in range(346, 350):
+        (spelling,) = [spelling for spelling, number in spelled.items() if number == row]
+        assert set(spelling) - set(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+
+
+def test_a_long_text_has_the_tokens_that_it_has_in_one_piece(monkeypatch):
     draw = random.Random(0)
     text = "".join(
         draw.choices(["The capital", " of", "\n", "\r\n", " ", "\t", ".", "é", "1", "\x1c", "\u2028"], k=150_000)
     )
-    assert len(text) > 4 * 65536
+    assert len(PART.findall(text)) > 4
+    # parts of a few characters: every kind of line end becomes the end of a part
+    monkeypatch.setattr(tokenizer, "PART", re.compile(PART.pattern.replace("65536", "3"), PART.flags))
+    text = text[:30_000]
     library = tokenizers.Tokenizer.from_str(BPE.to_json())
     assert BPE.encode(text) == library.encode(text).ids
 
