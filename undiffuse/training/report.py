@@ -116,7 +116,7 @@ def _mean(values: Sequence[float]) -> str:
 
 def _example(held_out: Sequence[str]) -> str:
     """A few words of the held-out text with one of them blanked."""
-    words = [word for word in " ".join(held_out)[:2000].split() if word.isalpha()][:7]
+    words = [word for word in " ".join(held_out)[:2000].split() if word.isalpha() and len(word) < 20][:7]
     return " ".join([*words[:3], "____", *words[4:]])
 
 

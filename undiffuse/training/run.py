@@ -54,7 +54,7 @@ def train(
     valid: str | Path | None = None,
     seed: int = 0,
     overrides: Sequence[str] = (),
-    device: str | torch.device | None = None,
+    device: str | torch.device | None = "cpu",
     dtype: str | torch.dtype | None = None,
     threads: int | None = None,
     progress: Watcher = unwatched,
@@ -83,7 +83,7 @@ def train(
         "origins": dict(resolved.origins),
         "budget": asdict(budget),
         "seed": seed,
-        "device": str(device or _best_device()),
+        "device": str(device or "cpu"),
         "threads": threads or torch.get_num_threads(),
     }
     return _go_on(RunDirectory.create(path, request, *parts), None, progress)
@@ -191,7 +191,3 @@ def _name(files: Sequence[str | Path]) -> str:
     """The default name of a run."""
     first = str(files[0]) if files else "-"
     return "stdin" if first == "-" else Path(first).resolve().stem
-
-
-def _best_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
