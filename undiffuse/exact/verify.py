@@ -2,7 +2,6 @@
 
 import fnmatch
 import importlib
-import math
 import pkgutil
 from collections.abc import Iterator
 
@@ -26,19 +25,3 @@ def verify(pattern: str = "") -> Iterator[Result]:
     glob = f"*{pattern.lower()}*"
     for law in all_laws():
         yield from law.check(lambda name, component: fnmatch.fnmatchcase(f"{name} {component}".lower(), glob))
-
-
-def worst(results: list[Result]) -> dict[str, Result]:
-    """Per law the result that comes nearest to its tolerance, or exceeds it most."""
-    by_law: dict[str, Result] = {}
-    for result in results:
-        held = by_law.get(result.law)
-        if held is None or _strain(result) > _strain(held):
-            by_law[result.law] = result
-    return by_law
-
-
-def _strain(result: Result) -> float:
-    if math.isnan(result.error):
-        return math.inf
-    return result.error / result.tolerance if result.tolerance else math.inf * result.error if result.error else 0.0

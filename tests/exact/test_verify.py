@@ -1,0 +1,95 @@
+"""Every law holds, every component is covered, and a broken component is seen."""
+
+import dataclasses
+import math
+
+import pytest
+
+from undiffuse.exact.law import LAST_DIGIT, Law, Result, in_last_digits
+from undiffuse.exact.verify import all_laws, verify
+from undiffuse.kinds import DESTINATIONS, OBJECTIVES, SCHEDULES, STRATEGIES
+
+REQUIRED = {
+    "bound/golden": {"uniform", "mix k=.3", "growing-mask p=.2", "mask"},
+    "bound/inequality": {"uniform", "mix k=.3", "growing-mask p=.2", "mask"},
+    "discrete/golden": {f"uniform, T={steps}" for steps in (1, 2, 8, 32, 128, 512)},
+    "sampler/golden": {"uniform, leave-one-out", "uniform, posterior passed off"},
+    "sampler/correlated-extreme": {"uniform", "mask"},
+    "forms/gidd": {"growing-mask p=.2"},
+    "forms/uniform": {"uniform, one-minus-t, UDLM", "uniform, one-minus-t, Duo"},
+    "head/round-trip-float32": {"uniform, K=50257 t=0.01", "uniform, K=27 t=0.99"},
+    "estimator/any-order": {"arbitrary network, mask, one-minus-t"},
+    "objective/llada-is-the-bound": {"shared-offset", "stratified", "uniform"},
+    "decode/ancestral": {"ancestral, uniform", "ancestral, mask"},
+    "decode/greedy": {"confidence, 3 steps", "left-to-right, 2 steps", "threshold, 4 steps"},
+    "randomness/chi-square": {"categorical float32, V=50000"},
+}
+
+
+@pytest.mark.parametrize("law", all_laws(), ids=lambda law: law.name)
+def test_law_holds(law: Law) -> None:
+    results = list(law.check(lambda *_: True))
+    assert results, "a law that checks nothing"
+    assert [result for result in results if not result.passed] == []
+
+
+def components(law: str) -> set[str]:
+    (found,) = [candidate for candidate in all_laws() if candidate.name == law]
+    return set(found.cases())
+
+
+@pytest.mark.parametrize("law", REQUIRED)
+def test_required_components_are_covered(law: str) -> None:
+    assert components(law) >= REQUIRED[law]
+
+
+def test_every_file_of_a_family_is_covered() -> None:
+    assert components("schedule/integral") >= set(SCHEDULES.kinds)
+    assert components("destination/shares") >= set(DESTINATIONS.kinds)
+    pairs = components("bound/tight")
+    for schedule in SCHEDULES.kinds:
+        assert any(f", {schedule}, " in name for name in pairs)
+    for destination in DESTINATIONS.kinds:
+        assert any(name.startswith(f"{destination}, ") for name in pairs)
+    decoded = components("decode/log-probability") | {name.split(",")[0] for name in components("decode/ancestral")}
+    assert decoded == set(STRATEGIES.kinds)
+    assert OBJECTIVES.kinds == ("bound", "cross-entropy", "llada")  # each has laws in laws/estimators.py
+
+
+def test_names_are_unique() -> None:
+    names = [law.name for law in all_laws()]
+    assert len(names) == len(set(names))
+
+
+def test_pattern_selects_by_part_of_law_or_component_without_case() -> None:
+    found = {(result.law, result.component) for result in verify("SCHEDULE/integral gidd")}
+    assert found == {("schedule/integral", "gidd"), ("schedule/integral", "gidd uniform_share=0.4 shape=2")}
+    assert {result.law for result in verify("schedule/*cos")} >= {"schedule/integral", "schedule/inverse"}
+    assert list(verify("no such law")) == []
+
+
+def test_a_law_reports_a_component_that_breaks_it() -> None:
+    (law,) = [candidate for candidate in all_laws() if candidate.name == "schedule/integral"]
+    steep = law.cases()["one-minus-t"]
+
+    class Wrong(type(steep)):  # type: ignore[misc]
+        def derivative(self, t):  # type: ignore[no-untyped-def]
+            return 1.01 * super().derivative(t)
+
+    broken = dataclasses.replace(law, cases=lambda: {"wrong": Wrong()})
+    (result,) = broken.check(lambda *_: True)
+    assert not result.passed
+    assert result.error == pytest.approx(0.01)
+
+
+def test_nan_fails() -> None:
+    good, bad = Result("a", "x", 0.5, 0.5), Result("a", "y", math.nan, 1.0)
+    assert good.passed
+    assert not bad.passed
+    assert good.record() == {"law": "a", "component": "x", "error": 0.5, "tolerance": 0.5, "passed": True}
+
+
+def test_last_digits() -> None:
+    assert in_last_digits(1.2345, "1.234") == pytest.approx(0.5)
+    assert in_last_digits(1.2351, "1.234") > LAST_DIGIT
+    assert in_last_digits(101.0, "100") == 1.0
