@@ -127,8 +127,8 @@ def test_the_digest_tells_tokenizers_apart():
 def test_json_round_trip_and_two_merges_for_one_token():
     twice = Tokenizer((("a", "b"), ("b", "c"), ("ab", "c"), ("a", "bc")))
     assert twice.vocabulary.rows == 256 + 3 + 4
-    for tokenizer in (BPE, BYTES, twice):
-        assert Tokenizer.from_json(tokenizer.to_json()) == tokenizer
+    for each in (BPE, BYTES, twice):
+        assert Tokenizer.from_json(each.to_json()) == each
 
 
 def test_foreign_and_broken_files_are_refused():
