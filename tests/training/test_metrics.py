@@ -16,6 +16,16 @@ def test_lines_beyond_the_position_are_dropped(tmp_path):
     assert read_metrics(path) == [{"step": 1}, {"step": 3}]
 
 
+def test_two_writers_are_one_too_many(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    with MetricsFile(path) as metrics:
+        metrics.write({"step": 1})
+        with pytest.raises(UserError, match="being written by another process"):
+            MetricsFile(path)
+    assert read_metrics(path) == [{"step": 1}]
+    MetricsFile(path).__exit__(None, None, None)
+
+
 def test_a_file_that_lost_lines_is_refused(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text("{}\n")

@@ -52,6 +52,7 @@ def _training(run: RunDirectory, plan: Plan, job: Job, state: TrainingState, sco
         "tokens": state.step * job.rows * job.dataset.length,
         "epochs": state.step * job.rows / job.dataset.rows,
         "bound": score.json(),
+        "loss_is_bound": job.objective.is_bound,
         "configuration": plan.configuration.to_dict(),
         "recipe": request["recipe"],
         "budget": request["budget"],

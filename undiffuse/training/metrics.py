@@ -1,5 +1,6 @@
 """metrics.jsonl: one line of JSON per record, appended, and cut back to a checkpoint when a run resumes."""
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from ..errors import UserError
 class MetricsFile:
     """Open for appending at a byte position; whatever lies beyond it (steps that will be repeated) is dropped.
 
+    UserError if another process has it open: two processes must not train one run.
+
     What a clock measured stands under the key "time" of a record, so that two runs of the same seed agree elsewhere.
     """
 
@@ -22,6 +25,12 @@ class MetricsFile:
             raise UserError(f"{path} is shorter than its checkpoint says: it was edited, and the run cannot resume")
         with reported(path):
             self._file = open(path, "ab")  # noqa: SIM115 (closed by __exit__)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise UserError(f"{path} is being written by another process: that run is still going on") from error
+        with reported(path):
             self._file.truncate(position)
             self._file.seek(position)
         self._path = path
