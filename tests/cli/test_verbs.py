@@ -1,0 +1,259 @@
+"""The verbs on a tiny trained model: what they print where, and the JSON that other programs read."""
+
+import io
+import json
+import math
+import signal
+import sys
+
+import pytest
+from conftest import TINY
+
+from undiffuse.cli.bar import TrainingBar, describe
+from undiffuse.cli.main import run
+from undiffuse.training.progress import Progress
+
+pytestmark = pytest.mark.xdist_group("tiny command-line model")
+
+
+def output(capsys, *arguments: str) -> tuple[str, str]:
+    assert run([*arguments, "--threads", "1"]) == 0
+    return capsys.readouterr()
+
+
+def json_of(capsys, *arguments: str):
+    """What stdout holds, which must be one JSON document and nothing else."""
+    return json.loads(output(capsys, *arguments, "--json")[0])
+
+
+def feed(monkeypatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def test_train_prints_the_directory_and_says_what_to_try(capsys, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out, err = output(capsys, "train", str(text), *TINY, "--steps", "3", "--dtype", "float32", "--seed", "5")
+    assert out == "runs/words\n"
+    assert "training  3/3" in err
+    assert "undiffuse fill" in err
+    assert "--model runs/words" in err
+    manifest = json.loads((tmp_path / "runs/words/manifest.json").read_text())["training"]
+    bound = manifest["bound"]["bits_per_byte"]
+    assert f"at most {bound['mean']:.3f} ± {bound['stderr']:.3f} bits per byte" in err
+    assert manifest["seed"] == 5
+    assert manifest["configuration"]["model"]["width"] == 16, "KEY=VALUE reached the run"
+    assert manifest["configuration"]["training"]["dtype"] == "float32"
+
+
+def test_a_text_from_standard_input(capsys, text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    feed(monkeypatch, text.read_bytes())
+    assert output(capsys, "train", "-", *TINY, "--steps", "1")[0] == "runs/stdin\n"
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(capsys, text, tmp_path, monkeypatch):
+    def interrupt(bar: TrainingBar, report: Progress) -> None:
+        if report.phase == "training" and report.step == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    directory = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingBar, "__call__", interrupt)
+        code = run(["train", str(text), "--out", str(directory), "--steps", "6", "--threads", "1", *TINY])
+    assert code == 130
+    out, err = capsys.readouterr()
+    assert out == f"{directory}\n"
+    assert "interrupted after 4 of 6 steps, everything is saved" in err
+    assert f"undiffuse train --resume {directory}" in err
+    assert output(capsys, "train", "--resume", str(directory))[0] == f"{directory}\n"
+    assert json.loads((directory / "manifest.json").read_text())["training"]["step"] == 6
+    assert "--steps" in refused_of(capsys, "train", "--resume", str(directory))
+    output(capsys, "train", "--resume", str(directory), "--steps", "2")
+    assert json.loads((directory / "manifest.json").read_text())["training"]["step"] == 8
+
+
+def refused_of(capsys, *arguments: str) -> str:
+    assert run(list(arguments)) == 2
+    return capsys.readouterr().err
+
+
+def test_progress_in_words():
+    assert describe(Progress("reading")) == ""
+    report = Progress("training", 1200, 3000, seconds=101.4, bits_per_byte=2.411, validation_bits_per_byte=2.5)
+    assert describe(report) == "1,200/3,000  loss 2.41 bits/byte  held out 2.50  1:41 left"
+
+
+def test_fill_json(capsys, work):
+    found = json_of(capsys, "fill", "ab [MASK] cd [MASK:2-3] ef", "--top", "2", "--seed", "7")
+    assert found.keys() == {"text", "holes", "nfe", "tokens_per_forward", "seed", "strategy", "model"}
+    assert (found["seed"], found["strategy"], found["model"]) == (7, "confidence", "runs/words")
+    first, second = found["holes"]
+    assert found["text"] == f"ab {first['text']} cd {second['text']} ef"
+    for index, hole in enumerate(found["holes"]):
+        assert hole.keys() == {"index", "text", "probability", "alternatives"}
+        assert hole["index"] == index
+        assert 0 < hole["probability"] <= 1
+        assert all(other.keys() == {"text", "probability"} for other in hole["alternatives"])
+        assert len(hole["alternatives"]) <= 1, "--top 2 is the answer and one more"
+        assert hole["text"] not in [other["text"] for other in hole["alternatives"]]
+    assert 3 <= found["nfe"] * found["tokens_per_forward"] <= 4
+
+
+def test_several_samples_are_a_list_and_differ(capsys, work):
+    found = json_of(capsys, "fill", "ab [MASK:6] cd", "-n", "3", "--top", "1")
+    assert len({filled["text"] for filled in found}) > 1
+    assert [hole["alternatives"] for filled in found for hole in filled["holes"]] == [[], [], []]
+    cold = json_of(capsys, "fill", "ab [MASK:6] cd", "-n", "3", "--temperature", "0")
+    assert len({filled["text"] for filled in cold}) == 1
+
+
+def test_the_same_seed_gives_the_same_result(capsys, work):
+    once, again, other = (json_of(capsys, "generate", "--length", "12", "--seed", seed) for seed in "112")
+    assert once == again
+    assert once["text"] != other["text"]
+
+
+def test_a_strategy_reaches_the_decoder(capsys, work):
+    found = json_of(capsys, "fill", "ab [MASK:4] cd", "--strategy", "left-to-right")
+    assert found["strategy"] == "left-to-right"
+
+
+def test_text_goes_to_stdout_and_the_table_to_stderr(capsys, work):
+    out, err = output(capsys, "fill", "ab [MASK] cd", "--top", "3")
+    found = json_of(capsys, "fill", "ab [MASK] cd", "--top", "3")
+    assert out == found["text"] + "\n"
+    assert "model: runs/words" in err, "the newest run was used, and named"
+    assert f"{found['holes'][0]['probability']:.3f}" in err
+    assert all(f"{other['probability']:.3f}" in err for other in found["holes"][0]["alternatives"])
+
+
+def test_fixed_text_comes_back_bit_for_bit(capsys, work, tmp_path):
+    before, after = "\ufeffa\r\n\t\x07\u202e ", " \\[ed] \U0001f469\u200d\U0001f467\r\n\r\n"
+    source = tmp_path / "source.txt"
+    source.write_bytes(f"{before}[MASK]{after}".encode())
+    out = output(capsys, "fill", "--file", str(source))[0]
+    assert out.startswith(before)
+    assert out.endswith(after)
+
+
+def test_only_fill_reads_holes_and_a_backslash_escapes_them(capsys, work):
+    assert json_of(capsys, "generate", "a [MASK] ____", "--length", "2")["text"].startswith("a [MASK] ____")
+    assert json_of(capsys, "fill", r"\[MASK] [MASK]")["text"].startswith("[MASK] ")
+
+
+def test_fill_reads_standard_input(capsys, work, monkeypatch):
+    feed(monkeypatch, "é [MASK]".encode())
+    assert json_of(capsys, "fill", "-")["text"].startswith("é ")
+
+
+def test_watch_leaves_stdout_alone(capsys, work):
+    out, err = output(capsys, "fill", "ab [MASK:3] cd", "--watch")
+    assert out == output(capsys, "fill", "ab [MASK:3] cd")[0]
+    assert "3 of 3 tokens" in err
+
+
+def test_generate_json(capsys, work):
+    found = json_of(capsys, "generate", "abc", "--length", "9", "--steps", "3", "--temperature", "0")
+    assert found["text"].startswith("abc")
+    assert found["prompt"] == "abc"
+    assert (found["nfe"], found["tokens_per_forward"]) == (3, 3.0)
+    keys = {"text", "prompt", "tokens", "nfe", "tokens_per_forward", "seed", "strategy", "model", "note"}
+    assert found.keys() == keys
+
+
+def test_beyond_the_context_generation_goes_on_and_says_so(capsys, work):
+    out, err = output(capsys, "generate", "--length", "70", "-n", "2")
+    assert "exceed the trained context of 64" in err
+    assert "sample 2 of 2" in err
+    assert out
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--temperature", "0.3"), ("--top-p", "0.2"), ("--top-k", "2"), ("--block-length", "4"), ("--strategy", "random")],
+)
+def test_every_option_of_generate_changes_the_text(capsys, work, option):
+    plain = json_of(capsys, "generate", "--length", "24")
+    assert json_of(capsys, "generate", "--length", "24", *option)["text"] != plain["text"]
+
+
+def test_score_json(capsys, work, text):
+    found = json_of(capsys, "score", str(text), "--draws", "4")
+    assert found.keys() == {
+        "bits_per_byte",
+        "nats_per_token",
+        "perplexity",
+        "terms",
+        "tokens",
+        "bytes",
+        "draws",
+        "kind",
+    }
+    assert found["bits_per_byte"].keys() == found["nats_per_token"].keys() == {"mean", "stderr"}
+    assert found["perplexity"].keys() == {"value", "low", "high"}
+    assert found["terms"].keys() == {"prior", "diffusion", "reconstruction"}
+    assert found["kind"] in ("exact", "bound", "estimate")
+    assert found["bytes"] == len(text.read_bytes())
+    assert found["draws"] == 4
+    nats = found["nats_per_token"]["mean"]
+    assert math.isclose(sum(found["terms"].values()), nats, rel_tol=1e-9)
+    assert math.isclose(found["perplexity"]["value"], math.exp(nats), rel_tol=1e-9)
+    bits = found["bits_per_byte"]["mean"] * found["bytes"] * math.log(2)
+    assert math.isclose(bits, nats * found["tokens"], rel_tol=1e-9)
+
+
+def test_score_draws_until_it_is_precise(capsys, work, text):
+    found = json_of(capsys, "score", str(text), "--precision", "0.5%")["bits_per_byte"]
+    assert found["stderr"] < 0.005 * found["mean"]
+
+
+def test_score_of_each_token(capsys, work, monkeypatch):
+    sentence = "abc de\nfgh"
+    feed(monkeypatch, sentence.encode())
+    found = json_of(capsys, "score", "-", "--per-token")
+    assert "".join(token["text"] for token in found["per_token"]) == sentence
+    mean = sum(token["nats"] for token in found["per_token"]) / found["tokens"]
+    assert math.isclose(mean, found["terms"]["diffusion"], rel_tol=1e-5)
+
+
+def test_score_for_readers(capsys, work, text):
+    out, _ = output(capsys, "score", str(text), "--per-token", "--draws", "4")
+    found = json_of(capsys, "score", str(text), "--draws", "4")
+    lines = out.splitlines()
+    assert lines[0].startswith(f"bits per byte   {found['bits_per_byte']['mean']:.4f} ± ")
+    assert len(lines) == 4 + found["tokens"]
+
+
+def test_verify_json(capsys):
+    found = json_of(capsys, "verify", "schedule*one-minus-t")
+    assert found
+    for result in found:
+        assert result.keys() == {"law", "component", "error", "tolerance", "passed"}
+        assert result["passed"] == (result["error"] <= result["tolerance"])
+
+
+def test_a_law_that_fails_ends_with_1(capsys, monkeypatch):
+    from undiffuse.exact.law import Law
+
+    broken = (Law("1 = 1", lambda: {"sound": 0.0, "broken": 2.0, "lost": math.nan}, lambda error: error, 1.0),)
+    monkeypatch.setattr("undiffuse.exact.verify.all_laws", lambda: broken)
+    assert run(["verify"]) == 1
+    out = capsys.readouterr().out
+    assert [line.split()[0] for line in out.splitlines()] == ["pass", "FAIL", "FAIL", "1"]
+    assert run(["verify", "--json"]) == 1
+    errors = {result["component"]: result["error"] for result in json.loads(capsys.readouterr().out)}
+    assert errors == {"sound": 0.0, "broken": 2.0, "lost": None}
+
+
+def test_config_is_a_recipe_with_origins(capsys, tmp_path, text):
+    out, _ = output(capsys, "config", "default", "model.width=48", "objective=cross-entropy")
+    origins = {line.split(" = ")[0]: line.rpartition("# ")[2] for line in out.splitlines()}
+    assert origins["model.width"] == origins["objective.kind"] == "override"
+    assert origins["training.clip"] == "default"
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(out)
+    again, _ = output(capsys, "config", str(recipe))
+    assert [line.partition("#")[0] for line in again.splitlines()] == [
+        line.partition("#")[0] for line in out.splitlines()
+    ]
+    assert {line.rpartition("# ")[2] for line in again.splitlines()} == {"recipe"}
