@@ -196,14 +196,15 @@ class Interpolating(Process):
         return torch.where(self._is_mask(noised.state.ids) & noised.editable, nats, 0.0)
 
     def prior_kl(self) -> float:
-        one = torch.ones(1, dtype=torch.float64)
-        at = self.marginal(one)
+        at = self.marginal(torch.ones(1, dtype=torch.float64))
         if not at.alpha:
             return 0.0
-        # KL(ε·onehot + b ‖ b/(1 − ε)): all tokens but x share the ratio 1 − ε
-        own = at.alpha + at.real
-        kl = own * torch.log(own * at.corrupted / at.real) + (1 - own) * torch.log1p(-at.alpha)
-        return kl.item()
+        # KL = Σ π h(q/π) with h(r) = r ln r − r + 1 ≥ 0: x has the ratio 1 + α(1 − π)/π, all others 1 − α
+        pi = at.real / at.corrupted
+        excess = at.alpha * (1 - pi) / pi
+        own = (1 + excess) * excess.log1p() - excess
+        others = (1 - at.alpha) * torch.log1p(-at.alpha) + at.alpha
+        return (pi * own + (1 - pi) * others).item()
 
     def reconstruction(self, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
         return torch.where(noised.editable, -prediction.log_prob(noised.x0), 0.0)

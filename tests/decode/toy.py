@@ -1,0 +1,46 @@
+"""A network without parameters whose logits depend on the whole text, for tests of decoding."""
+
+import torch
+
+from undiffuse.kinds import DESTINATIONS, SCHEDULES, STRATEGIES
+from undiffuse.models import rules
+from undiffuse.predictor import Predictor
+from undiffuse.process.interpolating import Interpolating
+from undiffuse.vocabulary import Vocabulary
+
+# the mask lies inside the table, and one row is reserved
+VOCABULARY = Vocabulary(11, mask=4, reserved=frozenset({9}))
+
+
+class Echo:
+    """Every position's logits are a fixed nonlinear function of all tokens, their distances and the position."""
+
+    rows, context, output_offset = 11, 64, 0
+    takes_time, takes_editable = False, False
+    rule = staticmethod(rules.full)
+
+    def __init__(self, sharpness: float = 3.0) -> None:
+        self.sharpness = sharpness
+        self.calls = 0
+
+    def trunk(self, inputs, attend, kv=None):
+        self.calls += 1
+        ids, at = inputs.state.ids, inputs.positions
+        mask = attend.mask()
+        near = (-(at[:, :, None] - at[:, None]).abs().double() / 3).exp()
+        seen = near if mask is None else near * mask
+        tokens = torch.nn.functional.one_hot(ids, self.rows).double()
+        return torch.cat([seen @ tokens, at[..., None].double()], -1)
+
+    def head(self, hidden):
+        mixing = torch.sin(torch.arange(12.0 * 11, dtype=torch.float64).view(12, 11) * 1.7)
+        return (self.sharpness * torch.sin(hidden @ mixing)).float()
+
+
+def predictor(destination: str = "mask", sharpness: float = 3.0) -> Predictor:
+    process = Interpolating(VOCABULARY, SCHEDULES.load("one-minus-t")(), DESTINATIONS.load(destination)())
+    return Predictor(Echo(sharpness), process, "leave_one_out")
+
+
+def strategies() -> dict:
+    return {kind: STRATEGIES.load(kind)() for kind in STRATEGIES.kinds}
