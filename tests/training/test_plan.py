@@ -74,8 +74,8 @@ def test_a_faster_machine_gets_a_larger_model_measured_for_itself(monkeypatch):
 def test_a_budget_is_minutes_or_steps():
     with pytest.raises(UserError, match="not both"):
         Budget(minutes=1.0, steps=10)
-    for wrong in ({"steps": 0}, {"minutes": -1.0}, {"minutes": float("nan")}, {}):
-        with pytest.raises(UserError, match="the budget must be positive"):
+    for wrong in ({"steps": 0}, {"minutes": -1.0}, {"minutes": float("nan")}, {"minutes": float("inf")}, {}):
+        with pytest.raises(UserError, match="a budget is a positive number of minutes or steps, not"):
             Budget(**wrong)
 
 

@@ -1,6 +1,5 @@
 """The end of a run: held-out bound, model, manifest and report, from the averaged weights."""
 
-import json
 import os
 import platform
 from typing import Any
@@ -33,12 +32,6 @@ def finish(run: RunDirectory, plan: Plan, job: Job, state: TrainingState, tokeni
     (run.path / MANIFEST).unlink(missing_ok=True)  # an older one must never describe newer weights
     write(model, run.path)
     return model
-
-
-def finished_step(run: RunDirectory) -> int | None:
-    """Steps behind the model in the run's directory; None if there is no model yet."""
-    path = run.path / MANIFEST
-    return json.loads(path.read_text())["training"]["step"] if path.exists() else None
 
 
 def _training(run: RunDirectory, plan: Plan, job: Job, state: TrainingState, score: Score) -> dict[str, Any]:

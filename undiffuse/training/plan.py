@@ -4,6 +4,7 @@
 and recorded, so that a run that is resumed goes on with the same one.
 """
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -38,8 +39,8 @@ class Budget:
         if self.minutes is not None and self.steps is not None:
             raise UserError("give minutes or steps, not both")
         given = self.minutes if self.minutes is not None else self.steps
-        if given is None or not given > 0:
-            raise UserError(f"the budget must be positive: {self.minutes} minutes, {self.steps} steps")
+        if given is None or not 0 < given < math.inf:
+            raise UserError(f"a budget is a positive number of minutes or steps, not {given}")
 
     @property
     def nominal_minutes(self) -> float:

@@ -17,7 +17,7 @@ from ..text.tokenizer import Tokenizer, size_for
 from . import checkpoint
 from .assembly import assemble
 from .configuration import Configuration, read_configuration
-from .finish import finish, finished_step
+from .finish import finish
 from .loop import Job
 from .loop import train as train_loop
 from .metrics import MetricsFile
@@ -106,7 +106,7 @@ def resume(
     run = RunDirectory.open(Path(directory))
     extension = None if minutes is None and steps is None else Budget(minutes, steps)
     plan = run.plan()
-    done = plan is not None and finished_step(run) == plan.ends[-1]
+    done = plan is not None and run.finished_step == plan.ends[-1]
     if done and extension is None:
         raise UserError(f"{directory} is finished: extend it with --minutes or --steps")
     if not done and extension is not None:
@@ -120,11 +120,7 @@ def _go_on(run: RunDirectory, extension: Budget | None, progress: Watcher, threa
     torch.set_num_threads(threads or request["threads"])
     train_text, valid_text = run.text()
     configuration = read_configuration(request["configuration"])
-    tokenizer = run.tokenizer()
-    if tokenizer is None:
-        progress(Progress("tokenizing"))
-        tokenizer = _train_tokenizer(configuration, train_text)
-        run.keep_tokenizer(tokenizer)
+    tokenizer = run.tokenizer() or _new_tokenizer(run, configuration, train_text, progress)
 
     @cache
     def datasets(context: int) -> tuple[Dataset, Dataset]:
@@ -135,16 +131,7 @@ def _go_on(run: RunDirectory, extension: Budget | None, progress: Watcher, threa
         data = datasets(plan.configuration.context)
         return assemble(plan, tokenizer, *data, request["seed"], torch.device(request["device"]))
 
-    plan = run.plan()
-    if plan is None:
-        budget = Budget(**request["budget"])
-        if budget.minutes is not None:
-            progress(Progress("measuring"))
-        plan = make_plan(configuration, budget, train_text.bytes, build)
-        run.keep_plan(plan)
-    if extension is not None:
-        plan = _extended(plan, extension, build)
-        run.keep_plan(plan)
+    plan = _plan(run, configuration, extension, train_text, build, progress)
     job, state = build(plan)
     _train(run, job, state, progress)
     progress(Progress("reporting", state.step, plan.ends[-1]))
@@ -169,6 +156,27 @@ def _train(run: RunDirectory, job: Job, state: TrainingState, progress: Watcher)
         train_loop(job, state, metrics, save, progress, stopping)
 
 
+def _plan(
+    run: RunDirectory,
+    configuration: Configuration,
+    extension: Budget | None,
+    text: Corpus,
+    build: Build,
+    progress: Watcher,
+) -> Plan:
+    """The plan that the run has; else a new one, or the old one with an extension, which are kept."""
+    plan = run.plan()
+    budget = Budget(**run.request["budget"]) if plan is None else extension
+    if budget is None:
+        assert plan is not None
+        return plan
+    if budget.minutes is not None:
+        progress(Progress("measuring"))
+    plan = make_plan(configuration, budget, text.bytes, build) if plan is None else _extended(plan, budget, build)
+    run.keep_plan(plan)
+    return plan
+
+
 def _extended(plan: Plan, extension: Budget, build: Build) -> Plan:
     """The plan with one more stretch."""
     if extension.steps is not None:
@@ -179,12 +187,17 @@ def _extended(plan: Plan, extension: Budget, build: Build) -> Plan:
     return replace(plan, ends=(*plan.ends, plan.ends[-1] + steps), seconds_per_step=seconds)
 
 
-def _train_tokenizer(configuration: Configuration, text: Corpus) -> Tokenizer:
+def _new_tokenizer(run: RunDirectory, configuration: Configuration, text: Corpus, progress: Watcher) -> Tokenizer:
+    """Trained on the training text alone, and kept in the directory."""
+    progress(Progress("tokenizing"))
     settings = configuration.tokenizer
     if settings.kind == "byte":
-        return Tokenizer.byte_level()
-    size = size_for(text.bytes) if settings.size == "auto" else settings.size
-    return Tokenizer.train((document.text for document in text.documents), size)
+        tokenizer = Tokenizer.byte_level()
+    else:
+        size = size_for(text.bytes) if settings.size == "auto" else settings.size
+        tokenizer = Tokenizer.train((document.text for document in text.documents), size)
+    run.keep_tokenizer(tokenizer)
+    return tokenizer
 
 
 def _name(files: Sequence[str | Path]) -> str:

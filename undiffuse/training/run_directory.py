@@ -9,6 +9,7 @@ from typing import Any
 from ..data.corpus import Corpus, Document
 from ..durable import new_directory, sweep, write_bytes, write_json
 from ..errors import UserError
+from ..language_model.storage import MANIFEST
 from ..text.tokenizer import Tokenizer
 from .configuration import read_configuration
 from .plan import Plan
@@ -37,13 +38,9 @@ class RunDirectory:
     @classmethod
     def open(cls, path: Path) -> "RunDirectory":
         """A run to resume. UserError if the directory holds none, or one of another format."""
-        try:
-            request = json.loads((path / "run.json").read_text())
-        except OSError as error:
-            raise UserError(f"{path} is not the directory of a run: it has no run.json that can be read") from error
-        except ValueError as error:
-            raise UserError(f"{path / 'run.json'} is damaged: {error}") from error
-        if not isinstance(request, dict) or request.get("format") != FORMAT:
+        if not (path / "run.json").is_file():
+            raise UserError(f"{path} is not the directory of a run: it has no run.json")
+        if _read_json(path / "run.json").get("format") != FORMAT:
             raise UserError(f"{path / 'run.json'} is not of format {FORMAT}, the only one that this version reads")
         sweep(path)
         return cls(path)
@@ -51,7 +48,13 @@ class RunDirectory:
     @property
     def request(self) -> dict[str, Any]:
         """What was asked for, as it was given to `create`."""
-        return json.loads((self.path / "run.json").read_text())
+        return _read_json(self.path / "run.json")
+
+    @property
+    def finished_step(self) -> int | None:
+        """Steps behind the model in the directory; None if there is no model yet."""
+        path = self.path / MANIFEST
+        return _read_json(path)["training"]["step"] if path.exists() else None
 
     @property
     def checkpoints(self) -> Path:
@@ -85,11 +88,21 @@ class RunDirectory:
         path = self.path / "plan.json"
         if not path.exists():
             return None
-        record = json.loads(path.read_text())
+        record = _read_json(path)
         return Plan(read_configuration(record["configuration"]), tuple(record["ends"]), record["seconds_per_step"])
 
     def keep_plan(self, plan: Plan) -> None:
         write_json(self.path / "plan.json", plan.to_dict())
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}): the run cannot go on") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged (not an object): the run cannot go on")
+    return content
 
 
 def free_path(parent: Path, name: str) -> Path:
