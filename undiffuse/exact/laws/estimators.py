@@ -32,7 +32,7 @@ from ...types import Batch, State
 from ..catalog import golden, masked
 from ..denoiser import ArbitraryDenoiser, bayes_predictor
 from ..expectation import diffusion, enumerate_noise, integral, interpolating
-from ..law import Law
+from ..law import LAST_DIGIT, Law, in_last_digits
 from ..surprise import surprise
 from ..world import World, small_worlds
 
@@ -307,6 +307,26 @@ def coverage_error(predictor: Predictor) -> float:
     return float(((diffusions - exact).abs() > margins).sum())
 
 
+def standard_error_error(predictor: Predictor) -> float:
+    """|ln| of the mean squared standard error over the variance of the estimates that it describes."""
+    _, diffusions, margins = _diffusions(predictor)
+    stated = (margins / student_t(7)).square().mean()
+    return abs(math.log(stated / diffusions.var()))
+
+
+def student_error(case: tuple[int, str]) -> float:
+    degrees, printed = case
+    return in_last_digits(student_t(degrees), printed)
+
+
+STUDENT = {1: "12.706", 2: "4.303", 7: "2.365", 30: "2.042", 120: "1.980"}
+
+
+def students() -> dict[str, tuple[int, str]]:
+    """Two-sided 95 % quantiles as tables print them."""
+    return {f"{degrees} degrees": (degrees, printed) for degrees, printed in STUDENT.items()}
+
+
 def reconstruction_error(predictor: Predictor) -> float:
     """The reconstruction term is unbiased."""
     world, text = three(), texts_of(three(), 16)
@@ -333,5 +353,7 @@ LAWS = (
     Law("objective/cross-entropy", lambda: golden(three()), cross_entropy_error, 4.5),
     Law("likelihood/unbiased", likelihoods, estimate_error, 4.5),
     Law("likelihood/coverage", covered, coverage_error, 5.0),
+    Law("likelihood/standard-error", covered, standard_error_error, 1.0),
+    Law("likelihood/student-t", students, student_error, LAST_DIGIT),
     Law("likelihood/reconstruction", noisy_start, reconstruction_error, 4.5),
 )
