@@ -145,3 +145,37 @@ def test_held_out_windows_are_the_same_throughout_and_spread_over_the_text(corpo
     assert whole.bytes == job.validation.held_out.bytes
     # weights of zero in the head: every token equally likely, so the bound is ln K per token, exactly
     assert whole.nats_per_token[0] == pytest.approx(math.log(276), rel=0.02)
+
+
+def test_every_step_has_its_own_draws_and_its_own_learning_rate(corpora, monkeypatch):
+    job, state = built(corpora, "training.warmup=0.03", "training.decay=0.5")
+    seen, rates = [], []
+    step = state.optimizer.step
+
+    class Watched:
+        def loss(self, predictor, batch, draws, rows):
+            seen.append((draws.key.item(), batch.ids.tolist()))
+            return job.objective.loss(predictor, batch, draws, rows)
+
+    monkeypatch.setattr(state.optimizer, "step", lambda scale: (rates.append(scale), step(scale)))
+    for state.step in (0, 1, 10, 99, 1):
+        take_step(replace(job, objective=Watched()), state)
+    assert seen[4] == seen[1]
+    assert len({key for key, _ in seen}) == 4
+    assert rates == pytest.approx([1 / 4, 2 / 4, 1.0, 1 / 51, 2 / 4])
+
+
+def test_a_line_holds_the_means_since_the_line_before(train_tiny, tmp_path):
+    """Ten lines of one step each say together what one line of ten steps says."""
+    fine, coarse = (
+        [line for line in read_metrics(run.directory / "metrics.jsonl") if "buckets" in line]
+        for run in (train_tiny(f"training.report_every={n}", steps=20, out=tmp_path / str(n)) for n in (1, 10))
+    )
+    assert (len(fine), len(coarse)) == (20, 2)
+    for line, lines in zip(coarse, (fine[:10], fine[10:]), strict=True):
+        assert line["gradient_norm"] == pytest.approx(sum(x["gradient_norm"] for x in lines) / 10)
+        assert line["nats_per_token"] == pytest.approx(sum(x["nats_per_token"] for x in lines) / 10, rel=0.01)
+        seen = [[x["buckets"][i] for x in lines if x["buckets"][i] is not None] for i in range(10)]
+        for value, values in zip(line["buckets"], seen, strict=True):
+            assert (value is None) == (not values)
+            assert value is None or min(values) <= value <= max(values)
