@@ -1,9 +1,9 @@
 """Keyed randomness: every random number is a hash of what it is for.
 
 A draw is keyed by (seed, stream, the request's or sample's own step, absolute position), one key per element, so a
-row's randomness never depends on its batch-mates, on the number of processes, or on where a run was resumed. There are no
-generator objects and nothing is global. The hash is the finalizer of SplitMix64 (Steele, Lea & Flood 2014) applied once
-per folded integer; `uniform` uses its upper 53 bits.
+row's randomness never depends on its batch-mates, on the number of processes, or on where a run was resumed. There
+are no generator objects and nothing is global. The hash is the finalizer of SplitMix64 (Steele, Lea & Flood 2014)
+applied once per folded integer; `uniform` uses its upper 53 bits.
 """
 
 import hashlib

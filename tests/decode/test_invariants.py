@@ -4,13 +4,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy import VOCABULARY, predictor, strategies
 
 from undiffuse.decode.canvas import Canvas, start
 from undiffuse.decode.loop import denoise, walk
 from undiffuse.errors import UserError
 from undiffuse.kinds import STRATEGIES
-
-from toy import VOCABULARY, predictor, strategies
 
 CASES = [
     (kind, destination)
@@ -121,6 +120,4 @@ def test_strategies_that_need_a_mask_refuse_uniform_noise():
 
 
 def _last(model, canvas, strategy) -> Canvas:
-    for after, _ in walk(model, canvas, strategy):
-        pass
-    return after
+    return [after for after, _ in walk(model, canvas, strategy)][-1]

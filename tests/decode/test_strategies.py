@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from toy import VOCABULARY, predictor, strategies
 
 from undiffuse.decode.canvas import spread, start
 from undiffuse.decode.loop import walk
@@ -16,8 +17,6 @@ from undiffuse.decode.strategies.random import Random
 from undiffuse.decode.strategies.threshold import Threshold
 from undiffuse.errors import UserError
 from undiffuse.types import State
-
-from toy import VOCABULARY, predictor, strategies
 
 
 def counts(canvas, strategy, model=None) -> list[int]:
@@ -134,7 +133,7 @@ def test_top_p_keeps_the_boundary_token_and_top_k_the_best():
 
 
 def test_filtered_confidence_ranks_by_the_filtered_probability():
-    """Top-k 1 makes every filtered confidence 1, so positions are taken in order; the raw one still tells them apart."""
+    """Top-k 1 makes every filtered confidence 1, so positions go in order; the raw one tells them apart."""
     raw = _run(blank(9), Confidence(Filters(1.0, top_k=1)))
     filtered = _run(blank(9), Confidence(Filters(1.0, top_k=1, confidence="filtered")))
     assert filtered.commit_step[0].tolist() == list(range(9))

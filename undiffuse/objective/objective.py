@@ -32,7 +32,7 @@ class Loss:
 
 
 class Objective(ABC):
-    """`head` is what minimizing it makes of the network's output; `is_bound` whether its mean bounds −ln p per token."""
+    """`head` is what minimizing it makes of the network's output; `is_bound` if its mean bounds −ln p per token."""
 
     head: ClassVar[HeadKind]
     is_bound: ClassVar[bool]

@@ -5,9 +5,9 @@ Let z be the noisy text and z_i its token at position i. Two distributions over 
     leave-one-out   p(x_i | z without z_i)    the optimum of the bound of every interpolating process
     posterior       p(x_i | all of z)         the optimum of cross-entropy
 
-By Bayes, posterior ∝ leave-one-out · q_t(z_i | x_i): in logits they differ by λ_v = ln q_t(z_i | v), the evidence of the
-position's own token. For discrete noise λ is a constant plus a boost on the observed token. Under masked noise the boost
-is 0 at masked positions, so the two agree there; under uniform noise swapping them costs up to a nat per token.
+By Bayes, posterior ∝ leave-one-out · q_t(z_i | x_i): in logits they differ by λ_v = ln q_t(z_i | v), the evidence of
+the position's own token. For discrete noise λ is a constant plus a boost on the observed token. Under masked noise the
+boost is 0 at masked positions, so the two agree there; under uniform noise swapping them costs up to a nat per token.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Exact numbers of masked tokens instead of times.
 
 For a network without time input the masked bound equals E over l ~ U{1..L} and uniform subsets S of size l of
-(L/l) Σ_{i∈S} −ln p(x_i | x outside S) (any-order equivalence; RADD, Ou et al. 2024, and LLaDA's likelihood). Drawing the
+(L/l) Σ_{i∈S} −ln p(x_i | x outside S) (any-order equivalence; RADD, Ou et al. 2024, LLaDA's likelihood). Drawing the
 count removes the variance of a count around its mean, needs no smallest time, and is unbiased at any L.
 """
 
@@ -24,7 +24,7 @@ from .time_draw import TimeDraw, element_draws
 
 @dataclass(frozen=True)
 class EqualCount(TimeDraw):
-    """Exactly l of a row's L editable tokens are masked, l evenly spaced over the batch; time-free masked models only."""
+    """Exactly l of a row's L editable tokens are masked, l evenly spread over the batch; time-free masks only."""
 
     def check(self, predictor: Predictor) -> None:
         process = predictor.process

@@ -19,7 +19,7 @@ class TimeDraw(ABC):
     def quantiles(self, batch: Batch, draws: Draws, rows: int) -> Float[Tensor, " B"]:
         """One level in (0, 1) per row; `rows` is the size of the global batch, `batch.slot` the place in it."""
 
-    def check(self, predictor: Predictor) -> None:
+    def check(self, predictor: Predictor) -> None:  # noqa: B027 (most draws suit every process)
         """Raise UserError when this draw has no meaning for the process or network."""
 
     def noise(self, process: Process, batch: Batch, draws: Draws, rows: int) -> Noised:

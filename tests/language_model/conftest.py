@@ -1,0 +1,39 @@
+"""A small model with random weights that fills, generates, scores and is saved."""
+
+import pytest
+import torch
+
+from undiffuse.language_model import LanguageModel
+from undiffuse.language_model.storage import build_process
+from undiffuse.models.transformer import Transformer, TransformerConfig
+from undiffuse.predictor import Predictor
+from undiffuse.text.tokenizer import Tokenizer
+
+TEXT = "The quick brown fox jumps over the lazy dog. Größe, naïve — 漢字 and emoji 🙂 too.\n" * 30
+
+
+def build(destination: str = "mask", tokenizer: Tokenizer | None = None, context: int = 32) -> LanguageModel:
+    tokenizer = tokenizer or Tokenizer.train([TEXT], 320)
+    torch.manual_seed(0)
+    network = Transformer(
+        TransformerConfig(rows=tokenizer.vocabulary.rows, width=32, depth=2, heads=2, context=context)
+    )
+    torch.nn.init.normal_(network.unembedding.weight, std=0.3)
+    spec = {"schedule": {"kind": "one-minus-t"}, "destination": {"kind": destination}}
+    process = build_process(spec, tokenizer.vocabulary)
+    return LanguageModel(Predictor(network.requires_grad_(False), process, "leave_one_out"), tokenizer, {})
+
+
+@pytest.fixture(scope="session")
+def model() -> LanguageModel:
+    return build()
+
+
+@pytest.fixture(scope="session")
+def uniform() -> LanguageModel:
+    return build("uniform")
+
+
+@pytest.fixture(scope="session")
+def byte_model() -> LanguageModel:
+    return build(tokenizer=Tokenizer.byte_level(), context=128)

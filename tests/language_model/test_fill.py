@@ -1,0 +1,162 @@
+"""Filling blanks: exact text, valid characters, and probabilities that mean what they say."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from undiffuse.errors import UserError
+from undiffuse.kinds import STRATEGIES
+from undiffuse.text.utf8 import HoleText
+from undiffuse.types import State
+
+PIECES = st.text(st.sampled_from(" aThe\n\t漢ö🙂[]\\_.:5-MASK"), max_size=8).map(
+    lambda s: s.replace("____", "_").replace("[MASK", "MASK")
+)
+
+
+@settings(max_examples=25)
+@given(left=PIECES, middle=PIECES, right=PIECES)
+def test_fixed_text_comes_back_bit_for_bit(model, byte_model, left, middle, right):
+    left, middle, right = (piece.rstrip("\\") for piece in (left, middle, right))
+    for each, blank in ((model, "[MASK:2]"), (byte_model, "[MASK:3]")):
+        filled = each.fill(f"{left}{blank}{middle}{blank}{right}", top=1)[0]
+        first, second = (hole.text for hole in filled.holes)
+        assert filled.text == left + first + middle + second + right
+
+
+def test_probability_is_the_chain_in_the_order_of_commitment(model):
+    """Recomputed by hand: two tokens, the more confident first, the other given it."""
+    filled = model.fill("The quick[MASK:2] jumps", top=1)[0]
+    tokens = model.tokenizer
+    left, right = tokens.encode("The quick"), tokens.encode(" jumps")
+    ids = torch.tensor([left + [tokens.vocabulary.mask] * 2 + right])
+    places = [len(left), len(left) + 1]
+    probability, text, held = 1.0, HoleText(tokens.tokens), [None, None]
+    while places:
+        allowed = [torch.tensor(text.allowed(held, i))[list(text.of_token)] for i in range(2)]
+        p = _distribution(model, ids)
+        for i, mask in enumerate(allowed):
+            p[len(left) + i] *= mask / (p[len(left) + i] * mask).sum()
+        place = max(places, key=lambda i: p[i].max())
+        probability *= p[place].max().item()
+        ids[0, place] = held[place - len(left)] = int(p[place].argmax())
+        places.remove(place)
+    assert filled.holes[0].text == tokens.decode(ids[0, len(left) : len(left) + 2].tolist())
+    assert filled.holes[0].probability == pytest.approx(probability, rel=1e-4)
+
+
+def test_alternatives_of_one_token_are_the_next_best_of_the_distribution(model):
+    hole = model.fill("The quick[MASK] fox", top=4)[0].holes[0]
+    tokens = model.tokenizer
+    left = tokens.encode("The quick")
+    ids = torch.tensor([[*left, tokens.vocabulary.mask, *tokens.encode(" fox")]])
+    whole = torch.tensor([_is_text(data) for data in tokens.tokens])
+    p = _distribution(model, ids)[len(left)] * whole
+    p = p / p.sum()
+    values, best = p.topk(4)
+    answers = [(hole.text, hole.probability), *((a.text, a.probability) for a in hole.alternatives)]
+    assert [text for text, _ in answers] == [tokens.decode([token]) for token in best.tolist()]
+    assert [value for _, value in answers] == pytest.approx(values.tolist(), rel=1e-4)
+
+
+def test_answers_of_a_hole_are_distinct_and_sorted(model, uniform):
+    for each in (model, uniform):
+        strategy = "confidence" if each is model else "ancestral"
+        for filled in each.fill("The [MASK:2] of [MASK]", strategy=strategy, top=5, samples=2):
+            for hole in filled.holes:
+                texts = [hole.text, *(a.text for a in hole.alternatives)]
+                assert len(set(texts)) == len(texts)
+                values = [a.probability for a in hole.alternatives]
+                assert values == sorted(values, reverse=True)
+                assert all(0 < value <= 1 for value in (hole.probability, *values))
+
+
+def test_a_word_takes_the_space_before_it(model):
+    """The space belongs to the token that fills the hole; what is shown has none, and the text has one."""
+    filled = model.fill("The [MASK] fox")[0]
+    assert filled.text == f"The {filled.holes[0].text} fox"
+
+
+def test_every_strategy_fills_with_whole_characters(byte_model):
+    for kind in STRATEGIES.kinds:
+        filled = byte_model.fill("né [MASK:6] é", strategy=kind, temperature=1.0, samples=3)
+        assert all(f.text.startswith("né ") and f.text.endswith(" é") for f in filled)
+
+
+def test_the_length_with_the_best_score_is_chosen(model):
+    """Mean log-probability at commitment, compared by filling each length on its own."""
+    scores = {}
+    for size in range(1, 5):
+        hole = model.fill(f"The quick[MASK:{size}] dog", top=1)[0].holes[0]
+        scores[size] = math.log(hole.probability) / size
+    best = max(scores, key=scores.__getitem__)
+    chosen = model.fill("The quick[MASK:1-4] dog", top=1)[0]
+    assert chosen.holes[0].text == model.fill(f"The quick[MASK:{best}] dog", top=1)[0].holes[0].text
+    assert chosen.nfe == best
+
+
+def test_a_sample_does_not_depend_on_how_many_are_drawn(model):
+    one, three = (model.fill("A [MASK:4].", temperature=1.0, samples=n, seed=5) for n in (1, 3))
+    assert one[0].text == three[0].text
+    assert len({filled.text for filled in three}) > 1
+
+
+def test_json_has_the_agreed_keys(model):
+    record = model.fill("A [MASK].")[0].json()
+    assert list(record) == ["text", "holes", "nfe", "tokens_per_forward", "seed", "strategy", "model"]
+    assert list(record["holes"][0]) == ["index", "text", "probability", "alternatives"]
+    assert list(record["holes"][0]["alternatives"][0]) == ["text", "probability"]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("no hole", {}, "there is no hole"),
+        ("a [MASK:40]", {}, r"take 41 tokens and the model was trained on 32"),
+        ("a [MASK:3] b [MASK:3]", {"steps": 2, "block_length": 1}, "2 steps cannot fill 6 blocks of 1 tokens"),
+        ("a [MASK]", {"strategy": "confidense"}, "did you mean 'confidence'"),
+        ("a [MASK]", {"strategy": "ancestral", "temperature": 0.0}, "temperature 0 is for 'confidence'"),
+        ("a [MASK]", {"temperature": -2.0}, "temperature must be 0 or more"),
+        ("a [MASK]", {"samples": 0}, "samples must be at least 1"),
+        ("a [MASK]", {"treshold": 0.5}, "did you mean 'threshold'|has no option 'treshold'"),
+    ],
+)
+def test_what_cannot_be_filled_is_refused(model, text, options, message):
+    with pytest.raises(UserError, match=message):
+        model.fill(text, **options)
+
+
+def test_uniform_noise_is_filled_by_its_own_chain(uniform):
+    with pytest.raises(UserError, match="use strategy 'ancestral'"):
+        uniform.fill("a [MASK]")
+    filled = uniform.fill("The [MASK:3] dog", strategy="ancestral", steps=5, top=3)[0]
+    assert filled.text.startswith("The ")
+    assert filled.nfe == 5
+
+
+def _distribution(model, ids):
+    """Softmax of the logits over predictable rows at every position."""
+    yes = torch.ones_like(ids, dtype=torch.bool)
+    positions = torch.arange(ids.shape[1])[None]
+    hidden = model.predictor.hidden(State(ids), None, positions, yes, yes)
+    logits = model.predictor.denoiser.head(hidden)[0]
+    logits[:, list(model.tokenizer.vocabulary.unpredictable)] = -torch.inf
+    return logits.softmax(-1)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        return bool(data.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def test_order_matters_for_the_chain(model):
+    """Left to right gives another product of probabilities for the same text, unless the tokens are independent."""
+    texts = itertools.product(("The[MASK:2] dog", "quick[MASK:3]."), ("confidence", "left-to-right"))
+    found = {(text, kind): model.fill(text, strategy=kind, top=1)[0].holes[0] for text, kind in texts}
+    assert all(0 < hole.probability < 1 for hole in found.values())

@@ -1,0 +1,88 @@
+"""Generating text: lengths, windows, whole characters, events."""
+
+import pytest
+
+from undiffuse.errors import UserError
+from undiffuse.kinds import STRATEGIES
+
+
+def test_default_length_fills_the_context(model):
+    generated = model.generate("The quick", seed=1)[0]
+    prompt = len(model.tokenizer.encode("The quick"))
+    assert generated.text.startswith("The quick")
+    assert generated.nfe == model.context - prompt
+    assert generated.note == ""
+
+
+def test_every_strategy_generates_text(model):
+    for kind in STRATEGIES.kinds:
+        generated = model.generate("Größe", length=20, strategy=kind, samples=2, seed=3)
+        assert all(g.text.startswith("Größe") for g in generated)
+        assert all(g.strategy == kind for g in generated)
+
+
+def test_beyond_the_context_it_goes_on_in_blocks_and_says_so(model):
+    generated = model.generate("The", length=90, seed=2)[0]
+    assert "exceed the trained context of 32" in generated.note
+    assert generated.tokens == 90 or generated.text  # an end-of-text token may end it earlier
+    assert generated.nfe == 90
+
+
+def test_a_prompt_longer_than_the_context_is_continued(model):
+    prompt = "The quick brown fox jumps over the lazy dog. " * 8
+    generated = model.generate(prompt, length=10)[0]
+    assert generated.text.startswith(prompt)
+    assert generated.nfe == 10
+
+
+def test_prompts_are_plain_text(model):
+    generated = model.generate("[MASK] <mask> ____", length=4)[0]
+    assert generated.text.startswith("[MASK] <mask> ____")
+    assert generated.nfe == 4
+
+
+def test_the_same_seed_gives_the_same_text_alone_or_in_a_batch(model):
+    alone = model.generate("The", length=12, seed=9)[0].text
+    assert model.generate("The", length=12, seed=9, samples=4)[0].text == alone
+    assert model.generate("The", length=12, seed=10)[0].text != alone
+
+
+def test_fewer_steps_are_fewer_evaluations(model):
+    generated = model.generate(length=24, steps=6)[0]
+    assert generated.nfe == 6
+    assert generated.tokens_per_forward == 4
+
+
+def test_steps_are_spread_over_a_sliding_window(model):
+    assert model.generate(length=90, steps=30)[0].nfe == pytest.approx(30, abs=2)
+
+
+def test_events_come_as_they_happen(model):
+    seen = []
+    model.generate("The", length=8, on_event=seen.append)
+    streamed = list(model.stream(prompt="The", length=8))
+    assert len(seen) == len(streamed) == 9
+    assert bool(seen[0].pending.any())
+    assert not bool(seen[-1].pending.any())
+    assert all((a.ids == b.ids).all() for a, b in zip(seen, streamed, strict=True))
+    fill = list(model.stream("a [MASK:3] b"))
+    assert [int(e.pending.sum()) for e in fill] == [3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"length": 0}, "length must lie between 1 and"),
+        (
+            {"length": 16, "steps": 2, "block_length": 4},
+            "2 steps cannot fill 4 blocks of 4 tokens: use at least 4 steps",
+        ),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"block_length": 0}, "block length must be at least 1"),
+        ({"top_p": 2.0}, "top-p must lie in"),
+        ({"strategy": "greedy"}, "there is no strategy 'greedy'"),
+    ],
+)
+def test_what_cannot_be_generated_is_refused(model, options, message):
+    with pytest.raises(UserError, match=message):
+        model.generate(**options)

@@ -1,0 +1,50 @@
+"""Scores: units that agree with each other, and the agreed JSON."""
+
+import math
+
+import pytest
+
+from undiffuse.errors import UserError
+
+TEXT = "The quick brown fox — naïve 漢字.\n" * 6
+
+
+def test_units_agree(model):
+    record = model.score(TEXT, draws=8).json()
+    tokens, size = len(model.tokenizer.encode(TEXT)), len(TEXT.encode())
+    assert record["tokens"] == tokens
+    assert record["bytes"] == size
+    nats = record["nats_per_token"]["mean"]
+    assert record["bits_per_byte"]["mean"] == pytest.approx(nats * tokens / size / math.log(2))
+    assert record["perplexity"]["value"] == pytest.approx(math.exp(nats))
+    assert record["perplexity"]["low"] < record["perplexity"]["value"] < record["perplexity"]["high"]
+    assert sum(record["terms"].values()) == pytest.approx(nats)
+    assert record["draws"] == 8
+    assert record["kind"] == "bound"
+
+
+def test_json_has_the_agreed_keys(model):
+    record = model.score(TEXT, draws=2).json()
+    assert list(record) == [
+        *("bits_per_byte", "nats_per_token", "perplexity", "terms", "tokens", "bytes", "draws", "kind")
+    ]
+    assert list(record["terms"]) == ["prior", "diffusion", "reconstruction"]
+    assert list(record["bits_per_byte"]) == ["mean", "stderr"]
+
+
+def test_per_token_contributions_add_up_and_spell_the_text(model):
+    found = model.score([TEXT, "dog"], draws=4, per_token=True)
+    assert "".join(token.text for token in found.per_token if "�" not in token.text)
+    total = sum(token.nats for token in found.per_token)
+    assert total == pytest.approx(found.estimate.nats)
+
+
+def test_an_untrained_byte_model_is_near_the_uniform_distribution(byte_model):
+    """Logits of spread s cost about s²/2 nats more than log 257 per byte; eight bits and a little."""
+    bits = byte_model.score(TEXT, draws=8).bits_per_byte[0]
+    assert 8 < bits < 16
+
+
+def test_empty_text_is_refused(model):
+    with pytest.raises(UserError, match="nothing to score"):
+        model.score("")
