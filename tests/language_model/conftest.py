@@ -30,6 +30,11 @@ def model() -> LanguageModel:
 
 
 @pytest.fixture(scope="session")
+def long_model() -> LanguageModel:
+    return build(context=128)
+
+
+@pytest.fixture(scope="session")
 def uniform() -> LanguageModel:
     return build("uniform")
 
