@@ -63,7 +63,7 @@ class Draws:
         return Draws(self.key[..., None]).at(torch.arange(size, device=self.key.device))
 
     def __getitem__(self, index: object) -> "Draws":
-        return Draws(self.key[index])  # type: ignore[index]
+        return Draws(self.key[index])
 
     def gather(self, index: Int[Tensor, "R M"]) -> "Draws":
         """The keys at given places of the last axis."""

@@ -24,7 +24,7 @@ class State:
     ids: Int[Tensor, "*lead"]
 
     def __getitem__(self, index: object) -> "State":
-        return State(self.ids[index])  # type: ignore[index]
+        return State(self.ids[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Noised:
     editable: Bool[Tensor, "*lead"]
 
     def __getitem__(self, index: object) -> "Noised":
-        return Noised(self.x0[index], self.state[index], self.t[index], self.editable[index])  # type: ignore[index]
+        return Noised(self.x0[index], self.state[index], self.t[index], self.editable[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ class Batch:
 
     def rows(self, index: object) -> "Batch":
         """Some of the rows, which keep their place."""
-        return self._each(lambda value: value[index])  # type: ignore[index]
+        return self._each(lambda value: value[index])
 
     def at(self, **changes: Tensor) -> "Batch":
         """With another place: `slot`, `epoch`, …"""

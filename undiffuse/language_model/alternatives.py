@@ -66,8 +66,9 @@ def _distribution(
     here[:, place] = True
     sites = Sites.of(here)
     prediction = look(model.predictor, before, sites, times(before, strategy.step(model.predictor.process, before)))
+    log_p = prediction.posterior()
     allowed = plan.constraint(1).allowed(base.replace(pending=base.pending | here), sites)
-    return prediction.posterior().masked_fill(~allowed, -torch.inf).log_softmax(-1)[0, 0]
+    return (log_p if allowed is None else log_p.masked_fill(~allowed, -torch.inf)).log_softmax(-1)[0, 0]
 
 
 def _open_branch(model: "LanguageModel", done: Canvas, before: Canvas, row: int) -> Canvas:

@@ -1,8 +1,8 @@
 """LLaDA's training loss: masked cross-entropy over the masking probability.
 
 LLaDA (Nie et al. 2025, eq. 3 and its published guidelines) masks each token with probability p = (1 − ε)t + ε,
-t ~ U(0, 1), and divides the cross-entropy of the masked tokens by p. For α = 1 − t the bound's weight is 1/t, so with ε = 0 this is
-the bound; the floor leaves out the noise levels below ε and scales the rest by 1/(1 − ε).
+t ~ U(0, 1), and divides the cross-entropy of the masked tokens by p. For α = 1 − t the bound's weight is 1/t, so with
+ε = 0 this is the bound; the floor leaves out the noise levels below ε and scales the rest by 1/(1 − ε).
 """
 
 from dataclasses import dataclass, field

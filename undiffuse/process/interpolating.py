@@ -2,11 +2,11 @@
 
 Derivation, in the order of the code. x is the clean token, z the noisy one, K the number of real tokens, m the mask.
 
-1  Marginal.      q_t(z | x) = α·1[z = x] + b_t(z), b_t(v) = share·(1 − α)/K for real v, b_t(m) = (1 − share)(1 − α).
+1  Marginal.      q_t(z | x) = α·1[z = x] + b_t(z), b_t(v) = share·(1 − α)/K (v real), b_t(m) = (1 − share)(1 − α).
 2  Evidence.      ln q_t(z | v) is constant in v but for v = z, where it is higher by ln(1 + α/b_t(z)); 0 for z = m.
 3  Transition.    q(z_t | z_s) = α_{t|s}·1[z_t = z_s] + b_{t|s}(z_t), α_{t|s} = α_t/α_s, b_{t|s} = b_t − α_{t|s} b_s ≥ 0.
 4  Rate into z.   ω_t(z) = b'_t(z) − (α'/α) b_t(z): it does not depend on where the token comes from.
-5  Bound.         With q(v) = q_t(v | x), q_θ(v) = α x_θ(v) + b_t(v), r = q(z)/q_θ(z), x_θ the leave-one-out prediction,
+5  Bound.         With q(v) = q_t(v | x), q_θ(v) = α x_θ(v) + b_t(v), r = q(z)/q_θ(z), x_θ the leave-one-out head,
 
                       ℓ_t(z, x) = ω_t(z)/q(z) · { KL(q ‖ q_θ) + r − 1 − ln r },  −ln p(x) ≤ prior + ∫₀¹ E ℓ_t dt + recon.
 
