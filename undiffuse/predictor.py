@@ -22,9 +22,10 @@ class Predictor:
     head: HeadKind
 
     @cached_property
-    def banned(self) -> Int[Tensor, " n"]:
-        """Rows that are excluded before normalization."""
-        return torch.tensor(self.process.vocabulary.unpredictable, dtype=torch.long)
+    def excluded(self) -> Float[Tensor, " V"]:
+        """What is added to the logits before normalization: −∞ at unpredictable rows, 0 elsewhere."""
+        vocabulary = self.process.vocabulary
+        return torch.zeros(vocabulary.rows).index_fill(0, torch.tensor(vocabulary.unpredictable).long(), -torch.inf)
 
     def hidden(
         self,
@@ -48,8 +49,10 @@ class Predictor:
     def read(self, hidden: Float[Tensor, "*lead D"], state: State, t: Float[Tensor, "*lead"]) -> Prediction:
         """The head at some positions: float32 logits (or wider), unpredictable rows at −inf, with their meaning."""
         logits = self.denoiser.head(hidden)
-        logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
-        logits = logits.index_fill(-1, self.banned.to(logits.device), -torch.inf)
+        excluded = self.excluded.to(logits.device)
+        # in place where the cast made a copy: at 8192 rows a pass over the logits is a tenth of a training step
+        narrow = logits.dtype in (torch.bfloat16, torch.float16)
+        logits = logits.float().add_(excluded) if narrow else logits + excluded
         return Prediction(logits, self.head, lambda: self.process.log_likelihood(state, t))
 
     def predict(self, noised: Noised, batch: Batch, sites: Bool[Tensor, "B L"]) -> Prediction:
