@@ -52,7 +52,7 @@ def test_minutes_buy_as_many_steps_as_the_machine_makes_in_them(monkeypatch, min
     plan = make_plan(configuration(), Budget(minutes=minutes), 1_000_000, machine.build)
     assert len(machine.built) == 1
     settings = plan.configuration.training
-    passes = settings.validations * settings.windows * settings.draws / settings.rows
+    passes = settings.validations * settings.windows * 2 / settings.rows
     assert plan.ends[0] * plan.seconds_per_step + passes * plan.seconds_per_step / 3 == pytest.approx(
         60 * minutes, abs=plan.seconds_per_step
     )

@@ -98,8 +98,8 @@ class TrainingSettings:
     `rows` of `model.context` tokens make one step, computed in `accumulation` equal parts. The learning rate rises over
     the first `warmup` of the steps and falls to zero over the last `decay` of them. Gradients are clipped to the norm
     `clip`. `ema` is the decay per step of the averaged weights, which are what is saved and validated. The bound of the
-    held-out text is estimated `validations` times on `windows` windows of it, and in the end on all of them, with
-    `draws` draws each. At most `checkpoint_seconds` pass between checkpoints. `dtype` "auto" is bfloat16 where the
+    held-out text is estimated `validations` times on `windows` windows of it, and in the end on all of it with `draws`
+    draws of noise. At most `checkpoint_seconds` pass between checkpoints. `dtype` "auto" is bfloat16 where the
     processor multiplies in it.
     """
 
@@ -112,7 +112,7 @@ class TrainingSettings:
     clip: Annotated[float, Field(gt=0, strict=True)] = 1.0
     ema: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.99
     validations: Count = 4
-    windows: Count = 32
+    windows: Count = 16
     draws: Annotated[int, Field(ge=2, strict=True)] = 4
     report_every: Annotated[int, Field(ge=1, le=10, strict=True)] = 10
     checkpoint_seconds: Annotated[float, Field(ge=0, le=30, strict=True)] = 20.0

@@ -17,6 +17,7 @@ from ..errors import UserError
 from .configuration import SIZES, Configuration
 from .loop import Job, take_step
 from .state import TrainingState
+from .validation import PART_DRAWS
 
 REFERENCE_SPEED = 1.5e11
 """Training speed, in operations per second, of the machine on which the dial was set (two cores with AVX512-BF16)."""
@@ -107,7 +108,7 @@ def make_plan(configuration: Configuration, budget: Budget, text_bytes: int, bui
 def affordable(configuration: Configuration, minutes: float, seconds_per_step: float) -> int:
     """Steps that fit into so many minutes, validations included: a forward pass costs a third of a step."""
     settings = configuration.training
-    validation = settings.validations * settings.windows * settings.draws / int(settings.rows) / 3
+    validation = settings.validations * settings.windows * PART_DRAWS / int(settings.rows) / 3
     return max(10, int(minutes * 60 / seconds_per_step - validation))
 
 
