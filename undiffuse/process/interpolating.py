@@ -2,11 +2,11 @@
 
 Derivation, in the order of the code. x is the clean token, z the noisy one, K the number of real tokens, m the mask.
 
-1  Marginal.      q_t(z | x) = α·1[z = x] + b_t(z), b_t(v) = share·(1 − α)/K (v real), b_t(m) = (1 − share)(1 − α).
-2  Evidence.      ln q_t(z | v) is constant in v but for v = z, where it is higher by ln(1 + α/b_t(z)); 0 for z = m.
-3  Transition.    q(z_t | z_s) = α_{t|s}·1[z_t = z_s] + b_{t|s}(z_t), α_{t|s} = α_t/α_s, b_{t|s} = b_t − α_{t|s} b_s ≥ 0.
-4  Rate into z.   ω_t(z) = b'_t(z) − (α'/α) b_t(z): it does not depend on where the token comes from.
-5  Bound.         With q(v) = q_t(v | x), q_θ(v) = α x_θ(v) + b_t(v), r = q(z)/q_θ(z), x_θ the leave-one-out head,
+1  Marginal.     q_t(z | x) = α·1[z = x] + b_t(z), b_t(v) = share·(1 − α)/K (v real), b_t(m) = (1 − share)(1 − α).
+2  Evidence.     ln q_t(z | v) is constant in v but for v = z, where it is higher by ln(1 + α/b_t(z)); 0 for z = m.
+3  Transition.   q(z_t | z_s) = α_{t|s}·1[z_t = z_s] + b_{t|s}(z_t), α_{t|s} = α_t/α_s, b_{t|s} = b_t − α_{t|s} b_s ≥ 0.
+4  Rate into z.  ω_t(z) = b'_t(z) − (α'/α) b_t(z): it does not depend on where the token comes from.
+5  Bound.        With q(v) = q_t(v | x), q_θ(v) = α x_θ(v) + b_t(v), r = q(z)/q_θ(z), x_θ leave-one-out,
 
                       ℓ_t(z, x) = ω_t(z)/q(z) · { KL(q ‖ q_θ) + r − 1 − ln r },  −ln p(x) ≤ prior + ∫₀¹ E ℓ_t dt + recon.
 
@@ -20,7 +20,7 @@ Derivation, in the order of the code. x is the clean token, z the noisy one, K t
                   a sum in which nothing cancels as α → 0. Without uniform mass KL/α = −ln x_θ(x).
                   With w = −α'/(1 − α): ω(m)/q(m) = w/α + (ln mask share)', and for real z
                   ω(z)/q(z) = [w/α + (ln share)'] / (1 + a·1[z = x]).
-6  Reverse step.  p(z_s | z_t) ∝ q(z_t | z_s) q_{θ,s}(z_s) is the mixture, with total mass q_{θ,t}(z_t), of
+6  Reverse step. p(z_s | z_t) ∝ q(z_t | z_s) q_{θ,s}(z_s) is the mixture, with total mass q_{θ,t}(z_t), of
                       copy z_t                α_{t|s} · q_{θ,s}(z_t)
                       denoise, v ~ x_θ        b_{t|s}(z_t) · α_s
                       renoise, v ~ b_s        b_{t|s}(z_t) · (1 − α_s).
