@@ -68,12 +68,12 @@ def by_draw() -> dict[str, Case]:
     return {kind: case for kind, case in one_by_one().items() if kind in ORDER_BY_DRAW}
 
 
-def canvas(small: World, text: Tensor, pending: Tensor, **plan: int) -> Canvas:
-    """The same request REQUESTS times, with different keys."""
+def canvas(small: World, text: Tensor, pending: Tensor, requests: int = REQUESTS, **plan: int) -> Canvas:
+    """The same request many times, with different keys."""
     ids = torch.where(pending, small.rows[0], small.rows[text])
     one = start(ids, pending, key=0, **plan)
-    keys = Draws.seeded(17).at(torch.arange(REQUESTS)).key
-    return one.select(torch.zeros(REQUESTS, dtype=torch.long)).replace(key=keys)
+    keys = Draws.seeded(17).at(torch.arange(requests)).key
+    return one.select(torch.zeros(requests, dtype=torch.long)).replace(key=keys)
 
 
 def finish(predictor: Predictor, begin: Canvas, strategy: Strategy) -> Canvas:
@@ -179,7 +179,8 @@ def ancestral_error(case: Case) -> float:
     small = small_worlds()["K=2 L=3"]
     predictor = bayes_predictor(small, case.process)
     law = sampler_law(predictor, small, torch.linspace(1.0, 0.0, 5, dtype=torch.float64))
-    end = finish(predictor, canvas(small, small.texts[0], torch.ones(3, dtype=torch.bool), steps=4), case.strategy)
+    begin = canvas(small, small.texts[0], torch.ones(3, dtype=torch.bool), requests=16_000, steps=4)
+    end = finish(predictor, begin, case.strategy)
     return _surprise(small, end.ids, law)
 
 
@@ -196,6 +197,20 @@ def order_error(case: Case) -> float:
     return surprise(which.long().argmax(-1), torch.full((24,), 1 / 24, dtype=torch.float64))
 
 
+def masked_chain() -> dict[str, Case]:
+    """Strategies that follow the process, on masked noise with α = 1 − t."""
+    return {name: case for name, case in ancestral().items() if name.endswith(", mask")}
+
+
+def commit_time_error(case: Case) -> float:
+    """Over four even steps every position is decided in each with probability ¼, whatever the network says."""
+    small = small_worlds()["K=2 L=3"]
+    begin = canvas(small, small.texts[0], torch.ones(3, dtype=torch.bool), steps=4)
+    end = finish(bayes_predictor(small, case.process), begin, case.strategy)
+    even = torch.full((4,), 0.25, dtype=torch.float64)
+    return max(surprise(steps, even) for steps in end.commit_step.T)
+
+
 FILTERS = {
     "neutral": Filters(1.0),
     "temperature .5": Filters(0.5),
@@ -207,7 +222,7 @@ FILTERS = {
 
 
 def filter_error(filters: Filters) -> float:
-    """Tokens, confidence and log-probability of proposals against plain Python, row by row; ties go to the lowest id."""
+    """Tokens, confidence and log-probability of proposals against plain Python; ties go to the lowest id."""
     size, rows = 7, 400
     draws = Draws.seeded(21).at(torch.arange(rows))
     logits = (draws.along(size).integers(5)).double()  # many ties
@@ -331,6 +346,7 @@ LAWS = (
     Law("decode/conditional", any_order, conditional_error, 6.0),
     Law("decode/parallel", one_by_one, parallel_error, 6.0),
     Law("decode/ancestral", ancestral, ancestral_error, 6.0),
+    Law("decode/commit-times", masked_chain, commit_time_error, 6.0),
     Law("decode/greedy", greedy, greedy_error, 0.0),
     Law("decode/random-order", random_order, order_error, 6.0),
     Law("decode/filters", lambda: FILTERS, filter_error, 1e-12),
