@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..objective.objective import Loss, Objective
@@ -34,7 +35,7 @@ def backward(
 
 
 @torch.no_grad()
-def normalize(weights: Sequence[nn.Parameter], weight: Tensor, clip: float) -> Tensor:
+def normalize(weights: Sequence[nn.Parameter], weight: Float[Tensor, ""], clip: float) -> Float[Tensor, ""]:
     """Divides the gradients by the weight of the batch, then shortens them to the norm `clip`; the norm before that."""
     grads = [p.grad for p in weights if p.grad is not None]
     weight = weight.clamp(min=1)  # a batch in which no token counts has no gradient

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..objective.objective import BUCKETS, Loss
@@ -18,14 +19,14 @@ def _zeros(*shape: int) -> Tensor:
 class Window:
     """Sums over the steps since the last line of metrics; float64, on the processor."""
 
-    nats: Tensor = field(default_factory=_zeros)
-    weight: Tensor = field(default_factory=_zeros)
-    bucket_nats: Tensor = field(default_factory=lambda: _zeros(BUCKETS))
-    bucket_tokens: Tensor = field(default_factory=lambda: _zeros(BUCKETS))
-    gradient_norm: Tensor = field(default_factory=_zeros)
-    steps: Tensor = field(default_factory=_zeros)
+    nats: Float[Tensor, ""] = field(default_factory=_zeros)
+    weight: Float[Tensor, ""] = field(default_factory=_zeros)
+    bucket_nats: Float[Tensor, " buckets"] = field(default_factory=lambda: _zeros(BUCKETS))
+    bucket_tokens: Float[Tensor, " buckets"] = field(default_factory=lambda: _zeros(BUCKETS))
+    gradient_norm: Float[Tensor, ""] = field(default_factory=_zeros)
+    steps: Float[Tensor, ""] = field(default_factory=_zeros)
 
-    def add(self, losses: list[Loss], gradient_norm: Tensor) -> None:
+    def add(self, losses: list[Loss], gradient_norm: Float[Tensor, ""]) -> None:
         """One step, computed in several parts."""
         for loss in losses:
             self.nats += loss.sum.detach().double().cpu()
