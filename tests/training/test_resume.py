@@ -97,6 +97,9 @@ def test_a_finished_run_is_extended_at_the_full_learning_rate(train_tiny):
     assert rates[44] < 0.1
     assert longer.model.manifest["training"]["ends"] == [STEPS, 44]
     assert "went back to its peak" in (run.directory / "report.md").read_text()
+    longest = resume(run.directory, minutes=0.01)
+    assert longest.complete
+    assert longest.steps >= 44 + 10
 
 
 def test_an_unfinished_run_is_not_extended(train_tiny, tmp_path):

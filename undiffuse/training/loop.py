@@ -96,7 +96,7 @@ def train(
             metrics.write({"step": state.step, "validation": score.json()})
             shown = replace(shown, validation_bits_per_byte=score.bits_per_byte[0])
         watch(shown)
-        if now - saved > job.settings.checkpoint_seconds:
+        if time.monotonic() - saved > job.settings.checkpoint_seconds:
             save()
             saved = time.monotonic()
     save()
