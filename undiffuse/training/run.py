@@ -21,7 +21,7 @@ from .finish import finish
 from .loop import Job
 from .loop import train as train_loop
 from .metrics import MetricsFile
-from .plan import Budget, Build, Plan, affordable, make_plan, measure
+from .plan import TRIAL_STEPS, Budget, Build, Plan, affordable, make_plan, measure
 from .progress import Progress, Watcher, interruptible, unwatched
 from .recipe import resolve
 from .run_directory import RunDirectory, free_path
@@ -182,7 +182,7 @@ def _extended(plan: Plan, extension: Budget, build: Build) -> Plan:
     if extension.steps is not None:
         return replace(plan, ends=(*plan.ends, plan.ends[-1] + extension.steps))
     assert extension.minutes is not None
-    seconds = measure(*build(plan))
+    seconds = measure(*build(replace(plan, ends=(TRIAL_STEPS,))))
     steps = affordable(plan.configuration, extension.minutes, seconds)
     return replace(plan, ends=(*plan.ends, plan.ends[-1] + steps), seconds_per_step=seconds)
 
