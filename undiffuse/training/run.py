@@ -15,6 +15,7 @@ from ..errors import UserError
 from ..language_model import LanguageModel
 from ..text.tokenizer import Tokenizer, size_for
 from . import checkpoint
+from .allocator import keep_freed_memory
 from .assembly import assemble
 from .configuration import Configuration, read_configuration
 from .finish import finish
@@ -118,6 +119,7 @@ def _go_on(run: RunDirectory, extension: Budget | None, progress: Watcher, threa
     """Does what is left of a run, from whatever its directory holds."""
     request = run.request
     torch.set_num_threads(threads or request["threads"])
+    keep_freed_memory()
     train_text, valid_text = run.text()
     configuration = read_configuration(request["configuration"])
     tokenizer = run.tokenizer() or _new_tokenizer(run, configuration, train_text, progress)
