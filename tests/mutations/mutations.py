@@ -359,7 +359,12 @@ MUTATIONS = (
     ),
     Mutation(ESTIMATE, "(0.475 - mass)", "(0.45 - mass)", "likelihood/student-t 7 degrees"),
     # proposals
-    Mutation(PROPOSAL, "ids = log_p.argmax(-1)", "ids = log_p.argmin(-1)", "decode/greedy left-to-right, 4"),
+    Mutation(
+        PROPOSAL,
+        "ids = log_p.argmax(-1)",
+        'ids = draw_categorical(log_p.exp(), draws.stream("token"))',
+        "decode/greedy left-to-right, 4",
+    ),
     Mutation(
         PROPOSAL,
         "scaled = (log_p / self.temperature)",
@@ -367,7 +372,10 @@ MUTATIONS = (
         "decode/filters temperature .5",
     ),
     Mutation(
-        PROPOSAL, "dropped = p.cumsum(-1) - p >= mass", "dropped = p.cumsum(-1) >= mass", "decode/filters top-p .6"
+        PROPOSAL,
+        "dropped = p.cumsum(-1) - p >= mass",
+        "dropped = (p.cumsum(-1) >= mass) & (p.cumsum(-1) > p)",
+        "decode/filters top-p .6",
     ),
     Mutation(PROPOSAL, "dropped[..., count:] = True", "dropped[..., count + 1 :] = True", "decode/filters top-k 3"),
     Mutation(
