@@ -17,7 +17,8 @@ import torch
 PACKAGE = Path(__file__).parents[2] / "undiffuse"
 sys.path[:0] = [str(PACKAGE.parent), str(Path(__file__).parent)]
 
-from mutations import MUTATIONS, Mutation  # noqa: E402
+from mutation import Mutation  # noqa: E402
+from mutations import MUTATIONS  # noqa: E402
 
 
 class Patched(importlib.machinery.SourceFileLoader):

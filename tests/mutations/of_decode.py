@@ -1,0 +1,111 @@
+"""Wrong proposals, strategies and steps of the loop."""
+
+from mutation import Mutation
+
+STRATEGY = "decode/strategies/strategy.py"
+PROPOSAL = "decode/proposal.py"
+LOOP = "decode/loop.py"
+
+MUTATIONS = (
+    # proposals
+    Mutation(
+        PROPOSAL,
+        "ids = log_p.argmax(-1)",
+        'ids = draw_categorical(log_p.exp(), draws.stream("token"))',
+        "decode/greedy left-to-right, 4",
+    ),
+    Mutation(
+        PROPOSAL,
+        "scaled = (log_p / self.temperature)",
+        "scaled = (log_p * self.temperature)",
+        "decode/filters temperature .5",
+    ),
+    Mutation(
+        PROPOSAL,
+        "dropped = p.cumsum(-1) - p >= mass",
+        "dropped = (p.cumsum(-1) >= mass) & (p.cumsum(-1) > p)",
+        "decode/filters top-p .6",
+    ),
+    Mutation(PROPOSAL, "dropped[..., count:] = True", "dropped[..., count + 1 :] = True", "decode/filters top-k 3"),
+    Mutation(
+        PROPOSAL,
+        'ranked = logp if filters.confidence == "raw"',
+        'ranked = logp if filters.confidence == "filtered"',
+        "decode/filters temperature 2",
+    ),
+    Mutation(
+        PROPOSAL,
+        "logp = log_p.gather(-1, ids[..., None])[..., 0]",
+        "logp = chosen.gather(-1, ids[..., None])[..., 0]",
+        "decode/filters temperature .5",
+    ),
+    # strategies and the loop
+    Mutation(
+        STRATEGY,
+        "argsort(dim=-1, descending=True, stable=True)",
+        "argsort(dim=-1, stable=True)",
+        "decode/greedy confidence, 4",
+    ),
+    Mutation(STRATEGY, "(rank < count[:, None])", "(rank <= count[:, None])", "decode/greedy left-to-right, 4"),
+    Mutation(
+        STRATEGY, "return -(-pending // left)", "return (pending // left).clamp(min=1)", "decode/greedy confidence, 3"
+    ),
+    Mutation(STRATEGY, "left = (step.planned - step.index)", "left = step.planned", "decode/greedy confidence, 2"),
+    Mutation(
+        STRATEGY,
+        "s=1 - (index + 1).double() / planned",
+        "s=(1 - (index + 1).double() / planned) ** 2",
+        "decode/ancestral ancestral, uniform",
+    ),
+    Mutation(
+        "decode/strategies/left_to_right.py",
+        "best(-look.sites.index.double()",
+        "best(look.sites.index.double()",
+        "decode/greedy left-to-right, 2",
+    ),
+    Mutation(
+        "decode/strategies/threshold.py",
+        "proposal.confidence >= self.threshold",
+        "proposal.confidence < self.threshold",
+        "decode/greedy threshold, 1",
+    ),
+    Mutation(
+        "decode/strategies/random.py",
+        'look.draws.stream("order").uniform()',
+        "look.sites.index.double()",
+        "decode/random-order",
+    ),
+    Mutation(
+        "decode/strategies/ancestral.py",
+        "log_p = look.prediction.leave_one_out()",
+        "log_p = look.prediction.posterior()",
+        "decode/ancestral ancestral, uniform",
+    ),
+    Mutation(
+        "decode/canvas.py",
+        "Draws(self.key).at(self.step)[:, None].at(self.positions)",
+        "Draws(self.key)[:, None].at(self.positions)",
+        "decode/commit-times",
+    ),
+    Mutation(
+        "decode/canvas.py",
+        "Draws(self.key).at(self.step)[:, None].at(self.positions)",
+        "Draws(self.key).at(self.step)[:, None].expand(*self.ids.shape)",
+        "decode/parallel random",
+    ),
+    Mutation(
+        LOOP,
+        "torch.where(canvas.window, step.t[:, None], later), 0.0)",
+        "torch.where(canvas.window, step.s[:, None], later), 0.0)",
+        "decode/ancestral ancestral, uniform",
+    ),
+    Mutation(
+        LOOP,
+        "torch.where(running & same, before.clock + 1, 0)",
+        "torch.where(running & same, before.clock, 0)",
+        "decode/greedy confidence, 2",
+    ),
+    Mutation(
+        LOOP, "nfe=before.nfe + wanted.any(-1)", "nfe=before.nfe + wanted.sum(-1)", "decode/log-probability random"
+    ),
+)

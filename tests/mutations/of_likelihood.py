@@ -1,0 +1,64 @@
+"""Wrong objectives, draws of time and likelihood estimates."""
+
+from mutation import Mutation
+
+BOUND = "likelihood/bound.py"
+ESTIMATE = "likelihood/estimate.py"
+
+MUTATIONS = (
+    # objectives and draws of time
+    Mutation(
+        "objective/llada.py",
+        "nats / noised.t[sites]",
+        "nats / (1 - noised.t[sites])",
+        "objective/llada-is-the-bound uniform",
+    ),
+    Mutation(
+        "objective/times/equal_count.py",
+        "size).long() + 1",
+        "size).long()",
+        "estimator/unbiased equal-count, arbitrary network, mask, one",
+    ),
+    Mutation(
+        "objective/times/equal_count.py",
+        "return nats / process.schedule.one_minus_alpha(noised.t)",
+        "return nats * process.schedule.weight(noised.t)",
+        "estimator/unbiased equal-count, arbitrary network, mask, cos",
+    ),
+    Mutation(
+        "objective/times/shared_offset.py",
+        'place = draws.stream("strata").along(rows).order()[batch.slot]',
+        "place = batch.slot / 2",
+        "estimator/less-variance shared-offset",
+    ),
+    Mutation(
+        "objective/times/stratified.py",
+        'stratum = draws.stream("strata").along(rows).order()[batch.slot]',
+        "stratum = batch.slot",
+        "estimator/levels stratified",
+    ),
+    # likelihood
+    Mutation(BOUND, "+= value / passes", "+= value", "likelihood/unbiased exact network, uniform"),
+    Mutation(BOUND, "prior=process.prior_kl() * tokens", "prior=process.prior_kl()", "likelihood/unbiased *geometric"),
+    Mutation(BOUND, "process.schedule.ends[0] == 1", "process.schedule.ends[0] < 1", "likelihood/reconstruction"),
+    Mutation(BOUND, "times, passes, key.at(repetition))", "times, passes, key.at(0))", "likelihood/coverage arbitrary"),
+    Mutation(
+        ESTIMATE,
+        "self.totals.mean().item() + self.prior",
+        "self.totals.mean().item() - self.prior",
+        "likelihood/unbiased *geometric",
+    ),
+    Mutation(
+        ESTIMATE,
+        "self.totals.mean().item() + self.prior",
+        "self.totals.max().item() + self.prior",
+        "likelihood/unbiased arbitrary",
+    ),
+    Mutation(
+        ESTIMATE,
+        "(self.totals.std(unbiased=True) / math.sqrt(len(self.totals)))",
+        "self.totals.std(unbiased=True)",
+        "likelihood/standard-error exact network, uniform",
+    ),
+    Mutation(ESTIMATE, "(0.475 - mass)", "(0.45 - mass)", "likelihood/student-t 7 degrees"),
+)
