@@ -19,19 +19,26 @@ def backward(
 
     Parts are added in float32: added in bfloat16, each would lose what the sum's last bits cannot hold.
     """
-    losses, sums = [], [torch.zeros_like(p, dtype=torch.float32) for p in weights]
-    rows = len(batch.ids)
+    losses, rows = [], len(batch.ids)
+    sums = [torch.zeros_like(p, dtype=torch.float32) for p in weights] if count > 1 else []
     for start in range(0, rows, rows // count):
         loss = objective.loss(predictor, batch.rows(slice(start, start + rows // count)), draws, rows)
         loss.sum.backward()
         losses.append(loss)
-        for total, p in zip(sums, weights, strict=True):
-            if p.grad is not None:
-                total += p.grad
-                p.grad = None
-    for total, p in zip(sums, weights, strict=True):
+        if count > 1:
+            _move(weights, sums)
+    for p, total in zip(weights, sums, strict=False):  # a single part leaves its gradient where it belongs
         p.grad = total.to(p.dtype)
     return losses
+
+
+@torch.no_grad()
+def _move(weights: Sequence[nn.Parameter], sums: Sequence[Tensor]) -> None:
+    """Adds the gradients to the sums and clears them."""
+    for p, total in zip(weights, sums, strict=True):
+        if p.grad is not None:
+            total += p.grad
+            p.grad = None
 
 
 @torch.no_grad()
