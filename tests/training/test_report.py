@@ -21,7 +21,7 @@ def test_its_numbers_are_those_of_the_run(run):
     training = run.model.manifest["training"]
     bound = training["bound"]["bits_per_byte"]
     assert f"**{bound['mean']:.3f}** ± {bound['stderr']:.3f}" in report
-    train, valid = RunDirectory.open(run.directory).text()
+    train, valid = RunDirectory.open(run.directory).text
     order, bits = best_order(*([d.text.encode() for d in corpus.documents] for corpus in (train, valid)))
     assert f"contexts of up to {order} bytes) | {bits:.3f} |" in report
     assert f"{training['parameters']:,} weights" in report
@@ -47,7 +47,7 @@ def test_its_commands_name_the_run_and_its_samples_stand_as_code(run):
 def test_it_says_how_much_is_copied(run, half, share):
     """A model that quotes the training text, and one that fills half of each sample with what is not in it."""
     directory = RunDirectory.open(run.directory)
-    quote = directory.text()[0].documents[0].text[100:160]
+    quote = directory.text[0].documents[0].text[100:160]
     quoting = SimpleNamespace(
         tokenizer=run.model.tokenizer, generate=lambda **options: [SimpleNamespace(text=quote + half)] * 3
     )

@@ -37,7 +37,7 @@ def finish(run: RunDirectory, plan: Plan, job: Job, state: TrainingState, tokeni
 def _training(run: RunDirectory, plan: Plan, job: Job, state: TrainingState, score: Score) -> dict[str, Any]:
     """What the manifest says about the run."""
     request = run.request
-    train, valid = run.text()
+    train, valid = run.text
     return {
         "step": state.step,
         "ends": list(plan.ends),

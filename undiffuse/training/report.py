@@ -25,7 +25,7 @@ CURVE_ROWS = 10
 
 def write_report(run: RunDirectory, model: LanguageModel, training: Mapping[str, Any]) -> None:
     """Writes report.md; `training` is the manifest's section of that name."""
-    train, valid = run.text()
+    train, valid = run.text
     texts, held_out = _compared(train), [document.text for document in valid.documents]
     lines = read_metrics(run.metrics)
     samples = [made.text for made in model.generate(strategy="ancestral", samples=SAMPLES, seed=SEED)]

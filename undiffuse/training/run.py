@@ -120,7 +120,7 @@ def _go_on(run: RunDirectory, extension: Budget | None, progress: Watcher, threa
     request = run.request
     torch.set_num_threads(threads or request["threads"])
     keep_freed_memory()
-    train_text, valid_text = run.text()
+    train_text, valid_text = run.text
     configuration = read_configuration(request["configuration"])
     tokenizer = run.tokenizer() or _new_tokenizer(run, configuration, train_text, progress)
 

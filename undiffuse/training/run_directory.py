@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ class RunDirectory:
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
+    @cached_property
     def text(self) -> tuple[Corpus, Corpus]:
         """Training text and held-out text. UserError if the file was damaged."""
         parts: dict[str, list[Document]] = {"train": [], "valid": []}
