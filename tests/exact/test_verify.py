@@ -53,7 +53,7 @@ def test_every_file_of_a_family_is_covered() -> None:
         assert any(name.startswith(f"{destination}, ") for name in pairs)
     decoded = components("decode/log-probability") | {name.split(",")[0] for name in components("decode/ancestral")}
     assert decoded == set(STRATEGIES.kinds)
-    assert OBJECTIVES.kinds == ("bound", "cross-entropy", "llada")  # each has laws in laws/estimators.py
+    assert OBJECTIVES.kinds == ("bound", "cross-entropy", "llada")  # each has laws in laws/objectives.py
 
 
 def test_names_are_unique() -> None:

@@ -14,7 +14,7 @@ def all_laws() -> tuple[Law, ...]:
     modules = (
         importlib.import_module(f"{laws.__name__}.{found.name}") for found in pkgutil.iter_modules(laws.__path__)
     )
-    return tuple(law for module in modules for law in getattr(module, "LAWS", ()))
+    return tuple(law for module in modules for law in module.LAWS)
 
 
 def verify(pattern: str = "") -> Iterator[Result]:

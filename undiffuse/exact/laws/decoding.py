@@ -1,7 +1,7 @@
-"""Decoding: one token at a time is the chain rule, whatever the order; greedy choices match plain enumeration."""
+"""Decoding: one token at a time is the chain rule, whatever the order; the ancestral loop has the law of its steps."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 from typing import Any
@@ -11,14 +11,13 @@ from torch import Tensor
 
 from ...decode.canvas import Canvas, start
 from ...decode.loop import walk
-from ...decode.proposal import Filters, propose
+from ...decode.proposal import Filters
 from ...decode.strategies.strategy import Strategy
 from ...decode.strategies.threshold import Threshold
 from ...errors import UserError
 from ...kinds import STRATEGIES
 from ...predictor import Predictor
 from ...process.interpolating import Interpolating
-from ...process.prediction import Prediction, Spike
 from ...randomness import Draws
 from ..catalog import golden
 from ..denoiser import BayesDenoiser, bayes_predictor
@@ -121,7 +120,7 @@ def _by_confidence(
     if not open_:
         yield z, mass
         return
-    p = _posterior(small, process, torch.tensor(z)).tolist()
+    p = partly_known(small, process, torch.tensor(z)).tolist()
     for proposal in product(range(small.tokens), repeat=len(open_)):
         drawn = {i: p[i][v] for i, v in zip(open_, proposal, strict=True)}
         chosen = min(open_, key=lambda i: (-drawn[i], i))
@@ -129,7 +128,7 @@ def _by_confidence(
         yield from _by_confidence(small, process, after, mass * math.prod(drawn.values()))
 
 
-def _posterior(small: World, process: Interpolating, z: Tensor) -> Tensor:
+def partly_known(small: World, process: Interpolating, z: Tensor) -> Tensor:
     """p(x_i | z) of a partly masked text, where the time of masked positions does not matter."""
     t = torch.where(z == small.tokens, 0.5, 0.0).double()
     return BayesDenoiser(small, Noise(process), "posterior").probabilities(z[None], t[None])[0]
@@ -211,119 +210,6 @@ def commit_time_error(case: Case) -> float:
     return max(surprise(steps, even) for steps in end.commit_step.T)
 
 
-FILTERS = {
-    "neutral": Filters(1.0),
-    "temperature .5": Filters(0.5),
-    "temperature 2, filtered": Filters(2.0, confidence="filtered"),
-    "top-k 3": Filters(1.0, top_k=3),
-    "top-p .6": Filters(1.0, top_p=0.6),
-    "temperature .7, top-k 4, top-p .9, filtered": Filters(0.7, top_k=4, top_p=0.9, confidence="filtered"),
-}
-
-
-def filter_error(filters: Filters) -> float:
-    """Tokens, confidence and log-probability of proposals against plain Python; ties go to the lowest id."""
-    size, rows = 7, 400
-    draws = Draws.seeded(21).at(torch.arange(rows))
-    logits = (draws.along(size).integers(5)).double()  # many ties
-    proposal = propose(Prediction(logits, "posterior", lambda: Spike(draws.key, draws.key)), filters, draws)
-    u, worst = draws.stream("token").uniform(), 0.0
-    for row in range(rows):
-        raw = _normalized({v: math.exp(logits[row, v].item()) for v in range(size)})
-        kept = _filtered(raw, filters)
-        cumulated = [(v, sum(kept.get(w, 0.0) for w in range(v + 1))) for v in sorted(kept)]
-        token = next(v for v, mass in cumulated if u[row] < mass)
-        confidence = (kept if filters.confidence == "filtered" else raw)[token]
-        wrong = abs(proposal.confidence[row].item() - confidence) + abs(
-            proposal.logp[row].item() - math.log(raw[token])
-        )
-        worst = max(worst, wrong, float(proposal.ids[row] != token))
-    return worst
-
-
-def _normalized(mass: dict[int, float]) -> dict[int, float]:
-    total = sum(mass.values())
-    return {v: m / total for v, m in mass.items()}
-
-
-def _filtered(raw: dict[int, float], filters: Filters) -> dict[int, float]:
-    """Temperature, then the k most probable, then the fewest that reach top-p; the one that crosses it stays."""
-    heated = _normalized({v: p ** (1 / filters.temperature) for v, p in raw.items()})
-    first = sorted(heated, key=lambda v: (-heated[v], v))[: filters.top_k]
-    nucleus, mass = [], 0.0
-    chosen = _normalized({v: heated[v] for v in first})
-    for v in first:
-        if mass >= filters.top_p:
-            break
-        nucleus.append(v)
-        mass += chosen[v]
-    return _normalized({v: chosen[v] for v in nucleus})
-
-
-Select = Callable[[list[int], dict[int, float], int, int], list[int]]
-
-
-def _quota(pending: int, steps_left: int) -> int:
-    """LLaDA's counts: n tokens over k steps, the remainder to the earliest."""
-    return pending // steps_left + (pending % steps_left > 0)
-
-
-GREEDY: dict[str, Select] = {
-    "confidence": lambda open_, p, step, left: sorted(open_, key=lambda i: (-p[i], i))[: _quota(len(open_), left)],
-    "left-to-right": lambda open_, p, step, left: sorted(open_)[: _quota(len(open_), left)],
-    "threshold": lambda open_, p, step, left: (
-        [i for i in open_ if p[i] >= 0.7] or [min(open_, key=lambda i: (-p[i], i))]
-    ),
-}
-
-
-def greedy() -> dict[str, tuple[Strategy, Select, int]]:
-    """Strategies without randomness at temperature 0, over several numbers of steps."""
-    found = {}
-    for kind, select in GREEDY.items():
-        cls: Any = STRATEGIES.load(kind)
-        for steps in (1, 2, 3, 4):
-            strategy = cls(threshold=0.7) if kind == "threshold" else cls()
-            found[f"{kind}, {steps} steps"] = (strategy, select, steps)
-    return found
-
-
-def greedy_error(case: tuple[Strategy, Select, int]) -> float:
-    """Commitments of every step, against plain enumeration in Python, from every partly known text."""
-    strategy, select, steps = case
-    small = four()
-    process = golden(small)["mask"]
-    predictor = bayes_predictor(small, process)
-    wrong = 0
-    for fixed in small.states(2)[:-1]:  # which positions are fixed
-        text, pending = small.texts[int(fixed @ torch.tensor([3, 5, 6, 9])) % 16], fixed == 0
-        ids = torch.where(pending, small.rows[0], small.rows[text])
-        found = [
-            (small.numbers(after.ids)[0].tolist(), after.pending[0].tolist())
-            for after, _ in walk(predictor, start(ids, pending, key=0, steps=steps), strategy)
-        ]
-        wrong += found[1:] != list(_replay(small, process, text, pending, select, steps))
-    return float(wrong)
-
-
-def _replay(
-    small: World, process: Interpolating, text: Tensor, pending: Tensor, select: Select, steps: int
-) -> Iterator[tuple[list[int], list[bool]]]:
-    """What the strategy must do: numbers (mask = K where pending) and pending flags after each step."""
-    z = torch.where(pending, small.tokens, text)
-    step = 0
-    while (z == small.tokens).any():
-        p = _posterior(small, process, z)
-        open_ = (z == small.tokens).nonzero()[:, 0].tolist()
-        best = {i: p[i].max().item() for i in open_}
-        chosen = select(open_, best, step, max(1, steps - step))
-        z = z.clone()
-        for i in chosen:
-            z[i] = p[i].argmax()
-        step += 1
-        yield z.tolist(), (z == small.tokens).tolist()
-
-
 def refusals() -> dict[str, Case]:
     """Unmasking strategies on noise without a mask."""
     process = golden(four())["uniform"]
@@ -347,8 +233,6 @@ LAWS = (
     Law("decode/parallel", one_by_one, parallel_error, 6.0),
     Law("decode/ancestral", ancestral, ancestral_error, 6.0),
     Law("decode/commit-times", masked_chain, commit_time_error, 6.0),
-    Law("decode/greedy", greedy, greedy_error, 0.0),
     Law("decode/random-order", random_order, order_error, 6.0),
-    Law("decode/filters", lambda: FILTERS, filter_error, 1e-12),
     Law("decode/refusal", refusals, refusal_error, 0.0),
 )

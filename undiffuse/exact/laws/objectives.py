@@ -1,0 +1,126 @@
+"""Objectives: unbiased for the exact bound, under every draw of time that applies."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...errors import UserError
+from ...objective.bound import Bound
+from ...objective.cross_entropy import CrossEntropy
+from ...objective.llada import Llada
+from ...objective.objective import Loss
+from ...objective.times.time_draw import TimeDraw
+from ...objective.times.uniform import Uniform as IndependentTimes
+from ...predictor import Predictor
+from ...process.destinations.mask import Mask
+from ...process.interpolating import Interpolating
+from ...process.schedules.one_minus_t import OneMinusT
+from ...randomness import Draws
+from ...types import Batch
+from ..catalog import golden
+from ..denoiser import ArbitraryDenoiser, bayes_predictor
+from ..expectation import enumerate_noise, integral
+from ..law import Law
+from ..scoring import ROWS, exact_bound, only, predictors, texts_of, three, z_score
+from .times import time_draws
+
+REPETITIONS = 40
+
+
+def losses(objective: Callable[[Predictor, Batch, Draws, int], Loss], predictor: Predictor) -> Tensor:
+    batch = texts_of(three())
+    return torch.stack(
+        [
+            objective(predictor, batch, Draws.seeded(3).at(repetition), ROWS).sum.double()
+            for repetition in range(REPETITIONS)
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """A network and a way of drawing times that apply to each other."""
+
+    predictor: Predictor
+    times: TimeDraw
+
+
+def estimators() -> dict[str, Estimator]:
+    found = {}
+    for times_name, times in time_draws().items():
+        for name, predictor in predictors().items():
+            try:
+                Bound(times).check(predictor)
+            except UserError:
+                continue
+            found[f"{times_name}, {name}"] = Estimator(predictor, times)
+    return found
+
+
+def unbiased_error(case: Estimator) -> float:
+    found = losses(Bound(case.times).loss, case.predictor)
+    return z_score(found, exact_bound(case.predictor, texts_of(three())))
+
+
+def llada_error(times: TimeDraw) -> float:
+    """Without a floor LLaDA's loss is the bound, draw by draw."""
+    predictor = _line()
+    found, expected = (losses(o.loss, predictor) for o in (Llada(floor=0.0, times=times), Bound(times)))
+    return ((found - expected).abs() / expected.clamp(min=1.0)).max().item()
+
+
+def floor_error(floor: float) -> float:
+    """With a floor it is the bound's integral over [floor, 1], divided by 1 − floor."""
+    predictor = _line()
+    found = losses(Llada(floor=floor).loss, predictor)
+    return z_score(found, exact_bound(predictor, texts_of(three()), low=floor) / (1 - floor))
+
+
+def _line() -> Predictor:
+    world = three()
+    process = Interpolating(world.vocabulary, OneMinusT(), Mask())
+    return Predictor(ArbitraryDenoiser(world, seed=5), process, "leave_one_out")
+
+
+def shared_times() -> dict[str, TimeDraw]:
+    """Times that LLaDA's loss can use: those that are a time, not a count."""
+    return {name: times for name, times in time_draws().items() if type(times).noise is TimeDraw.noise}
+
+
+def cross_entropy_error(process: Interpolating) -> float:
+    """With the exact posterior its mean is the entropy of the clean tokens given the noisy text, over all times."""
+    predictor = bayes_predictor(three(), process, "posterior")
+    batch, objective = texts_of(three()), CrossEntropy(IndependentTimes())
+    draws = [objective.loss(predictor, batch, Draws.seeded(2).at(n), ROWS) for n in range(REPETITIONS)]
+    found = torch.stack([loss.sum.double() for loss in draws])
+
+    rows = Counter((tuple(x.tolist()), tuple(e.tolist())) for x, e in zip(batch.ids, batch.editable, strict=True))
+    expected = sum(count * _uncertainty(predictor, process, *row) for row, count in rows.items())
+    return z_score(found, expected)
+
+
+def _uncertainty(
+    predictor: Predictor, process: Interpolating, ids: tuple[int, ...], editable: tuple[bool, ...]
+) -> float:
+    """∫ E Σ_i −ln p(x_i | z_t) dt of one text under the exact posterior, over the scored positions."""
+    alone = only(three().numbers(torch.tensor(ids)))
+
+    def at(times: Tensor) -> Tensor:
+        found = enumerate_noise(alone, process, times, torch.tensor(editable))
+        sites = process.informative(found.noised)
+        nats = torch.zeros(sites.shape, dtype=torch.float64)
+        nats[sites] = -predictor.predict(found.noised, found.batch, sites).log_prob(found.noised.x0[sites])
+        return found.average(nats, len(times))
+
+    return integral(at, nodes=60)
+
+
+LAWS = (
+    Law("estimator/unbiased", estimators, unbiased_error, 4.5),
+    Law("objective/llada-is-the-bound", shared_times, llada_error, 1e-12),
+    Law("objective/llada-floor", lambda: {"floor=0.05": 0.05, "floor=0.3": 0.3}, floor_error, 4.5),
+    Law("objective/cross-entropy", lambda: golden(three()), cross_entropy_error, 4.5),
+)
