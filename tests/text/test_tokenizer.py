@@ -155,7 +155,7 @@ def test_a_short_text_gives_a_small_vocabulary():
 
 def test_sizes_grow_with_the_text():
     sizes = [size_for(n) for n in (0, 30_000, 500_000, 1_000_000, 6_000_000, 40_000_000, 10**10)]
-    assert sizes == [512, 512, 1024, 1024, 4096, 8192, 8192]
+    assert sizes == [512, 1024, 4096, 8192, 8192, 8192, 8192]
 
 
 def test_a_character_cut_in_two_is_shown_as_a_replacement():
