@@ -20,12 +20,15 @@ from rich.table import Table
 from rich.text import Text as Styled
 
 import undiffuse as ud
+from undiffuse.cli.visible import one_line, safe
 from undiffuse.data.readers import read
 from undiffuse.data.split import Split, split
 from undiffuse.data.topics import topics
 from undiffuse.evaluate.compressors import xz_bits_per_byte, xz_bits_per_byte_after
 from undiffuse.evaluate.ngram import best_order
+from undiffuse.language_model import Generated
 from undiffuse.text.holes import Hole, Segment, Text, render
+from undiffuse.training.run import Run
 
 SENTENCE = re.compile(r"(?<=[.:]\s)[A-Z][a-z]+(?:,? [a-z]+){7,17}\.")
 PASSAGE = {"strategy": "ancestral", "temperature": 1.0, "top_p": 0.9}
@@ -54,9 +57,8 @@ def main() -> None:
         file.write_text("".join(json.dumps({"text": page.text}) + "\n" for page in topics().documents))
         parts = split(read([file]))
         console.rule("1. train", align="left")
-        console.print(
-            f"{parts.train.bytes / 1e3:.0f} kB of Python's help pages, {parts.valid.bytes / 1e3:.0f} kB of other pages held out"
-        )
+        sizes = [f"{corpus.bytes / 1e3:.0f} kB" for corpus in (parts.train, parts.valid)]
+        console.print(f"{sizes[0]} of Python's help pages; {sizes[1]} of other pages are held out")
         with ud.TrainingBar(console) as bar:
             run = ud.train(file, minutes=budget.minutes, progress=bar)
     fill_blanks(run.model, parts, budget)
@@ -66,7 +68,7 @@ def main() -> None:
 
 
 def fill_blanks(model: ud.LanguageModel, parts: Split, budget: Budget) -> None:
-    """One blank in each of some held-out sentences, drawn by a fixed seed; whatever the model makes of them is shown."""
+    """One blank in each of some held-out sentences, drawn by a fixed seed. Hits and misses are shown."""
     console.rule("2. fill blanks in held-out sentences (drawn by seed, nothing selected)", align="left")
     questions = blanks(model, parts, budget.sentences)
     table = Table("sentence", "truth", "three best answers", box=None, padding=(0, 2, 0, 0), header_style="dim")
@@ -79,7 +81,7 @@ def fill_blanks(model: ud.LanguageModel, parts: Split, budget: Budget) -> None:
             first += answers[0][0] == truth
             among += truth in [text for text, _ in answers]
             sentence = Styled.assemble(left.lstrip(), ("____", "yellow"), right)
-            shown = "  ".join(f"{text} {probability:.2f}" for text, probability in answers)
+            shown = "  ".join(f"{one_line(text)} {probability:.2f}" for text, probability in answers)
             table.add_row(sentence, truth, Styled(shown, style="green" if answers[0][0] == truth else ""))
     console.print(table)
     console.print(f"right: {first} of {len(questions)}; among the three best: {among} of {len(questions)}")
@@ -104,16 +106,18 @@ def blanks(model: ud.LanguageModel, parts: Split, count: int) -> list[tuple[str,
     return found[:count]
 
 
-def generate_passage(model: ud.LanguageModel, budget: Budget) -> object:
+def generate_passage(model: ud.LanguageModel, budget: Budget) -> Generated:
     console.rule("3. generate a passage", align="left")
-    console.print("After minutes on 0.3 MB of text expect phrases in the manner of the help pages, not prose that makes sense.")
+    console.print(
+        "After minutes on 0.3 MB of text expect phrases in the manner of the help pages, not prose that makes sense."
+    )
     with ud.Watch(model.tokenizer, console, budget.frame / 4) as watch:
         passage = model.generate(seed=1, on_event=watch, **PASSAGE)[0]
-    console.print(Styled(passage.text.strip(), style="cyan"))
+    console.print(Styled(safe(passage.text.strip()), style="cyan"))
     return passage
 
 
-def measure(run: object, parts: Split, passage: object) -> None:
+def measure(run: Run, parts: Split, passage: Generated) -> None:
     console.rule("4. measure on the held-out pages", align="left")
     train, held_out = ([page.text.encode() for page in corpus.documents] for corpus in (parts.train, parts.valid))
     order, ngram = best_order(train, held_out)
@@ -124,10 +128,12 @@ def measure(run: object, parts: Split, passage: object) -> None:
     table.add_row("xz, after the training text", f"{xz_bits_per_byte_after(b''.join(train), b''.join(held_out)):.3f}")
     table.add_row("xz, alone", f"{xz_bits_per_byte(b''.join(held_out)):.3f}")
     console.print(table)
-    console.print(f"the passage took {passage.nfe} evaluations of the network, {passage.tokens_per_forward:.2f} tokens each")
+    console.print(
+        f"the passage took {passage.nfe} evaluations of the network, {passage.tokens_per_forward:.2f} tokens each"
+    )
 
 
-def suggest(run: object) -> None:
+def suggest(run: Run) -> None:
     console.rule("next", align="left")
     console.print('undiffuse fill "The value of the ____ is [MASK] when the function returns." --watch', markup=False)
     console.print("undiffuse generate --watch")

@@ -185,7 +185,8 @@ def test_a_damaged_model(capsys, model, tmp_path, damage, message):
 
 def test_a_full_disk(tmp_path, text):
     """The shell's limit on file sizes stands for a disk that fills up while the run directory is written."""
-    command = f'ulimit -f 8; exec "{sys.executable}" -m undiffuse train "{text}" --out run --steps 2 --threads 1 {" ".join(TINY)}'
+    options = f"--out run --steps 2 --threads 1 {' '.join(TINY)}"
+    command = f'ulimit -f 8; exec "{sys.executable}" -m undiffuse train "{text}" {options}'
     ended = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, env=os.environ)
     assert ended.returncode == 2, ended.stderr
     assert "Traceback" not in ended.stderr

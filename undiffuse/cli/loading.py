@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .console import stderr
-from .machine import prepare
+from .machine import best_device, prepare
 
 if TYPE_CHECKING:
     from ..language_model import LanguageModel
@@ -18,4 +18,4 @@ def load_model(directory: Path | None, device: str | None, dtype: str | None, th
     if directory is None:
         directory = newest_run()
         stderr().print(f"model: {directory}", style="dim", markup=False, soft_wrap=True)
-    return load(directory, device=where or "cpu", dtype=number_format)
+    return load(directory, device=where or best_device(), dtype=number_format)

@@ -21,6 +21,13 @@ def prepare(
     return _device(device), _dtype(dtype)
 
 
+def best_device() -> "torch.device":
+    """The first GPU, if there is one."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def _device(name: str | None) -> "torch.device | None":
     if name is None:
         return None

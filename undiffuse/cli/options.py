@@ -8,14 +8,12 @@ import typer
 Device = Annotated[
     str | None,
     typer.Option(
-        "--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps (default: the best there is)."
+        "--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps (default: a GPU if there is one)."
     ),
 ]
 Dtype = Annotated[
     str | None,
-    typer.Option(
-        "--dtype", metavar="NAME", help="Number format: float32, bfloat16, float16 (default: what is fastest)."
-    ),
+    typer.Option("--dtype", metavar="NAME", help="Number format of the weights: float32, bfloat16, float16."),
 ]
 Threads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all cores).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
@@ -25,6 +23,6 @@ Model = Annotated[
 Seed = Annotated[int, typer.Option("--seed", metavar="S", help="The same seed gives the same result.")]
 Samples = Annotated[int, typer.Option("-n", "--samples", metavar="N", min=1, help="How many results.")]
 StrategyKind = Annotated[
-    str, typer.Option("--strategy", metavar="KIND", help="Order of decisions; see `undiffuse list strategy`.")
+    str, typer.Option("--strategy", metavar="KIND", help="Order of decisions; see `undiffuse list strategies`.")
 ]
 WatchIt = Annotated[bool, typer.Option("--watch", help="Draw the text in the terminal while it is being denoised.")]

@@ -71,7 +71,7 @@ def _show(found: "Score") -> None:
     terms = "  ".join(f"{name} {nats:.4f}" for name, nats in record["terms"].items())
     print(f"bits per byte   {bits:.4f} ± {bits_error:.4f}  ({record['kind']}, {record['draws']} draws)")
     print(f"nats per token  {nats:.4f} ± {nats_error:.4f}  ({terms})")
-    print(f"perplexity      {value:.2f}, 95 % of the draws in {low:.2f} to {high:.2f}")
+    print(f"perplexity      {value:.2f}  (95 % interval of the draws: {low:.2f} to {high:.2f})")
     print(f"text            {record['tokens']} tokens, {record['bytes']} bytes")
     for token in found.per_token:
         print(f"{token.nats:8.3f}  {one_line(token.text)}")

@@ -1,0 +1,42 @@
+"""Writes docs/commands.md from the command line itself; a test checks that the file is up to date.
+
+python docs/commands.py
+"""
+
+from pathlib import Path
+
+from typer.main import get_command
+
+from undiffuse.cli.main import app
+
+PAGE = Path(__file__).with_suffix(".md")
+HEAD = """# Commands
+
+This page is what `--help` prints, written by `docs/commands.py`.
+
+Results go to stdout, everything else to stderr. With `--json` stdout holds one JSON document (a list where `-n` asks
+for several samples). Exit codes: 0 done; 1 a law of `verify` fails; 2 a mistake that you can mend, told in one line;
+130 interrupted; 141 the reader of a pipe left.
+"""
+
+
+def page() -> str:
+    """The whole page, in lines of at most 88 characters where the command line wraps them."""
+    command = get_command(app)
+    parts = [HEAD, _help([])]
+    for verb in command.commands:  # type: ignore[attr-defined]
+        parts += [f"## {verb}\n", _help([verb])]
+    return "\n".join(parts)
+
+
+def _help(path: list[str]) -> str:
+    command = get_command(app)
+    context = command.make_context("undiffuse", [*path, "--help"], resilient_parsing=True, terminal_width=88)
+    for verb in path:
+        command = command.commands[verb]  # type: ignore[attr-defined]
+        context = command.make_context(verb, [], parent=context, resilient_parsing=True)
+    return f"```text\n{context.get_help()}\n```\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
