@@ -27,15 +27,17 @@ class Machine:
     def build(self, plan: Plan):
         self.built.append(plan.configuration)
         width, depth = plan.configuration.model["width"], plan.configuration.model["depth"]
+        table, matrices = (torch.empty(size, device="meta") for size in (5 * width, 12 * depth * width * width))
         job = SimpleNamespace(
-            weights=[torch.empty(12 * depth * width * width, device="meta")],
+            weights=[table, matrices],
+            predictor=SimpleNamespace(denoiser=SimpleNamespace(rows=5)),
             rows=plan.configuration.training.rows,
             dataset=SimpleNamespace(length=plan.configuration.context),
         )
         return job, None
 
     def step(self, job, state) -> None:
-        self.now += 6 * job.weights[0].numel() * job.rows * job.dataset.length / self.speed
+        self.now += 6 * job.weights[1].numel() * job.rows * job.dataset.length / self.speed
 
 
 def test_steps_never_consult_the_clock(monkeypatch):

@@ -97,12 +97,17 @@ def make_plan(configuration: Configuration, budget: Budget, text_bytes: int, bui
     trial = Plan(sized(configuration, dial(budget.minutes, text_bytes)), (TRIAL_STEPS,))
     job, state = build(trial)
     seconds = measure(job, state)
-    # forward and backward: six operations per weight and token
-    speed = 6 * sum(w.numel() for w in job.weights) * job.rows * job.dataset.length / seconds
+    speed = _operations(job, trial.configuration) / seconds
     plan = Plan(sized(configuration, dial(budget.minutes * speed / REFERENCE_SPEED, text_bytes)), (TRIAL_STEPS,))
     if plan != trial:
         seconds = measure(*build(plan))
     return replace(plan, ends=(affordable(plan.configuration, budget.minutes, seconds),), seconds_per_step=seconds)
+
+
+def _operations(job: Job, configuration: Configuration) -> int:
+    """Of a step: six per token for each weight that multiplies, forward and backward; the embedding is looked up."""
+    table = job.predictor.denoiser.rows * int(configuration.model["width"])  # type: ignore[call-overload]
+    return 6 * (sum(w.numel() for w in job.weights) - table) * job.rows * job.dataset.length
 
 
 def affordable(configuration: Configuration, minutes: float, seconds_per_step: float) -> int:
