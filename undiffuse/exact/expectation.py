@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..predictor import Predictor
@@ -30,7 +30,7 @@ class Enumeration:
     noised: Noised
     batch: Batch
     probability: Float[Tensor, " B"]
-    node: Float[Tensor, " B"]
+    node: Int[Tensor, " B"]
 
     def average(self, nats: Float[Tensor, "B L"], times: int) -> Float[Tensor, " T"]:
         """E[Σ_i nats_i] at each time."""

@@ -37,7 +37,7 @@ def covered() -> dict[str, Predictor]:
     return {name: predictor for name, predictor in likelihoods().items() if "growing" not in name}
 
 
-SEEDS = 20
+SEEDS = 16
 
 
 @cache
@@ -57,7 +57,7 @@ def estimate_error(predictor: Predictor) -> float:
 
 
 def coverage_error(predictor: Predictor) -> float:
-    """How many of 20 intervals miss the exact value; more than 4 of correct ones do so with probability 0.003."""
+    """How many of 16 intervals miss the exact value; more than 4 of correct ones do so with probability 0.001."""
     exact, diffusions, margins = _diffusions(predictor)
     return float(((diffusions - exact).abs() > margins).sum())
 

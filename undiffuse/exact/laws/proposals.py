@@ -22,20 +22,20 @@ FILTERS = {
 def filter_error(filters: Filters) -> float:
     """Tokens, confidence and log-probability of proposals against plain Python; ties go to the lowest id."""
     size, rows = 7, 400
-    draws = Draws.seeded(21).at(torch.arange(rows))
+    draws = Draws.seeded(21).at(torch.arange(rows)[None])
     logits = (draws.along(size).integers(5)).double()  # many ties
     proposal = propose(Prediction(logits, "posterior", lambda: Spike(draws.key, draws.key)), filters, draws)
     u, worst = draws.stream("token").uniform(), 0.0
     for row in range(rows):
-        raw = _normalized({v: math.exp(logits[row, v].item()) for v in range(size)})
+        raw = _normalized({v: math.exp(logits[0, row, v].item()) for v in range(size)})
         kept = _filtered(raw, filters)
         cumulated = [(v, sum(kept.get(w, 0.0) for w in range(v + 1))) for v in sorted(kept)]
-        token = next(v for v, mass in cumulated if u[row] < mass)
+        token = next(v for v, mass in cumulated if u[0, row] < mass)
         confidence = (kept if filters.confidence == "filtered" else raw)[token]
-        wrong = abs(proposal.confidence[row].item() - confidence) + abs(
-            proposal.logp[row].item() - math.log(raw[token])
+        wrong = abs(proposal.confidence[0, row].item() - confidence) + abs(
+            proposal.logp[0, row].item() - math.log(raw[token])
         )
-        worst = max(worst, wrong, float(proposal.ids[row] != token))
+        worst = max(worst, wrong, float(proposal.ids[0, row] != token))
     return worst
 
 
