@@ -46,6 +46,12 @@ MUTATIONS = (
         "argsort(dim=-1, stable=True)",
         "decode/greedy confidence, 4",
     ),
+    Mutation(
+        STRATEGY,
+        "order = score.masked_fill(",
+        "order = (score + 1e-9 * torch.arange(score.shape[1])).masked_fill(",
+        "decode/greedy confidence, ties",
+    ),
     Mutation(STRATEGY, "(rank < count[:, None])", "(rank <= count[:, None])", "decode/greedy left-to-right, 4"),
     Mutation(
         STRATEGY, "return -(-pending // left)", "return (pending // left).clamp(min=1)", "decode/greedy confidence, 3"

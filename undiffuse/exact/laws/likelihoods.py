@@ -21,8 +21,8 @@ from ..scoring import exact_bound, only, predictors, texts_of, three, z_score
 
 def noisy_start() -> dict[str, Predictor]:
     """A schedule that starts with visible noise and ends with visible text."""
-    process = Interpolating(three().vocabulary, Geometric(0.02, 1.0), Uniform())
-    return {"exact network, uniform, geometric .02 to 1": bayes_predictor(three(), process)}
+    process = Interpolating(three().vocabulary, Geometric(0.02, 0.5), Uniform())
+    return {"exact network, uniform, geometric .02 to .5": bayes_predictor(three(), process)}
 
 
 @cache
