@@ -12,6 +12,7 @@ import json
 import random
 import re
 import tempfile
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,13 +68,18 @@ def main() -> None:
     suggest(run)
 
 
+def live(model: ud.LanguageModel, frame: float) -> AbstractContextManager[ud.Watch | None]:
+    """The view of a canvas as it denoises, where there is a terminal to draw it on."""
+    return ud.Watch(model.tokenizer, console, frame) if console.is_terminal else nullcontext()
+
+
 def fill_blanks(model: ud.LanguageModel, parts: Split, budget: Budget) -> None:
     """One blank in each of some held-out sentences, drawn by a fixed seed. Hits and misses are shown."""
     console.rule("2. fill blanks in held-out sentences (drawn by seed, nothing selected)", align="left")
     questions = blanks(model, parts, budget.sentences)
     table = Table("sentence", "truth", "three best answers", box=None, padding=(0, 2, 0, 0), header_style="dim")
     first = among = 0
-    with ud.Watch(model.tokenizer, console, budget.frame) as watch:
+    with live(model, budget.frame) as watch:
         for left, truth, right in questions:
             hole: list[Segment] = [Text(left), Hole(1, 1, "[MASK]"), Text(right)]
             answer = model.fill(render(hole), top=3, on_event=watch)[0].holes[0]
@@ -111,7 +117,7 @@ def generate_passage(model: ud.LanguageModel, budget: Budget) -> Generated:
     console.print(
         "After minutes on 0.3 MB of text expect phrases in the manner of the help pages, not prose that makes sense."
     )
-    with ud.Watch(model.tokenizer, console, budget.frame / 4) as watch:
+    with live(model, budget.frame / 8) as watch:
         passage = model.generate(seed=1, on_event=watch, **PASSAGE)[0]
     console.print(Styled(safe(passage.text.strip()), style="cyan"))
     return passage
@@ -135,9 +141,12 @@ def measure(run: Run, parts: Split, passage: Generated) -> None:
 
 def suggest(run: Run) -> None:
     console.rule("next", align="left")
-    console.print('undiffuse fill "The value of the ____ is [MASK] when the function returns." --watch', markup=False)
-    console.print("undiffuse generate --watch")
-    console.print("undiffuse train YOUR-TEXT.txt")
+    commands = [
+        'undiffuse fill "The value of the ____ is [MASK] when the function returns." --watch',
+        "undiffuse generate --watch",
+        "undiffuse train YOUR-TEXT.txt",
+    ]
+    console.print("\n".join(commands), markup=False, soft_wrap=True)
     console.print(f"The model and its report are in {run.directory}; these commands use the newest run.", style="dim")
 
 

@@ -67,11 +67,15 @@ def _show(filled: "Filled", end: str) -> None:
     print_text(filled.text, end=end)
     table = Table("blank", "answer", "probability", "other answers", box=None, padding=(0, 2, 0, 0), header_style="dim")
     for hole in filled.holes:
-        others = "  ".join(f"{one_line(other.text)} {other.probability:.3f}" for other in hole.alternatives)
-        cells = (str(hole.index + 1), one_line(hole.text), f"{hole.probability:.3f}", others)
+        others = "  ".join(f"{one_line(other.text)} {_shown(other.probability)}" for other in hole.alternatives)
+        cells = (str(hole.index + 1), one_line(hole.text), _shown(hole.probability), others)
         table.add_row(*map(Text, cells))
     console = stderr()
     console.print(table)
     console.print(
         f"{filled.nfe} evaluations, {filled.tokens_per_forward:.2f} tokens each; seed {filled.seed}", style="dim"
     )
+
+
+def _shown(probability: float) -> str:
+    return f"{probability:.3f}" if probability >= 0.001 else f"{probability:.0e}"
