@@ -73,7 +73,7 @@ def test_text_that_cannot_be_learned(capsys, tmp_path, monkeypatch, name, data, 
         (["{text}", "process.schedule=cosine"], r"schedule 'cosine' names two curves in the field"),
         (
             ["{text}", "process.destination=uniform", "objective=llada"],
-            r"objective 'llada' is defined for masked noise",
+            r"'llada' is defined for masked noise",
         ),
         (["{text}", "--steps", "3", "--minutes", "1"], r"give minutes or steps, not both"),
         (["{text}", "--minutes", "0"], r"a budget is a positive number of minutes or steps"),
