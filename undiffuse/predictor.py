@@ -36,15 +36,22 @@ class Predictor:
         valid: Bool[Tensor, "B L"] | None = None,
         document: Int[Tensor, "B L"] | None = None,
     ) -> Float[Tensor, "B L D"]:
-        """The trunk over whole rows, under the attention rule of the network."""
+        """The trunk over whole rows, under the network's attention rule; row i speaks of position i.
+
+        Networks with shifted outputs are aligned here; their first position keeps its own row.
+        """
         tags = Tags(positions, live=valid, document=document)
         inputs = Inputs(
             state,
             positions,
-            t=t if self.denoiser.takes_time else None,
+            level=self.process.level(t) if self.denoiser.takes_time else None,
             editable=editable if self.denoiser.takes_editable else None,
         )
-        return self.denoiser.trunk(inputs, Attend(self.denoiser.rule, tags, tags))
+        hidden = self.denoiser.trunk(inputs, Attend(self.denoiser.rule, tags, tags))
+        if not self.denoiser.output_offset:
+            return hidden
+        place = torch.arange(hidden.shape[1], device=hidden.device) + self.denoiser.output_offset
+        return hidden[:, place.clamp(min=0)]
 
     def read(self, hidden: Float[Tensor, "*lead D"], state: State, t: Float[Tensor, "*lead"]) -> Prediction:
         """The head at some positions: float32 logits (or wider), unpredictable rows at −inf, with their meaning."""
@@ -58,6 +65,4 @@ class Predictor:
     def predict(self, noised: Noised, batch: Batch, sites: Bool[Tensor, "B L"]) -> Prediction:
         """Trunk over the whole batch, head at the sites alone: a prediction over the M selected positions."""
         hidden = self.hidden(noised.state, noised.t, batch.positions, batch.editable, batch.valid, batch.document)
-        if self.denoiser.output_offset:
-            hidden = hidden.roll(-self.denoiser.output_offset, dims=1)
         return self.read(hidden[sites], noised.state[sites], noised.t[sites])

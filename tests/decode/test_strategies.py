@@ -151,7 +151,7 @@ def test_bad_numbers_are_refused():
         with pytest.raises(UserError, match=message):
             Filters(**options)
     with pytest.raises(UserError, match="threshold must be positive, not 0"):
-        Threshold(0)
+        Threshold(0.0)
     with pytest.raises(UserError, match="temperature 0 is for 'confidence'"):
         Ancestral(Filters(temperature=0.0))
 
@@ -166,7 +166,9 @@ def _kept(filters, log_p) -> list[int]:
 
 def _posterior(model, canvas):
     """Probabilities at every position of request 0, by the definition: softmax over predictable rows."""
-    hidden = model.hidden(State(canvas.ids), None, canvas.positions, canvas.editable, canvas.valid)
+    hidden = model.hidden(
+        State(canvas.ids), torch.zeros(canvas.ids.shape), canvas.positions, canvas.editable, canvas.valid
+    )
     logits = model.denoiser.head(hidden)[0]
     keep = list(VOCABULARY.predictable)
     p = torch.zeros_like(logits)

@@ -142,7 +142,7 @@ def _distribution(model, ids):
     """Softmax of the logits over predictable rows at every position."""
     yes = torch.ones_like(ids, dtype=torch.bool)
     positions = torch.arange(ids.shape[1])[None]
-    hidden = model.predictor.hidden(State(ids), None, positions, yes, yes)
+    hidden = model.predictor.hidden(State(ids), torch.zeros(ids.shape), positions, yes, yes)
     logits = model.predictor.denoiser.head(hidden)[0]
     logits[:, list(model.tokenizer.vocabulary.unpredictable)] = -torch.inf
     return logits.softmax(-1)

@@ -41,7 +41,7 @@ def enumerated(model: Predictor, ids: list[int], prompt: int = 0) -> float:
             masked[0, list(subset)] = 6
             positions = torch.arange(len(ids))[None]
             yes = torch.ones_like(text, dtype=torch.bool)
-            hidden = model.hidden(State(masked), None, positions, yes, yes)
+            hidden = model.hidden(State(masked), torch.zeros(text.shape), positions, yes, yes)
             log_p = model.denoiser.head(hidden)[0, :, :6].log_softmax(-1)
             total += -sum(log_p[i, ids[i]].item() for i in subset) * size / count / len(subsets) / size
     return total

@@ -30,7 +30,7 @@ def ids_of(rows, length, seed=0):
 def logits(model, ids, *, positions=None, live=None, document=None, t=None, editable=None):
     positions = torch.arange(ids.shape[1]).expand_as(ids) if positions is None else positions
     tags = Tags(positions, live=live, document=document)
-    inputs = Inputs(State(ids), positions, t=t, editable=editable)
+    inputs = Inputs(State(ids), positions, level=t, editable=editable)
     return model.head(model.trunk(inputs, Attend(model.rule, tags, tags)))
 
 

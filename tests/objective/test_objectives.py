@@ -168,6 +168,8 @@ def test_what_makes_no_sense_is_refused():
             objective.check(model)
     with pytest.raises(ValueError, match="floor"):
         Llada(floor=1.0)
+    with pytest.raises(ValueError, match="use objective 'bound'"):
+        Llada(times=EqualCount())
 
 
 def test_gradients_are_finite_for_every_destination_and_time_input():

@@ -41,6 +41,4 @@ def look(predictor: Predictor, canvas: Canvas, sites: Sites, t: Float[Tensor, "R
     """A prediction at the sites (R, M) from one forward pass over the whole canvas."""
     state = State(canvas.ids)
     hidden = predictor.hidden(state, t, canvas.positions, canvas.editable, canvas.valid)
-    index = sites.index + predictor.denoiser.output_offset
-    rows = Sites(index.clamp(min=0), sites.live)
-    return predictor.read(rows.gather(hidden), State(sites.gather(canvas.ids)), sites.gather(t))
+    return predictor.read(sites.gather(hidden), State(sites.gather(canvas.ids)), sites.gather(t))

@@ -27,7 +27,7 @@ def everything(queries: Tags, keys: Tags) -> None:
 
 @dataclass(frozen=True, eq=False)
 class BayesDenoiser:
-    """The optimum of training, by Bayes' rule over all texts; it reads the time of each position.
+    """The optimum of training, by Bayes' rule over all texts; it reads the noise level of each position.
 
     `head` says which of the two optima: `leave_one_out` p(x_i | z without z_i) or `posterior` p(x_i | z).
     """
@@ -51,9 +51,10 @@ class BayesDenoiser:
 
     def trunk(self, inputs: Inputs, attend: Attend, kv: "KV | None" = None) -> Float[Tensor, "B L D"]:
         """Logits already: the trunk sees the whole text, the head only one position."""
-        if inputs.t is None:
-            raise ValueError("exact denoisers need the time of each position")
-        probabilities = self.probabilities(self.world.numbers(inputs.state.ids), inputs.t.double())
+        if inputs.level is None:
+            raise ValueError("exact denoisers need the noise level of each position")
+        t = self.noise.process.schedule.inverse(1 - inputs.level)
+        probabilities = self.probabilities(self.world.numbers(inputs.state.ids), t)
         logits = torch.full((*probabilities.shape[:2], self.rows), 3.0, dtype=torch.float64)
         logits[..., self.world.rows[:-1]] = probabilities.log()
         return logits

@@ -56,8 +56,8 @@ def bound(
     least = math.ceil(draws / passes)
     exact = isinstance(times, EqualCount) and int(text.editable.sum(-1).max()) == 1
     totals: list[float] = []
-    per_token = torch.zeros(text.ids.shape, dtype=torch.float64)
-    key = Draws.seeded(seed).stream("likelihood")
+    per_token = torch.zeros(text.ids.shape, dtype=torch.float64, device=text.ids.device)
+    key = Draws.seeded(seed, text.ids.device).stream("likelihood")
     for repetition in _repetitions():
         nats = _repeat(predictor, text, times, passes, key.at(repetition))
         totals.append(nats.sum().item())
@@ -94,12 +94,12 @@ def _repeat(predictor: Predictor, text: Batch, times: TimeDraw, passes: int, dra
     """One estimate of every token's contribution, averaged over `passes` jointly stratified passes."""
     objective = Bound(times)
     rows = len(text.ids)
-    nats = torch.zeros(text.ids.shape, dtype=torch.float64)
+    nats = torch.zeros(text.ids.shape, dtype=torch.float64, device=text.ids.device)
     for number in range(passes):
         for part in chunks(text):
             placed = part.at(slot=part.slot + number * rows, epoch=torch.full_like(part.epoch, number))
             drawn = objective.integrand(predictor, placed, draws, passes * rows)
-            value = torch.zeros(part.ids.shape, dtype=torch.float64)
+            value = torch.zeros_like(nats[part.slot])
             value[drawn.sites] = drawn.nats.double()
             nats[part.slot] += value / passes
     return nats
@@ -113,7 +113,7 @@ def _reconstruction(predictor: Predictor, text: Batch, draws: Draws) -> float:
         return 0.0
     total = 0.0
     for part in chunks(text):
-        t = torch.zeros(part.ids.shape, dtype=torch.float64)
+        t = torch.zeros(part.ids.shape, dtype=torch.float64, device=part.ids.device)
         noised = process.corrupt(part.ids, t, element_draws(part, draws), part.editable)
         prediction = predictor.predict(noised, part, part.editable)
         total += process.reconstruction(prediction, noised[part.editable]).sum().item()

@@ -47,7 +47,7 @@ class Estimate:
             return math.inf
         return (self.totals.std(unbiased=True) / math.sqrt(len(self.totals))).item()
 
-    def per(self, units: float) -> tuple[float, float]:
+    def per(self, units: float | int) -> tuple[float, float]:
         """Mean and standard error per unit: tokens for nats per token, ln 2 · bytes for bits per byte."""
         return self.nats / units, self.stderr / units
 

@@ -1,6 +1,6 @@
 """What the rest of the library asks of a network. A network knows nothing of noise processes."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .kv import KV
 
 
+@runtime_checkable
 class Denoiser(Protocol):
     """A network in two parts, so that the head runs only where logits are needed."""
 
@@ -31,7 +32,7 @@ class Denoiser(Protocol):
 
     @property
     def takes_time(self) -> bool:
-        """Whether it reads `Inputs.t`."""
+        """Whether it reads `Inputs.level`."""
         ...
 
     @property

@@ -17,8 +17,8 @@ class KV:
     trunk marks them. Slot S, beyond the last position, takes what padding rows write. The trunk writes in place.
     """
 
-    keys: Float[Tensor, "layers R G S+1 d"]
-    values: Float[Tensor, "layers R G S+1 d"]
+    keys: Float[Tensor, "layers R G slots d"]
+    values: Float[Tensor, "layers R G slots d"]
     filled: Bool[Tensor, "R S"]
     clean: Bool[Tensor, "R S"]
 

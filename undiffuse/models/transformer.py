@@ -147,7 +147,7 @@ class Transformer(nn.Module):
         x = self.embedding(inputs.state.ids)
         if self.editable is not None:
             x = x + self.editable(_given(inputs.editable, "editable").long())
-        condition = None if self.noise is None else self.noise(_given(inputs.t, "t"))
+        condition = None if self.noise is None else self.noise(_given(inputs.level, "level"))
         angles = Angles.at(inputs.positions, self.config.width // self.config.heads, self.config.rope_base, x.dtype)
         bias = bias_of(attend, x.dtype)
         for layer, block in enumerate(self.blocks):

@@ -14,6 +14,7 @@ from ..process.schedules.one_minus_t import OneMinusT
 from ..randomness import Draws
 from ..types import Batch
 from .objective import Loss, Objective, summed
+from .times.equal_count import EqualCount
 from .times.time_draw import TimeDraw, element_draws
 from .times.uniform import Uniform
 
@@ -30,6 +31,10 @@ class Llada(Objective):
     def __post_init__(self) -> None:
         if not 0 <= self.floor < 1:
             raise ValueError(f"floor must lie in [0, 1), not {self.floor}")
+        if isinstance(self.times, EqualCount):
+            raise ValueError(
+                "times 'equal-count' leave no masking probability to draw; use objective 'bound' with them"
+            )
 
     @property
     def is_bound(self) -> bool:  # type: ignore[override]

@@ -140,6 +140,9 @@ class Interpolating(Process):
         one = torch.ones((), dtype=torch.float64, device=draws.key.device)
         return State(self._draw_noise(self.destination.share(one), draws.stream("noise")))
 
+    def level(self, t: Times) -> Times:
+        return self.schedule.one_minus_alpha(t.double())
+
     def corrupt(self, x0: Int[Tensor, "*lead"], t: Times, draws: Draws, editable: Bool[Tensor, "*lead"]) -> Noised:
         t = torch.where(editable, t.double(), 0.0)
         corrupted = (draws.stream("corrupt").uniform() >= self.schedule.alpha(t)) & editable

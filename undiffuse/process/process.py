@@ -34,6 +34,10 @@ class Process(ABC):
         """Draw from the distribution at t = 1, one position per key."""
 
     @abstractmethod
+    def level(self, t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """The noise level that a network conditioned on time is told: 0 clean, 1 noise, one-to-one with t."""
+
+    @abstractmethod
     def corrupt(
         self,
         x0: Int[Tensor, "*lead"],
