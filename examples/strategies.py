@@ -59,9 +59,10 @@ def main() -> None:
         name = " ".join([strategy, *(f"{key}={value}" for key, value in options.items())])
         show(name, texts, f"{speed:.2f}")
         size = max(size, sum(map(len, texts)))
-    half = len(train) // 2  # judged by the other half: a text must not be judged by itself
-    judge = NGram.fit(train[:half], ORDER)
-    show("training text (judged by its other half)", [b"\n".join(train[half:])[:size]], "")
+    text = b"\n".join(train)
+    half = len(text) // 2  # judged by the other half: a text must not be judged by itself
+    judge = NGram.fit([text[:half]], ORDER)
+    show("training text (judged by its other half)", [text[half:][:size]], "")
 
 
 if __name__ == "__main__":

@@ -168,6 +168,11 @@ def test_beyond_the_context_generation_goes_on_and_says_so(capsys, work):
     assert out
 
 
+def test_generation_draws_from_the_model_unless_it_is_cold(capsys, work):
+    assert json_of(capsys, "generate", "--length", "4")["strategy"] == "ancestral"
+    assert json_of(capsys, "generate", "--length", "4", "--temperature", "0")["strategy"] == "confidence"
+
+
 @pytest.mark.parametrize(
     "option",
     [("--temperature", "0.3"), ("--top-p", "0.2"), ("--top-k", "2"), ("--block-length", "4"), ("--strategy", "random")],

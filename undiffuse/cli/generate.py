@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Device, Dtype, Json, Model, Samples, Seed, StrategyKind, Threads, WatchIt
+from .options import Device, Dtype, Json, Model, Samples, Seed, Threads, WatchIt
 
 
 def generate(
@@ -21,7 +21,14 @@ def generate(
         int | None,
         typer.Option("--steps", metavar="N", min=1, help="Decoding steps (default: what the strategy needs)."),
     ] = None,
-    strategy: StrategyKind = "confidence",
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            "--strategy",
+            metavar="KIND",
+            help="See `undiffuse list strategies` (default: ancestral, at temperature 0 confidence).",
+        ),
+    ] = None,
     temperature: Annotated[
         float, typer.Option("--temperature", metavar="T", help="0: always the best token; 1: as trained.")
     ] = 1.0,
@@ -60,7 +67,7 @@ def generate(
             source,
             length=length,
             steps=steps,
-            strategy=strategy,
+            strategy=strategy or ("ancestral" if temperature else "confidence"),
             temperature=temperature,
             top_p=top_p,
             top_k=top_k,

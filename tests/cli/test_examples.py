@@ -1,0 +1,66 @@
+"""The scripts beside the package, on the tiny model of the command-line tests; `make demo QUICK=1` runs the demo."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from undiffuse.data.split import split
+from undiffuse.data.topics import topics
+from undiffuse.text.tokenizer import Tokenizer
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.xdist_group("tiny command-line model")
+
+
+@pytest.fixture
+def script(monkeypatch):
+    def load(path: str, *arguments: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)
+        monkeypatch.setattr(sys, "argv", [path, *arguments])
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+def test_strategies_are_compared(script, model, capsys, monkeypatch):
+    module = script("examples/strategies.py", str(model), "--samples", "2")
+    monkeypatch.setattr(module, "CANDIDATES", [*module.CANDIDATES[:2], ("left-to-right", {"temperature": 1.0})])
+    module.main()
+    rows = {line[:44].strip(): line[44:].split() for line in capsys.readouterr().out.splitlines()[1:]}
+    assert len(rows) == len(module.CANDIDATES) + 1
+    for fluency, coverage, total, *_ in rows.values():
+        assert float(total) == pytest.approx(float(fluency) + float(coverage), abs=0.002)
+    assert float(rows["left-to-right temperature=1.0"][3]) == 1.0, "a token for each evaluation"
+
+
+def test_the_picture_shows_three_moments(script, model, tmp_path, monkeypatch):
+    module = script("docs/picture.py", str(model))
+    monkeypatch.setattr(module, "PICTURE", tmp_path / "watch.svg")
+    monkeypatch.setattr(module, "TEXT", "ab [MASK:6] cd")
+    module.main()
+    drawn = (tmp_path / "watch.svg").read_text()
+    assert drawn.count("step&#160;") == len(module.MOMENTS)
+    assert "░" in drawn
+
+
+def test_the_demo_asks_for_words_of_held_out_sentences_that_are_one_token(script):
+    demo = script("examples/demo.py")
+    parts = split(topics())
+    tokenizer = Tokenizer.train((page.text for page in parts.train.documents), 1024)
+    model = SimpleNamespace(tokenizer=tokenizer)
+    found = demo.blanks(model, parts, 4)
+    held_out = " ".join(" ".join(page.text.split()) for page in parts.valid.documents)
+    assert len(set(found)) == 4
+    for left, word, right in found:
+        assert left + word + right in held_out
+        assert len(tokenizer.encode(" " + word)) == 1
+    assert demo.blanks(model, parts, 4) == found
