@@ -31,22 +31,23 @@ from undiffuse.language_model import Generated
 from undiffuse.text.holes import Hole, Segment, Text, render
 from undiffuse.training.run import Run
 
-SENTENCE = re.compile(r"(?<=[.:]\s)[A-Z][a-z]+(?:,? [a-z]+){7,17}\.")
-PASSAGE = {"strategy": "ancestral", "temperature": 1.0, "top_p": 0.9}
+PARAGRAPH = re.compile(r"\n[ \t]*\n")
+PROSE = re.compile(r"\s*[A-Z][^>|={}]{80,400}\.\s*")
+WORD = re.compile(r"(?<= )[a-z]{3,}(?= )")
 console = Console(highlight=False)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train, how many sentences to fill, how long a frame of the live view stays (seconds)."""
+    """How long to train, how many blanks to fill, how long a frame of the live view stays (seconds)."""
 
     minutes: float
-    sentences: int
+    blanks: int
     frame: float
 
 
-FULL = Budget(minutes=2.5, sentences=10, frame=0.4)
-QUICK = Budget(minutes=0.25, sentences=5, frame=0.1)
+FULL = Budget(minutes=2.5, blanks=10, frame=0.4)
+QUICK = Budget(minutes=0.25, blanks=5, frame=0.1)
 
 
 def main() -> None:
@@ -74,10 +75,10 @@ def live(model: ud.LanguageModel, frame: float) -> AbstractContextManager[ud.Wat
 
 
 def fill_blanks(model: ud.LanguageModel, parts: Split, budget: Budget) -> None:
-    """One blank in each of some held-out sentences, drawn by a fixed seed. Hits and misses are shown."""
-    console.rule("2. fill blanks in held-out sentences (drawn by seed, nothing selected)", align="left")
-    questions = blanks(model, parts, budget.sentences)
-    table = Table("sentence", "truth", "three best answers", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    """One blank in each of some held-out paragraphs, drawn by a fixed seed. Hits and misses are shown."""
+    console.rule("2. fill blanks in held-out paragraphs (drawn by seed, hits and misses shown)", align="left")
+    questions = blanks(model, parts, budget.blanks)
+    table = Table("held-out text", "truth", "three best answers", box=None, padding=(0, 2, 0, 0), header_style="dim")
     first = among = 0
     with live(model, budget.frame) as watch:
         for left, truth, right in questions:
@@ -86,39 +87,40 @@ def fill_blanks(model: ud.LanguageModel, parts: Split, budget: Budget) -> None:
             answers = [(answer.text, answer.probability), *((a.text, a.probability) for a in answer.alternatives)]
             first += answers[0][0] == truth
             among += truth in [text for text, _ in answers]
-            sentence = Styled.assemble(left.lstrip(), ("____", "yellow"), right)
             shown = "  ".join(f"{one_line(text)} {probability:.2f}" for text, probability in answers)
-            table.add_row(sentence, truth, Styled(shown, style="green" if answers[0][0] == truth else ""))
+            table.add_row(around(left, right), truth, Styled(shown, style="green" if answers[0][0] == truth else ""))
     console.print(table)
     console.print(f"right: {first} of {len(questions)}; among the three best: {among} of {len(questions)}")
 
 
 def blanks(model: ud.LanguageModel, parts: Split, count: int) -> list[tuple[str, str, str]]:
-    """Held-out sentences cut around one word that is a single token: left, word, right."""
-    pages = [" ".join(page.text.split()) for page in parts.valid.documents]
-    sentences = sorted({sentence for page in pages for sentence in SENTENCE.findall(page)})
+    """Held-out paragraphs of prose cut around one word that is a single token: left, word, right."""
+    paragraphs = sorted({paragraph for page in parts.valid.documents for paragraph in PARAGRAPH.split(page.text)})
     chance = random.Random(0)
-    chance.shuffle(sentences)
+    chance.shuffle(paragraphs)
     found = []
-    for sentence in sentences:
-        words = [
-            word
-            for word in re.finditer(r"(?<= )[a-z]{3,}(?=[ .])", sentence)
-            if len(model.tokenizer.encode(" " + word[0])) == 1
-        ]
-        if words:
+    for paragraph in filter(PROSE.fullmatch, paragraphs):
+        words = [word for word in WORD.finditer(paragraph) if len(model.tokenizer.encode(" " + word[0])) == 1]
+        if words and len(model.tokenizer.encode(paragraph)) < model.context:
             word = chance.choice(words)
-            found.append((sentence[: word.start()], word[0], sentence[word.end() :]))
+            found.append((paragraph[: word.start()], word[0], paragraph[word.end() :]))
     return found[:count]
 
 
+def around(left: str, right: str) -> Styled:
+    """A few words on either side of the blank, on one line."""
+    before, after = " ".join(left.split())[-40:], " ".join(right.split())[:40]
+    return Styled.assemble(safe(before), (" ____ ", "yellow"), safe(after))
+
+
 def generate_passage(model: ud.LanguageModel, budget: Budget) -> Generated:
+    """As long as the trained context, by the strategy that `examples/strategies.py` found best."""
     console.rule("3. generate a passage", align="left")
     console.print(
         "After minutes on 0.3 MB of text expect phrases in the manner of the help pages, not prose that makes sense."
     )
     with live(model, budget.frame / 8) as watch:
-        passage = model.generate(seed=1, on_event=watch, **PASSAGE)[0]
+        passage = model.generate(strategy="ancestral", top_p=0.9, seed=1, on_event=watch)[0]
     console.print(Styled(safe(passage.text.strip()), style="cyan"))
     return passage
 

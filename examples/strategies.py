@@ -5,7 +5,7 @@
 `fluency` is the bits per byte of the generated text under a byte n-gram of the training text: low where the text is
 plausible, and lowest where it repeats the most common phrase. `coverage` is the bits per byte of held-out text under
 an n-gram of the generated text: low where the text has what the language has. Their sum punishes both noise and
-repetition; the last row, training text in the place of generated text, is what a perfect model would reach.
+repetition. The last row puts pieces of training text in the place of generated text, for comparison.
 """
 
 import argparse
@@ -62,7 +62,9 @@ def main() -> None:
     text = b"\n".join(train)
     half = len(text) // 2  # judged by the other half: a text must not be judged by itself
     judge = NGram.fit([text[:half]], ORDER)
-    show("training text (judged by its other half)", [text[half:][:size]], "")
+    pieces = arguments.samples
+    places = [half + (len(text) - half) * piece // pieces for piece in range(pieces)]
+    show("training text (judged by its other half)", [text[place : place + size // pieces] for place in places], "")
 
 
 if __name__ == "__main__":

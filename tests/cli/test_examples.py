@@ -52,15 +52,14 @@ def test_the_picture_shows_three_moments(script, model, tmp_path, monkeypatch):
     assert "░" in drawn
 
 
-def test_the_demo_asks_for_words_of_held_out_sentences_that_are_one_token(script):
+def test_the_demo_asks_for_words_of_held_out_paragraphs_that_are_one_token(script):
     demo = script("examples/demo.py")
     parts = split(topics())
     tokenizer = Tokenizer.train((page.text for page in parts.train.documents), 1024)
-    model = SimpleNamespace(tokenizer=tokenizer)
+    model = SimpleNamespace(tokenizer=tokenizer, context=128)
     found = demo.blanks(model, parts, 4)
-    held_out = " ".join(" ".join(page.text.split()) for page in parts.valid.documents)
     assert len(set(found)) == 4
     for left, word, right in found:
-        assert left + word + right in held_out
+        assert any(left + word + right in page.text for page in parts.valid.documents)
         assert len(tokenizer.encode(" " + word)) == 1
     assert demo.blanks(model, parts, 4) == found
