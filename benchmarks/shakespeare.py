@@ -1,4 +1,4 @@
-"""Five minutes on a text of one megabyte: the bound beside byte n-grams, and blanks beside a filler that sees both sides.
+"""Five minutes on one megabyte: the bound beside byte n-grams, and blanks beside a filler that sees both sides.
 
 python -m benchmarks.shakespeare TEXT [minutes] [blanks]
 
@@ -24,7 +24,7 @@ from .report import write
 ORDERS = range(7)
 DEFINITION = (
     "One run of `undiffuse train TEXT --minutes M` with the default recipe; bits per byte of the held-out tenth, a bound "
-    "with its standard error over draws, beside the byte n-gram (Witten-Bell interpolation, base 1/256) of the best "
+    "with its standard error over draws, beside the byte n-gram (Witten-Bell interpolation, base 1/256) with the best "
     "context length among 0 to 6, trained and scored on the same bytes. Top-1: one hidden token in the middle of a "
     "window of the trained context; right if the answer is the hidden text, bit for bit. The n-gram filler ranks all "
     "tokens by the probability of token and right side given the left side, with the context length that does best on "

@@ -154,7 +154,7 @@ def test_muon_orthogonalizes_queries_keys_and_values_one_by_one():
         optimizer.step(1.0)
         moves.append(weight.detach() - before)
     torch.testing.assert_close(moves[0], moves[1], atol=2e-4, rtol=0.02)
-    assert math.isclose(moves[0][:16].norm().item(), 0.02 * 4, rel_tol=0.3)
+    assert math.isclose(moves[0][:16].norm().item(), 0.03 * 4, rel_tol=0.3)
 
 
 def test_muon_needs_a_model_that_names_its_matrices():

@@ -107,8 +107,8 @@ class TrainingSettings:
 
     rows: Count | Auto = "auto"
     accumulation: Count = 1
-    warmup: Share = 0.02
-    decay: Share = 1.0
+    warmup: Share = 0.03
+    decay: Share = 0.7
     clip: Annotated[float, Field(gt=0, strict=True)] = 1.0
     ema: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.99
     validations: Count = 4

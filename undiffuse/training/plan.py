@@ -63,7 +63,7 @@ class Size:
 def dial(minutes: float, text_bytes: int) -> Size:
     """A good size for so many minutes on the reference machine and so much text."""
     context = 128 if text_bytes > 20_000 else 64
-    for limit, width, depth, rows in ((8.0, 128, 4, 16), (15.0, 192, 6, 16), (60.0, 256, 6, 32)):
+    for limit, width, depth, rows in ((8.0, 128, 4, 8), (15.0, 192, 6, 16), (60.0, 256, 6, 32)):
         if minutes < limit:
             return Size(width, depth, width // 64, context, rows)
     return Size(384, 8, 6, context, 32)

@@ -75,7 +75,7 @@ class MuonUpdate(Update):
 class Muon(OptimizerChoice):
     """Orthogonalized momentum for the hidden matrices, AdamW for tables, head and vectors."""
 
-    lr: float = 0.02
+    lr: float = 0.03
     momentum: float = 0.95
     weight_decay: float = 0.1
     adamw_lr: float = 3e-3
