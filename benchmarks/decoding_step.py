@@ -27,8 +27,8 @@ from .report import write
 CONTEXT, VOCABULARY, STEPS = 128, 1024, 32
 DEFINITION = (
     f"Decoding {CONTEXT} positions in {STEPS} steps from noise at temperature 1, vocabulary {VOCABULARY}, random "
-    "weights, float32, under the constraint of whole characters. `outside` is the share of the time that is spent outside the "
-    "network's trunk and head; the goal is below a tenth."
+    "weights, float32, under the constraint of whole characters. `outside` is the share of the time that is spent "
+    "outside the network's trunk and head; the goal is below a tenth."
 )
 
 

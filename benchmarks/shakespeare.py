@@ -24,7 +24,7 @@ from .report import write
 ORDERS = range(7)
 DEFINITION = (
     "One run of `undiffuse train TEXT --minutes M` with the default recipe; bits per byte of the held-out tenth, a bound "
-    "with its standard error over draws, beside the byte n-gram (Witten-Bell interpolation, base 1/256) with the best "
+    "with standard error, beside the byte n-gram (Witten-Bell interpolation, base 1/256) with the best "
     "context length among 0 to 6, trained and scored on the same bytes. Top-1: one hidden token in the middle of a "
     "window of the trained context; right if the answer is the hidden text, bit for bit. The n-gram filler ranks all "
     "tokens by the probability of token and right side given the left side, with the context length that does best on "

@@ -22,11 +22,14 @@ class Family:
     name: str
     package: str
     base: str
+    only: tuple[str, ...] = ()  # the modules that are kinds, where others live beside them
     ambiguous: Mapping[str, str] = field(default_factory=dict)  # names that mean two things in the field → what to type
 
     @cached_property
     def kinds(self) -> tuple[str, ...]:
         """Names of all kinds, from file names alone: no component is imported."""
+        if self.only:
+            return self.only
         path = importlib.import_module(self.package).__path__
         base_module = self.base.partition(":")[0].rpartition(".")[2]
         names = (module.name for module in pkgutil.iter_modules(path) if not module.ispkg)
@@ -85,12 +88,14 @@ DESTINATIONS = Family(
     "destination", "undiffuse.process.destinations", "undiffuse.process.destinations.destination:Destination"
 )
 TIMES = Family("times", "undiffuse.objective.times", "undiffuse.objective.times.time_draw:TimeDraw")
+PROCESSES = Family("process", "undiffuse.process", "undiffuse.process.process:Process", only=("interpolating",))
+MODELS = Family("model", "undiffuse.models", "torch.nn:Module", only=("transformer",))
 OBJECTIVES = Family("objective", "undiffuse.objective", "undiffuse.objective.objective:Objective")
 STRATEGIES = Family("strategy", "undiffuse.decode.strategies", "undiffuse.decode.strategies.strategy:Strategy")
 OPTIMIZERS = Family(
     "optimizer", "undiffuse.training.optimizers", "undiffuse.training.optimizers.optimizer:OptimizerChoice"
 )
-FAMILIES = {f.name: f for f in (SCHEDULES, DESTINATIONS, OBJECTIVES, TIMES, OPTIMIZERS, STRATEGIES)}
+FAMILIES = {f.name: f for f in (PROCESSES, SCHEDULES, DESTINATIONS, OBJECTIVES, TIMES, MODELS, OPTIMIZERS, STRATEGIES)}
 
 
 def describe(component: object) -> dict[str, object]:

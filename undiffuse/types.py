@@ -44,8 +44,9 @@ class Noised:
 class Inputs:
     """What a network sees.
 
-    `positions` are absolute (they set rotary angles and KV slots). `level` is the noise level 1 − α in [0, 1], given only
-    to networks that are conditioned on time: it means the same under every schedule. `editable` may be read by a network as an optional input: true where the token may change.
+    `positions` are absolute (they set rotary angles and KV slots). `level` is the noise level 1 − α in [0, 1], given
+    only to networks that are conditioned on time: it means the same under every schedule. `editable` may be read by a
+    network as an optional input: true where the token may change.
     """
 
     state: State

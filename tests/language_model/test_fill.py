@@ -75,6 +75,19 @@ def test_answers_of_a_hole_are_distinct_and_sorted(model, uniform):
                 assert all(0 < value <= 1 for value in (hole.probability, *values))
 
 
+def test_a_long_text_is_seen_around_its_holes(model):
+    """Text farther away than the context changes nothing, and comes back bit for bit."""
+    near = "The quick brown fox jumps over the lazy dog. " * 4
+    first, second = (
+        model.fill(f"{far} {near}[MASK:2]{near} {far}")[0] for far in ("Größe 漢字 " * 9, "🙂 naïve — " * 9)
+    )
+    assert first.holes == second.holes
+    assert second.text.startswith("🙂 naïve — ")
+    assert second.text.endswith("🙂 naïve — ")
+    with pytest.raises(UserError, match="the holes and the text between them take"):
+        model.fill(f"[MASK] {near} [MASK]")
+
+
 def test_a_word_takes_the_space_before_it(model):
     """The space belongs to the token that fills the hole; what is shown has none, and the text has one."""
     filled = model.fill("The [MASK] fox")[0]
@@ -116,7 +129,7 @@ def test_json_has_the_agreed_keys(model):
     ("text", "options", "message"),
     [
         ("no hole", {}, "there is no hole"),
-        ("a [MASK:40]", {}, r"take 41 tokens and the model was trained on 32"),
+        ("a [MASK:40]", {}, r"take 40 tokens and the model was trained on 32"),
         ("a [MASK:3] b [MASK:3]", {"steps": 2, "block_length": 1}, "2 steps cannot fill 6 blocks of 1 tokens"),
         ("a [MASK]", {"strategy": "confidense"}, "did you mean 'confidence'"),
         ("a [MASK]", {"strategy": "ancestral", "temperature": 0.0}, "temperature 0 is for 'confidence'"),

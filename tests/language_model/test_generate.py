@@ -7,7 +7,7 @@ from undiffuse.kinds import STRATEGIES
 
 
 def test_default_length_fills_the_context(model):
-    generated = model.generate("The quick", seed=1)[0]
+    generated = model.generate("The quick", strategy="confidence", seed=1)[0]
     prompt = len(model.tokenizer.encode("The quick"))
     assert generated.text.startswith("The quick")
     assert generated.nfe == model.context - prompt
@@ -22,7 +22,7 @@ def test_every_strategy_generates_text(model):
 
 
 def test_beyond_the_context_it_goes_on_in_blocks_and_says_so(model):
-    generated = model.generate("The", length=90, seed=2)[0]
+    generated = model.generate("The", length=90, strategy="confidence", seed=2)[0]
     assert "exceed the trained context of 32" in generated.note
     assert generated.tokens == 90 or generated.text  # an end-of-text token may end it earlier
     assert generated.nfe == 90
@@ -30,13 +30,13 @@ def test_beyond_the_context_it_goes_on_in_blocks_and_says_so(model):
 
 def test_a_prompt_longer_than_the_context_is_continued(model):
     prompt = "The quick brown fox jumps over the lazy dog. " * 8
-    generated = model.generate(prompt, length=10)[0]
+    generated = model.generate(prompt, length=10, strategy="confidence")[0]
     assert generated.text.startswith(prompt)
     assert generated.nfe == 10
 
 
 def test_prompts_are_plain_text(model):
-    generated = model.generate("[MASK] <mask> ____", length=4)[0]
+    generated = model.generate("[MASK] <mask> ____", length=4, strategy="confidence")[0]
     assert generated.text.startswith("[MASK] <mask> ____")
     assert generated.nfe == 4
 
@@ -48,20 +48,22 @@ def test_the_same_seed_gives_the_same_text_alone_or_in_a_batch(model):
 
 
 def test_fewer_steps_are_fewer_evaluations(model):
-    generated = model.generate(length=24, steps=6)[0]
+    generated = model.generate(length=24, steps=6, strategy="confidence")[0]
     assert generated.nfe == 6
     assert generated.tokens_per_forward == 4
 
 
 def test_steps_are_spread_over_a_sliding_window(model):
-    assert model.generate(length=90, steps=30)[0].nfe == pytest.approx(30, abs=2)
+    assert model.generate(length=90, steps=30, strategy="confidence")[0].nfe == pytest.approx(30, abs=2)
 
 
 def test_events_come_as_they_happen(model):
     seen = []
-    model.generate("The", length=8, on_event=seen.append)
+    done = model.generate("The", length=8, on_event=seen.append)[0]
     streamed = list(model.stream(prompt="The", length=8))
     assert len(seen) == len(streamed) == 9
+    assert done.strategy == "ancestral"
+    assert model.generate("The", length=8, temperature=0.0)[0].strategy == "confidence"
     assert bool(seen[0].pending.any())
     assert not bool(seen[-1].pending.any())
     assert all((a.ids == b.ids).all() for a, b in zip(seen, streamed, strict=True))

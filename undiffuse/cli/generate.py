@@ -67,7 +67,7 @@ def generate(
             source,
             length=length,
             steps=steps,
-            strategy=strategy or ("ancestral" if temperature else "confidence"),
+            strategy=strategy,
             temperature=temperature,
             top_p=top_p,
             top_k=top_k,

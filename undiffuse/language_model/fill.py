@@ -9,7 +9,6 @@ from ..decode.canvas import Canvas
 from ..decode.event import Event
 from ..decode.length import length_score
 from ..decode.loop import denoise, finished, walk
-from ..errors import UserError
 from ..process.interpolating import Interpolating
 from ..randomness import Draws
 from ..text.holes import parse
@@ -26,11 +25,7 @@ if TYPE_CHECKING:
 def fill(model: "LanguageModel", text: str, settings: Settings, top: int) -> Generator[Event, None, list[Filled]]:
     """See `LanguageModel.fill`; yields the events of the decoding itself, not those of the search for lengths."""
     layout = lay_out(parse(text), model.tokenizer)
-    if layout.longest > model.context:
-        raise UserError(
-            f"the text and its holes take {layout.longest} tokens and the model was trained on {model.context}: "
-            "shorten the text around the holes, or the holes"
-        )
+    Plan(model, layout, [blank.maximum for blank in layout.blanks])  # refuses holes that may not fit
     settings.strategy.check(model.predictor.process)
     plan = _choose_lengths(model, layout, settings)
     settings.check(sum(plan.lengths))

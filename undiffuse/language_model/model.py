@@ -59,7 +59,8 @@ class LanguageModel:
 
         Each hole comes with its probability and up to `top` − 1 further answers. Further options: steps, top_p, top_k,
         block_length, confidence, threshold. The temperature defaults to the strategy's own (0: the best tokens) for one
-        sample and to 1 for several. UserError for malformed holes, or when the text does not fit the context.
+        sample and to 1 for several. Of a text longer than the context the model sees the part around the holes.
+        UserError for malformed holes, or holes that do not fit the context.
         """
         heat = 1.0 if temperature is None and samples > 1 else temperature
         settings = Settings.of(strategy, temperature=heat, seed=seed, samples=samples, **options)
@@ -71,7 +72,7 @@ class LanguageModel:
         *,
         length: int | None = None,
         steps: int | None = None,
-        strategy: str = "confidence",
+        strategy: str | None = None,
         temperature: float = 1.0,
         samples: int = 1,
         seed: int = 0,
@@ -80,9 +81,11 @@ class LanguageModel:
     ) -> list[Generated]:
         """Continue `prompt` by `length` tokens (default: up to the trained context), `samples` times.
 
-        Beyond the context it goes on in blocks over a sliding window, and says so in `note`. The prompt is plain text.
+        The strategy defaults to `ancestral`, which draws from the model, or to `confidence` at temperature 0. Beyond
+        the context it goes on in blocks over a sliding window, and says so in `note`. The prompt is plain text.
         """
-        settings = Settings.of(strategy, temperature=temperature, seed=seed, samples=samples, steps=steps, **options)
+        kind = strategy or ("ancestral" if temperature else "confidence")
+        settings = Settings.of(kind, temperature=temperature, seed=seed, samples=samples, steps=steps, **options)
         return finished(generate(self, prompt, length, settings), on_event)
 
     def score(
@@ -103,17 +106,18 @@ class LanguageModel:
         *,
         prompt: str = "",
         length: int | None = None,
-        strategy: str = "confidence",
+        strategy: str | None = None,
         temperature: float | None = None,
         seed: int = 0,
         **options: Any,
     ) -> Iterator[Event]:
         """The events of one denoising, as they happen: of `text` with holes, else of a generation after `prompt`.
 
-        The temperature defaults to that of `fill` or `generate`.
+        Strategy and temperature default to those of `fill` or `generate`.
         """
         heat = 1.0 if temperature is None and text is None else temperature
-        settings = Settings.of(strategy, temperature=heat, seed=seed, **options)
+        kind = strategy or ("ancestral" if text is None and heat else "confidence")
+        settings = Settings.of(kind, temperature=heat, seed=seed, **options)
         return generate(self, prompt, length, settings) if text is None else fill(self, text, settings, top=1)
 
     def save(self, directory: str | Path) -> None:

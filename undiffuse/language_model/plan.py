@@ -8,6 +8,7 @@ import torch
 
 from ..decode.canvas import Canvas, start
 from ..decode.whole_text import Span, WholeText
+from ..errors import UserError
 from ..randomness import Draws
 from ..text.layout import Blank, Layout
 from ..text.utf8 import HoleText
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class Plan:
-    """A layout with a length for every hole: where each hole lies, and what it may hold."""
+    """A layout with a length for every hole: where each hole lies on the canvas, and what it may hold.
+
+    Of a text longer than the context the canvas holds the part around the holes.
+    """
 
     def __init__(self, model: "LanguageModel", layout: Layout, lengths: Sequence[int]) -> None:
         self.model, self.layout, self.lengths = model, layout, tuple(lengths)
@@ -32,7 +36,20 @@ class Plan:
                 ids += [0] * size
             else:
                 ids += part.ids
-        self.ids = torch.tensor(ids)
+        first, stop = self._window(len(ids))
+        self.ids = torch.tensor(ids[first:stop])
+        self.holes = [(begin - first, end - first) for begin, end in self.holes]
+
+    def _window(self, size: int) -> tuple[int, int]:
+        """The positions on the canvas: all, or a context with the holes in its middle. UserError if they do not fit."""
+        context, (begin, end) = self.model.context, (self.holes[0][0], self.holes[-1][1])
+        if end - begin > context:
+            raise UserError(
+                f"the holes and the text between them take {end - begin} tokens and the model was trained on "
+                f"{context}: fill them in several calls, or make them shorter"
+            )
+        first = min(max((begin + end - context) // 2, 0), max(size - context, 0))
+        return first, min(first + context, size)
 
     def canvas(self, keys: Sequence[Draws], settings: Settings) -> Canvas:
         """One request per key."""

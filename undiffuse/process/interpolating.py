@@ -8,7 +8,7 @@ Derivation, in the order of the code. x is the clean token, z the noisy one, K t
 4  Rate into z.  ω_t(z) = b'_t(z) − (α'/α) b_t(z): it does not depend on where the token comes from.
 5  Bound.        With q(v) = q_t(v | x), q_θ(v) = α x_θ(v) + b_t(v), r = q(z)/q_θ(z), x_θ leave-one-out,
 
-                      ℓ_t(z, x) = ω_t(z)/q(z) · { KL(q ‖ q_θ) + r − 1 − ln r },  −ln p(x) ≤ prior + ∫₀¹ E ℓ_t dt + recon.
+                      ℓ_t(z, x) = ω_t(z)/q(z) · { KL(q ‖ q_θ) + r − 1 − ln r }, −ln p(x) ≤ prior + ∫₀¹ E ℓ_t dt + recon.
 
                   The path-space KL between true and plugged-in reverse chains is Σ_{y≠z} ω(z) [s_θ − s + s ln(s/s_θ)],
                   ratios s(y) = q(y)/q(z); since ω does not depend on y the sum collapses to KL plus a pointwise
