@@ -23,12 +23,12 @@ from .report import write
 
 ORDERS = range(7)
 DEFINITION = (
-    "One run of `undiffuse train TEXT --minutes M` with the default recipe; bits per byte of the held-out tenth, a bound "
-    "with standard error, beside the byte n-gram (Witten-Bell interpolation, base 1/256) with the best "
-    "context length among 0 to 6, trained and scored on the same bytes. Top-1: one hidden token in the middle of a "
-    "window of the trained context; right if the answer is the hidden text, bit for bit. The n-gram filler ranks all "
-    "tokens by the probability of token and right side given the left side, with the context length that does best on "
-    "these very blanks. Intervals are 95 % (Wilson)."
+    "One run of `undiffuse train TEXT --minutes M`, default recipe. Bits per byte of the held-out tenth: a bound with its "
+    "standard error, beside the byte n-gram (Witten-Bell interpolation, base 1/256) with the best context of 0 to 6 "
+    "bytes, trained and scored on the same bytes. Top-1: one hidden token in the middle of a window of the trained "
+    "context; right if the answer is the hidden text, bit for bit. The n-gram filler ranks all tokens by the probability "
+    "of token and right side given the left side, with the context that does best on these very blanks. Intervals are "
+    "95 % (Wilson)."
 )
 
 
