@@ -23,10 +23,10 @@ from .report import write
 
 ORDERS = range(7)
 DEFINITION = (
-    "One run of `undiffuse train TEXT --minutes M`, default recipe. Bits per byte of the held-out tenth: a bound with its "
+    "One run of `undiffuse train TEXT --minutes M`, default recipe. Bits per byte of the held-out tenth: a bound with "
     "standard error, beside the byte n-gram (Witten-Bell interpolation, base 1/256) with the best context of 0 to 6 "
     "bytes, trained and scored on the same bytes. Top-1: one hidden token in the middle of a window of the trained "
-    "context; right if the answer is the hidden text, bit for bit. The n-gram filler ranks all tokens by the probability "
+    "context; right if the answer is the hidden text, bit for bit. The n-gram filler ranks all tokens by the chance "
     "of token and right side given the left side, with the context that does best on these very blanks. Intervals are "
     "95 % (Wilson)."
 )
