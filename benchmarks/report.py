@@ -59,7 +59,8 @@ def interleaved(actions: Sequence[Callable[[], object]], rounds: int) -> list[li
 def write(name: str, definition: str, threads: int, rows: Sequence[Mapping[str, Any]]) -> None:
     """benchmarks/results/NAME.json and NAME.md; `rows` are the lines of the table."""
     RESULTS.mkdir(exist_ok=True)
-    command = " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
+    # a path says where a file lay on that machine; its name says which it was
+    command = " ".join(["python", "-m", f"benchmarks.{name}", *(Path(argument).name for argument in sys.argv[1:])])
     result = {"command": command, "definition": definition, "machine": machine(threads), "rows": list(rows)}
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     columns = list(rows[0])

@@ -100,16 +100,35 @@ def test_every_strategy_fills_with_whole_characters(byte_model):
         assert all(f.text.startswith("né ") and f.text.endswith(" é") for f in filled)
 
 
-def test_the_length_with_the_best_score_is_chosen(model):
-    """Mean log-probability at commitment, compared by filling each length on its own."""
-    scores = {}
-    for size in range(1, 5):
-        hole = model.fill(f"The quick[MASK:{size}] dog", top=1)[0].holes[0]
-        scores[size] = math.log(hole.probability) / size
+def test_the_length_is_the_most_probable_one_given_what_follows(model):
+    """By the definition: a geometric prior, and the next four tokens read one by one with the hole still open."""
+    tokens = model.tokenizer
+    left, right = tokens.encode("The quick"), tokens.encode(" dog. Größe, naïve")
+    mask, scores = tokens.vocabulary.mask, {}
+    for size in range(1, 6):
+        score = size * math.log(0.7)
+        for k in range(4):
+            ids = torch.tensor([left + [mask] * size + right[:k] + [mask] * (4 - k) + right[4:]])
+            score += _distribution(model, ids)[len(left) + size + k, right[k]].log().item()
+        scores[size] = score
     best = max(scores, key=scores.__getitem__)
-    chosen = model.fill("The quick[MASK:1-4] dog", top=1)[0]
-    assert chosen.holes[0].text == model.fill(f"The quick[MASK:{best}] dog", top=1)[0].holes[0].text
-    assert chosen.nfe == best
+    filled = model.fill("The quick[MASK:1-5] dog. Größe, naïve", top=1)[0]
+    assert filled.nfe == best
+    assert len(set(scores.values())) == 5
+
+
+def test_without_text_after_it_a_hole_is_as_short_as_it_may_be(model, uniform):
+    assert model.fill("The quick[MASK:2-5]", top=1)[0].nfe == 2
+    two = uniform.fill("The quick[MASK:2-5]", strategy="ancestral", top=1)[0]
+    assert two.tokens_per_forward * two.nfe == 2
+
+
+def test_a_length_is_chosen_for_each_hole(model):
+    """Up to the next hole only: its tokens are not known yet."""
+    filled = model.fill("The[MASK:1-3] fox[MASK:1-3] the lazy dog", top=1)[0]
+    assert 2 <= filled.nfe <= 6
+    assert filled.text.startswith("The")
+    assert filled.text.endswith(" the lazy dog")
 
 
 def test_a_sample_does_not_depend_on_how_many_are_drawn(model):

@@ -1,16 +1,47 @@
-"""How long a hole of undetermined length should be: the one score that chooses, and the choice.
+"""How long a hole of undetermined length should be: the one score that chooses.
 
-A model that sees both sides says how probable each candidate filling is; longer ones multiply more probabilities, so
-candidates are compared by the mean log-probability of their tokens at commitment (the pseudo-likelihood of the filling
-per token). The largest wins, the shortest among equals.
+A hole of n tokens moves the text after it n places away from the text before it, and a model that sees both sides knows
+which distance suits them. By Bayes, p(n | text) ∝ p(n) · p(text after | text before, a hole of n tokens): the tokens
+right after the hole are hidden too and read off one by one, nearest first, with the hole still open. The prior is
+geometric, each further token `CONTINUATION` times as probable as the one before. With no text after the hole the prior
+alone decides, for the shortest length.
 """
 
-from jaxtyping import Bool, Float
+import math
+
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..predictor import Predictor
 from .canvas import Canvas
+from .look import Sites, look
+
+READ = 4
+"""How many tokens after the hole are read at most; at the next hole reading ends."""
+CONTINUATION = 0.7
 
 
-def length_score(canvas: Canvas, hole: Bool[Tensor, "R L"]) -> Float[Tensor, " R"]:
-    """Mean ln p at commitment over the hole's tokens, one value per finished request (nats per token)."""
-    return (canvas.commit_logp * hole).sum(-1) / hole.sum(-1)
+@torch.no_grad()
+def length_score(
+    predictor: Predictor, canvas: Canvas, begin: Int[Tensor, " R"], end: Int[Tensor, " R"]
+) -> Float[Tensor, " R"]:
+    """ln p(n) + ln p(following tokens | text before, hole open), nats, for one candidate length per request.
+
+    Positions `begin` to `end` (exclusive) are the hole; it and later holes are pending.
+    """
+    place = canvas.positions
+    fixed_after = (place >= end[:, None]) & canvas.valid & ~canvas.pending
+    # the run of fixed tokens right after the hole, at most READ of them
+    read = fixed_after & (place < (end + READ)[:, None]) & ((canvas.pending & (place >= end[:, None])).cumsum(-1) == 0)
+    noise = predictor.process.prior(canvas.draws.stream("prior")).ids
+    score = (end - begin).double() * math.log(CONTINUATION)
+    for step in range(int(read.sum(-1).max())):
+        hidden = canvas.pending | (read & (place >= (end + step)[:, None]))
+        here = read & (place == (end + step)[:, None])
+        sites = Sites.of(here)
+        state = canvas.replace(ids=torch.where(hidden, noise, canvas.ids))
+        prediction = look(predictor, state, sites, hidden.double())
+        truth = prediction.log_prob(sites.gather(canvas.ids))
+        score += torch.where(sites.live, truth.double(), 0.0).sum(-1)
+    return score

@@ -8,8 +8,7 @@ import torch
 from ..decode.canvas import Canvas
 from ..decode.event import Event
 from ..decode.length import length_score
-from ..decode.loop import denoise, finished, walk
-from ..process.interpolating import Interpolating
+from ..decode.loop import walk
 from ..randomness import Draws
 from ..text.holes import parse
 from ..text.layout import Layout, lay_out
@@ -41,25 +40,17 @@ def fill(model: "LanguageModel", text: str, settings: Settings, top: int) -> Gen
 
 
 def _choose_lengths(model: "LanguageModel", layout: Layout, settings: Settings) -> Plan:
-    """One hole after the other in reading order, later ones at their shortest: decode every length, keep the best.
-
-    Lengths are compared by their most confident filling where noise has a mask, else by a draw with the given settings.
-    """
-    process = model.predictor.process
-    masked = isinstance(process, Interpolating) and process.destination.mask
-    searcher = Settings.of("confidence") if masked else settings
+    """One hole after the other in reading order, later ones at their shortest; the shortest among equals."""
     key = Draws.seeded(settings.seed).stream("length")
     lengths = [blank.minimum for blank in layout.blanks]
     for number, blank in enumerate(layout.blanks):
-        scores = {}
-        for size in range(blank.minimum, blank.maximum + 1) if blank.minimum < blank.maximum else ():
-            plan = Plan(model, layout, [*lengths[:number], size, *lengths[number + 1 :]])
-            canvas = plan.canvas([key], searcher).to(model.device)
-            done = finished(denoise(model.predictor, canvas, searcher.strategy, plan.constraint(1)))
-            hole = torch.zeros_like(done.pending)
-            hole[:, slice(*plan.holes[number])] = True
-            scores[size] = length_score(done, hole).item()
-        lengths[number] = max(scores, key=scores.__getitem__, default=blank.minimum)
+        if blank.minimum == blank.maximum:
+            continue
+        sizes = range(blank.minimum, blank.maximum + 1)
+        plans = [Plan(model, layout, [*lengths[:number], size, *lengths[number + 1 :]]) for size in sizes]
+        canvas = Canvas.concatenate([plan.canvas([key], Settings.of("ancestral")) for plan in plans]).to(model.device)
+        begin, end = torch.tensor([plan.holes[number] for plan in plans], device=model.device).T
+        lengths[number] = sizes[int(length_score(model.predictor, canvas, begin, end).argmax())]
     return Plan(model, layout, lengths)
 
 
