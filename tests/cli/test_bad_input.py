@@ -96,7 +96,10 @@ def test_training_that_cannot_be(capsys, tmp_path, monkeypatch, text, arguments,
     ("arguments", "message"),
     [
         (["fill", "no hole at all"], r"there is no hole to fill; write one as \[MASK\]"),
-        (["fill", "[MASK:400]"], r"the text and its holes take 400 tokens and the model was trained on 64"),
+        (
+            ["fill", "[MASK:400]"],
+            r"the holes and the text between them take 400 tokens and the model was trained on 64",
+        ),
         (["fill", "[MASK:0]"], r"holds no token"),
         (["fill", "[MASK:5-2]"], r"ends below its start; write \[MASK:2-5\]"),
         (["fill", "[MASK:x]"], r"is not a hole; write \[MASK\]"),

@@ -129,7 +129,7 @@ def test_each_position_reads_its_own_noise_level_and_editable_flag():
     fixed = editable.clone()
     fixed[0, 4] = False
     assert (logits(marked, ids, editable=editable) - logits(marked, ids, editable=fixed))[0, 4].abs().max() > 0.01
-    with pytest.raises(TypeError, match=r"Inputs\.t"):
+    with pytest.raises(TypeError, match=r"Inputs\.level"):
         logits(timed, ids)
 
 

@@ -44,7 +44,7 @@ def test_accumulation_changes_nothing(corpora, objective):
     """Loss, gradient and weights agree to rounding, also where parts of the batch hold different numbers of sites."""
     results = []
     for parts in (1, 2, 3, 12):
-        job, state = built(corpora, f"objective={objective}", f"training.accumulation={parts}")
+        job, state = built(corpora, f"objective={objective}", f"training.accumulation={parts}", "optimizer.lr=0.02")
         for _ in range(3):
             take_step(job, state)
         results.append((state.window.nats_per_token, state.window.gradient_norm, state.optimizer.masters))
