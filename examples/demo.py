@@ -144,9 +144,9 @@ def measure(run: Run, parts: Split, passage: Generated) -> None:
 def suggest(run: Run) -> None:
     console.rule("next", align="left")
     commands = [
-        'undiffuse fill "The value of the ____ is [MASK] when the function returns." --watch',
-        "undiffuse generate --watch",
-        "undiffuse train YOUR-TEXT.txt",
+        '.venv/bin/undiffuse fill "The value of the ____ is [MASK] when the function returns." --watch',
+        ".venv/bin/undiffuse generate --watch",
+        ".venv/bin/undiffuse train YOUR-TEXT.txt",
     ]
     console.print("\n".join(commands), markup=False, soft_wrap=True)
     console.print(f"The model and its report are in {run.directory}; these commands use the newest run.", style="dim")
