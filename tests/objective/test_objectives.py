@@ -181,3 +181,16 @@ def test_gradients_are_finite_for_every_destination_and_time_input():
             gradients = [p.grad for p in model.denoiser.parameters() if p.grad is not None]
             assert all(g.isfinite().all() for g in gradients)
             assert sum(g.abs().sum() for g in gradients) > 0
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS.kinds)
+def test_the_bound_of_fixed_positions_is_zero_wherever_it_is_asked_for(destination):
+    """Also over whole rows, without selecting sites first; the sum is the loss."""
+    model, text = predictor(destination), batch()
+    noised = SharedOffset().noise(model.process, text, DRAWS, 6)
+    every = torch.ones_like(text.editable)
+    nats = model.process.bound(model.predict(noised, text, every), noised[every]).view(text.ids.shape)
+    assert (nats[~text.editable] == 0).all()
+    torch.testing.assert_close(nats.sum().float(), Bound().loss(model, text, DRAWS, 6).sum.float())
+    nats.sum().backward()
+    assert all(p.grad.isfinite().all() for p in model.denoiser.parameters() if p.grad is not None)

@@ -82,7 +82,7 @@ def propose(
         ids = log_p.argmax(-1)
         chosen = log_p
     else:
-        chosen = filters.apply(log_p)
+        chosen = log_p if filters.neutral else filters.apply(log_p)
         ids = draw_categorical(chosen.exp(), draws.stream("token"))
     logp = log_p.gather(-1, ids[..., None])[..., 0]
     ranked = logp if filters.confidence == "raw" else chosen.gather(-1, ids[..., None])[..., 0]

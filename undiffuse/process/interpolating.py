@@ -164,7 +164,9 @@ class Interpolating(Process):
         return noised.editable & self._is_mask(noised.state.ids)
 
     def bound(self, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
-        t, z, x = noised.t.double(), noised.state.ids, noised.x0
+        # fixed positions have t = 0, where rates have no limit; what stands there counts for nothing
+        t = torch.where(noised.editable, noised.t.double(), 0.5)
+        z, x = noised.state.ids, noised.x0
         at, masked = self.marginal(t), self._is_mask(noised.state.ids)
         w = self.schedule.weight(t)
         if not self.destination.uniform:
