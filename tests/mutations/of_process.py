@@ -204,8 +204,8 @@ MUTATIONS = (
     ),
     Mutation(
         PREDICTION,
-        "torch.where(boost.isinf(), known,",
-        "torch.where(boost.isinf(), logits,",
+        "raised.masked_fill(known, -torch.inf).scatter(",
+        "raised.scatter(",
         "head/masked-agreement mask, cos",
     ),
     Mutation(

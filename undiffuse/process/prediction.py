@@ -33,10 +33,12 @@ class Spike:
 
     def add_to(self, logits: Float[Tensor, "*lead V"]) -> Float[Tensor, "*lead V"]:
         """Normalized log-probabilities of logits + λ; one-hot where the boost is infinite."""
-        boost = self.boost.to(logits.dtype)[..., None]
-        raised = logits.scatter_add(-1, self.index[..., None], boost.where(boost.isfinite(), 0.0))
-        known = torch.full_like(logits, -torch.inf).scatter(-1, self.index[..., None], 0.0)
-        return torch.where(boost.isinf(), known, raised.log_softmax(-1))
+        boost, index = self.boost.to(logits.dtype)[..., None], self.index[..., None]
+        known = boost.isinf()
+        raised = logits.scatter_add(-1, index, boost.masked_fill(known, 0.0)).log_softmax(-1)
+        return raised.masked_fill(known, -torch.inf).scatter(
+            -1, index, raised.gather(-1, index).masked_fill(known, 0.0)
+        )
 
     def subtract_from(self, logits: Float[Tensor, "*lead V"]) -> Float[Tensor, "*lead V"]:
         """Normalized log-probabilities of logits − λ.

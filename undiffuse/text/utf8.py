@@ -8,7 +8,7 @@ is per class.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cache, cached_property, reduce
 from itertools import accumulate
 
 # States of the reader: between characters, or what may follow one byte (Unicode 15.0, table 3-7).
@@ -113,16 +113,21 @@ class HoleText:
         pairs = [self._pairs(token) for token in committed]
         before = accumulate(pairs[:-1], _forward, initial=1 << self.start)
         after = [*accumulate(pairs[:0:-1], _backward, initial=1 << WHOLE)][::-1]
-        return [self._leading(b, a) for b, a in zip(before, after, strict=True)]
+        around = list(zip(before, after, strict=True))
+        # few of them differ: undecided stretches repeat one
+        leading = {states: self._leading(*states) for states in set(around)}
+        return [leading[states] for states in around]
 
     def _leading(self, before: int, after: int) -> list[bool]:
         """The classes with a way from one set of states into another."""
         return [any(s & before and to & after for s, to in pairs) for pairs in self._maps]
 
 
-def _forward(states: int, pairs: Iterable[tuple[int, int]]) -> int:
+@cache
+def _forward(states: int, pairs: tuple[tuple[int, int], ...]) -> int:
     return reduce(int.__or__, (to for s, to in pairs if s & states), 0)
 
 
-def _backward(states: int, pairs: Iterable[tuple[int, int]]) -> int:
+@cache
+def _backward(states: int, pairs: tuple[tuple[int, int], ...]) -> int:
     return reduce(int.__or__, (s for s, to in pairs if to & states), 0)
