@@ -180,8 +180,8 @@ MUTATIONS = (
     # the two meanings of a prediction
     Mutation(
         PREDICTION,
-        "logits.scatter_add(-1, self.index[..., None], boost.where",
-        "logits.scatter_add(-1, self.index[..., None], -boost.where",
+        "logits.scatter_add(-1, index, boost.masked_fill",
+        "logits.scatter_add(-1, index, -boost.masked_fill",
         "head/posterior uniform, one-minus-t",
     ),
     Mutation(
@@ -206,7 +206,7 @@ MUTATIONS = (
         PREDICTION,
         "raised.masked_fill(known, -torch.inf).scatter(",
         "raised.scatter(",
-        "head/masked-agreement mask, cos",
+        "head/unpredictable-rows mask, cos",
     ),
     Mutation(
         "predictor.py",

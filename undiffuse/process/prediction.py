@@ -36,9 +36,8 @@ class Spike:
         boost, index = self.boost.to(logits.dtype)[..., None], self.index[..., None]
         known = boost.isinf()
         raised = logits.scatter_add(-1, index, boost.masked_fill(known, 0.0)).log_softmax(-1)
-        return raised.masked_fill(known, -torch.inf).scatter(
-            -1, index, raised.gather(-1, index).masked_fill(known, 0.0)
-        )
+        own = raised.gather(-1, index).masked_fill(known, 0.0)
+        return raised.masked_fill(known, -torch.inf).scatter(-1, index, own)
 
     def subtract_from(self, logits: Float[Tensor, "*lead V"]) -> Float[Tensor, "*lead V"]:
         """Normalized log-probabilities of logits − λ.
