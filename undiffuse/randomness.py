@@ -69,13 +69,6 @@ class Draws:
         """The keys at given places of the last axis."""
         return Draws(self.key.gather(-1, index))
 
-    def expand(self, *shape: int) -> "Draws":
-        return Draws(self.key.expand(*shape))
-
-    @property
-    def shape(self) -> torch.Size:
-        return self.key.shape
-
     def uniform(self) -> Float[Tensor, "*lead"]:
         """float64 in the open interval (0, 1), one per key."""
         return ((_shift(_mix(self.key + GOLDEN), 11)).double() + 0.5) * 2.0**-53

@@ -24,7 +24,7 @@ def test_every_strategy_generates_text(model):
 def test_beyond_the_context_it_goes_on_in_blocks_and_says_so(model):
     generated = model.generate("The", length=90, strategy="confidence", seed=2)[0]
     assert "exceed the trained context of 32" in generated.note
-    assert generated.tokens == 90 or generated.text  # an end-of-text token may end it earlier
+    assert generated.tokens <= 90  # an end-of-text token may end it earlier
     assert generated.nfe == 90
 
 

@@ -96,7 +96,7 @@ MUTATIONS = (
     Mutation(
         "decode/canvas.py",
         "Draws(self.key).at(self.step)[:, None].at(self.positions)",
-        "Draws(self.key).at(self.step)[:, None].expand(*self.ids.shape)",
+        "Draws(self.key).at(self.step)[:, None].at(0 * self.positions)",
         "decode/parallel random",
     ),
     Mutation(

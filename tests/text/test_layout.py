@@ -52,7 +52,6 @@ def test_running_text_has_the_tokens_that_a_filled_layout_has():
 
 def test_lengths_and_blanks():
     layout = lay_out(parse("a[MASK:2-5]b____"), BYTES)
-    assert layout.longest == 1 + 5 + 1 + 8
     assert [(blank.minimum, blank.maximum) for blank in layout.blanks] == [(2, 5), (1, 8)]
 
 

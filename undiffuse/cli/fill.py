@@ -38,7 +38,7 @@ def fill(
     [MASK] is one token, [MASK:5] five; [MASK:2-6] and ____ have a length that the model chooses. \\[MASK] is the
     literal text. The filled text goes to stdout, the table of answers to stderr.
     """
-    from .console import print_json
+    from .console import print_json, stderr
     from .loading import load_model
     from .source import read_text
     from .watch import Watch
@@ -49,6 +49,8 @@ def fill(
         found = loaded.fill(
             source, strategy=strategy, top=top, samples=samples, temperature=temperature, seed=seed, on_event=on_event
         )
+    if found[0].note:
+        stderr().print(found[0].note, markup=False, style="dim")
     if json:
         print_json(found[0].json() if samples == 1 else [filled.json() for filled in found])
         return

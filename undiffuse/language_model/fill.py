@@ -11,7 +11,7 @@ from ..decode.length import length_score
 from ..decode.loop import walk
 from ..randomness import Draws
 from ..text.holes import parse
-from ..text.layout import Layout, lay_out
+from ..text.layout import Layout, advice, lay_out
 from .alternatives import alternatives
 from .plan import Plan
 from .results import Alternative, Filled, HoleFill
@@ -75,4 +75,5 @@ def _result(
         seed=settings.seed,
         strategy=settings.kind,
         model=model.name,
+        note=advice(plan.layout, model.tokenizer) or "",
     )

@@ -31,7 +31,11 @@ class HoleFill:
 
 @dataclass(frozen=True)
 class Filled:
-    """One completion of a text with holes. `nfe` counts the network evaluations of the decoding itself."""
+    """One completion of a text with holes.
+
+    `nfe` counts the network evaluations of the decoding itself. `note` says what the user should know, if anything; it
+    is not part of the JSON.
+    """
 
     text: str
     holes: tuple[HoleFill, ...]
@@ -40,9 +44,12 @@ class Filled:
     seed: int
     strategy: str
     model: str
+    note: str = ""
 
     def json(self) -> dict[str, Any]:
-        return {**asdict(self), "holes": [asdict(hole) for hole in self.holes]}
+        record = {**asdict(self), "holes": [asdict(hole) for hole in self.holes]}
+        del record["note"]
+        return record
 
 
 @dataclass(frozen=True)

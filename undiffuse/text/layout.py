@@ -46,11 +46,6 @@ class Layout:
     def blanks(self) -> tuple[Blank, ...]:
         return tuple(part for part in self.parts if isinstance(part, Blank))
 
-    @property
-    def longest(self) -> int:
-        """Tokens when every blank has its maximum: what has to fit into the context."""
-        return sum(len(part.ids) if isinstance(part, Fixed) else part.maximum for part in self.parts)
-
     def text(self, fills: Sequence[bytes], tokenizer: Tokenizer) -> str:
         """The whole text, one fill (prefix included) per blank. What is outside the holes comes back bit for bit."""
         remaining = iter(fills)
