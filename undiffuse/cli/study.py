@@ -131,13 +131,13 @@ def fidelity(
 
 
 def _questions(model: "LanguageModel", prompts: Path | None, samples: int, prompt: int, length: int) -> "Questions":
-    from ..study.frontier import Questions, held_out
+    from ..study.frontier import Questions, held_out, scorer_of
     from .source import read_text
 
     text, training = held_out(Path(model.name))
     if prompts is not None:
         text = read_text(None, prompts)
-    return Questions.of(model, text, training, samples, prompt, length)
+    return Questions.of(model, text, scorer_of(training, text), samples, prompt, length)
 
 
 def _check_plots() -> None:

@@ -38,9 +38,9 @@ class Questions:
 
     @classmethod
     def of(
-        cls, model: LanguageModel, text: str, training: Sequence[str], samples: int, prompt: int, length: int
+        cls, model: LanguageModel, text: str, scorer: NGram, samples: int, prompt: int, length: int
     ) -> "Questions":
-        """Pieces of a text that the model was not trained on, evenly spread; the scorer counts the training text.
+        """Pieces of a text that the model was not trained on, evenly spread.
 
         UserError if a piece exceeds the context, or the text holds too few of them.
         """
@@ -57,8 +57,6 @@ class Questions:
             )
         starts = [place * (len(ids) - size) // max(samples - 1, 1) for place in range(samples)]
         pieces = [ids[place : place + size] for place in starts]
-        data = [each.encode() for each in training]
-        scorer = NGram.fit(data, best_order(data, [text.encode()])[0])
         return cls([piece[:prompt] for piece in pieces], [piece[prompt:] for piece in pieces], scorer)
 
     def judge(self, model: LanguageModel, answers: Sequence[Sequence[int]]) -> Quality:
@@ -67,6 +65,12 @@ class Questions:
         kept = [ids[: ids.index(eos)] if eos in ids else ids for ids in map(list, answers)]
         decode = model.tokenizer.decode_bytes
         return quality(self.scorer, [decode(p) for p in self.prompts], [decode(ids) for ids in kept], kept)
+
+
+def scorer_of(training: Sequence[str], text: str) -> NGram:
+    """Who judges: an n-gram of the training text, of the order that suits the held-out text best."""
+    data = [each.encode() for each in training]
+    return NGram.fit(data, best_order(data, [text.encode()])[0])
 
 
 def measure(
@@ -144,14 +148,18 @@ def _resume(out: Path, asked: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         out.mkdir(parents=True, exist_ok=True)
         return {}
     before, lines = results(out)
-    changed = [name for name, value in asked.items() if before.get(name) != value]
-    if changed:
-        name = changed[0]
-        raise UserError(
-            f"{out / RESULTS} holds a study with another {name} ({before.get(name)}, not {asked[name]}): "
-            "choose another --out, or ask for the same"
-        )
+    refuse_another(out / RESULTS, before, asked)
     return {line["name"]: line for line in lines}
+
+
+def refuse_another(file: Path, before: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """UserError that names the first value in which what is asked differs from what the file holds."""
+    for name, value in asked.items():
+        if before.get(name) != value:
+            raise UserError(
+                f"{file} holds a study with another {name} ({before.get(name)}, not {value}): "
+                "choose another --out, or ask for the same"
+            )
 
 
 def _write(out: Path, asked: Mapping[str, Any], lines: Iterable[Mapping[str, Any]]) -> None:
