@@ -40,7 +40,7 @@ def write_report(run: RunDirectory, model: LanguageModel, training: Mapping[str,
         "duration": _duration(training["seconds"]),
         "tokenizer": model.tokenizer,
         "objective": _objective(training["objective"]),
-        "untrained": _untrained(training["objective"]),
+        "untrained": untrained(training["objective"]),
         "baselines": _baselines(texts, held_out),
         "cut": f" (the first {COMPARED:,} characters of it)" if sum(map(len, texts)) >= COMPARED else "",
         "levels": _levels(),
@@ -102,7 +102,7 @@ def _objective(described: Mapping[str, Any]) -> str:
     return kind if not isinstance(clip, list) else f"{kind} (mask ratios {clip[0]:.2f} to {clip[1]:.2f})"
 
 
-def _untrained(described: Mapping[str, Any]) -> str:
+def untrained(described: Mapping[str, Any]) -> str:
     """What to know about a likelihood that the network was not trained for."""
     if described["kind"] == "score-interpolation":
         return (
