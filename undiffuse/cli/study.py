@@ -1,5 +1,6 @@
 """`undiffuse study`: many settings of one thing on a model of yours, with a table and a plot."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,6 +90,116 @@ def frontier(
         print_text(table(asked, lines), end="")
 
 
+@app.command("processes")
+def processes(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE|KEY=VALUE", help="Text as for `train`; values such as model.width=192, for all recipes."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where runs, results and pages go; a study there goes on.")
+    ] = Path("processes"),
+    chosen: Annotated[
+        str | None,
+        typer.Option(
+            "--recipes", metavar="A,B,C", help="Recipes by name or path, or `all` (default: eight of different kinds)."
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", metavar="M", help="Training time of each recipe and seed (default: 2).")
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", metavar="N", min=1, help="Instead: training steps of each, on equally many tokens."),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", min=1, help="Train each recipe with the seeds 0 to N - 1.")
+    ] = 1,
+    valid: Annotated[
+        Path | None, typer.Option("--valid", metavar="FILE", help="Held-out text (default: a tenth of the text).")
+    ] = None,
+    nfe: Annotated[
+        str, typer.Option("--nfe", metavar="N,N,…", help="Evaluations of the network per generated text.")
+    ] = "8,32,128",
+    samples: Annotated[int, typer.Option("-n", "--samples", metavar="N", min=1, help="Generated texts.")] = 32,
+    length: Annotated[
+        int | None,
+        typer.Option(
+            "--length", metavar="N", min=2, help="New tokens of each (default: three quarters of the context)."
+        ),
+    ] = None,
+    blanks: Annotated[
+        int, typer.Option("--blanks", metavar="N", min=1, help="Hidden tokens of the held-out text to name.")
+    ] = 300,
+    plots: Annotated[bool, typer.Option("--plot/--no-plot", help="Draw plots into the page too.")] = True,
+    json: Json = False,
+    device: Device = None,
+    threads: Threads = None,
+) -> None:
+    """Train recipes on a text at equal cost and measure all in one unit.
+
+    Every recipe has the same text, network, batch and vocabulary, except for what the recipe itself sets. Measured are
+    bits per byte of the held-out text, quality of generated text at several numbers of evaluations, repair of planted
+    errors, and naming of hidden tokens; tables and plots of everything in DIR are written to DIR/index.html. The same
+    command goes on with what was interrupted; further recipes and seeds may be added later.
+    """
+    from ..study.cell import Asked
+    from ..study.comparison_page import write_pages
+    from ..study.processes import DEFAULT, Study, every, results
+    from ..training.run import DEFAULT as BUDGET
+    from .bar import TrainingBar
+    from .console import print_json, print_text, stderr
+    from .machine import prepare
+    from .source import split_overrides
+
+    if plots:
+        _check_plots()
+    files, overrides = split_overrides(arguments)
+    if not files:
+        raise UserError("name a text to train on")
+    names = DEFAULT if chosen is None else every() if chosen == "all" else _listed("--recipes", chosen)
+    where, _ = prepare(device, None, threads)
+    study = Study.open(
+        files,
+        out,
+        names,
+        seeds=seeds,
+        minutes=BUDGET.minutes if minutes is None and steps is None else minutes,
+        steps=steps,
+        overrides=overrides,
+        valid=None if valid is None else str(valid),
+        asked=Asked(nfe=_numbers("--nfe", nfe), samples=samples, length=length, blanks=blanks),
+        device=where or "cpu",
+        threads=threads,
+    )
+    console, failed = stderr(), []
+    for number, cell in enumerate(study.cells, 1):
+        found = study.kept(cell)
+        name = f"{number}/{len(study.cells)}  {cell.system}, seed {cell.seed}"
+        if found is None:
+            console.print(name, markup=False, highlight=False)
+            try:
+                with TrainingBar() as bar:
+                    found = study.measure(cell, bar)
+            except UserError as error:
+                failed.append(f"{cell.name}: {error}")
+                console.print(f"{name}: failed, {error}", markup=False, highlight=False, soft_wrap=True)
+                continue
+        console.print(f"{name}: {_measured(found)}", style="dim", markup=False, highlight=False, soft_wrap=True)
+    asked, cells = results(out)
+    if cells:
+        write_pages(out, asked, cells, plots)
+        if json:
+            print_json({**asked, "cells": cells})
+        else:
+            print_text((out / "processes.md").read_text(encoding="utf-8"), end="")
+            console.print(f"the page: {out / 'index.html'}", markup=False, soft_wrap=True)
+    if failed:
+        raise UserError(f"{len(failed)} of {len(study.cells)} could not be measured: " + "; ".join(failed))
+
+
 @app.command("fidelity")
 def fidelity(
     model: Model = None,
@@ -138,6 +249,32 @@ def _questions(model: "LanguageModel", prompts: Path | None, samples: int, promp
     if prompts is not None:
         text = read_text(None, prompts)
     return Questions.of(model, text, scorer_of(training, text), samples, prompt, length)
+
+
+def _listed(option: str, text: str) -> tuple[str, ...]:
+    """What stands between commas."""
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(parts):
+        raise UserError(f"{option} {text!r}: expected values with commas between them")
+    return parts
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    parts = _listed(option, text)
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise UserError(f"{option} {text!r}: expected whole numbers, 1 or more, with commas between them")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _measured(cell: Mapping[str, Any]) -> str:
+    """A line about a cell that is done."""
+    bits, cost = cell["likelihood"]["bits_per_byte"], cell["training"]
+    measuring = sum(cell["seconds"].values())
+    error = "" if cell["likelihood"]["kind"] == "exact" else f" ± {bits['stderr']:.3f}"
+    return (
+        f"{bits['mean']:.3f}{error} bits per byte, {cost['steps']:,} steps in {cost['seconds']:.0f} seconds, "
+        f"measured in {measuring:.0f}"
+    )
 
 
 def _check_plots() -> None:

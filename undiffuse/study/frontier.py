@@ -37,9 +37,7 @@ class Questions:
         return len(self.truth[0])
 
     @classmethod
-    def of(
-        cls, model: LanguageModel, text: str, scorer: NGram, samples: int, prompt: int, length: int
-    ) -> "Questions":
+    def of(cls, model: LanguageModel, text: str, scorer: NGram, samples: int, prompt: int, length: int) -> "Questions":
         """Pieces of a text that the model was not trained on, evenly spread.
 
         UserError if a piece exceeds the context, or the text holds too few of them.
@@ -152,12 +150,12 @@ def _resume(out: Path, asked: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {line["name"]: line for line in lines}
 
 
-def refuse_another(file: Path, before: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+def refuse_another(file: Path, before: Mapping[str, Any], asked: Mapping[str, Any], what: str = "study") -> None:
     """UserError that names the first value in which what is asked differs from what the file holds."""
     for name, value in asked.items():
         if before.get(name) != value:
             raise UserError(
-                f"{file} holds a study with another {name} ({before.get(name)}, not {value}): "
+                f"{file} holds a {what} with another {name} ({before.get(name)}, not {value}): "
                 "choose another --out, or ask for the same"
             )
 
