@@ -44,8 +44,8 @@ MUTATIONS = (
     ),
     Mutation(
         PROCESS,
-        "noise[..., self.vocabulary.mask] = 1 - share[..., 0]",
-        "noise[..., self.vocabulary.mask] = share[..., 0]",
+        "(renoise + (1 - share).log())",
+        "(renoise + share.log())",
         "guidance/transition mix, cos",
     ),
 )

@@ -15,9 +15,9 @@ def chain(predictor: Predictor, text: Batch) -> Estimate:
     nats = torch.zeros(text.ids.shape, dtype=torch.float64, device=text.ids.device)
     for part in chunks(text):
         sites = part.editable
-        log_p = predictor.predict(clean(part), part, sites).logits.double().log_softmax(-1)
+        log_p = predictor.predict(clean(part), part, sites).logits.log_softmax(-1)
         value = torch.zeros(part.ids.shape, dtype=torch.float64, device=text.ids.device)
-        value[sites] = -log_p.gather(-1, part.ids[sites][:, None])[:, 0]
+        value[sites] = -log_p.gather(-1, part.ids[sites][:, None])[:, 0].double()
         nats[part.slot] = value
     return Estimate(
         totals=nats.sum().view(1),

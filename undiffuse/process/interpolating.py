@@ -299,21 +299,24 @@ class Interpolating(Process):
         return (s <= 0).expand(ids.shape) if self.destination.uniform else ~self.is_mask(ids)
 
     def transition(self, log_x: Float[Tensor, "*lead V"], state: State, t: Times, s: Times) -> Float[Tensor, "*lead V"]:
-        """ln p(z_s = v | z_t) over the rows of the table: the kernel written out, for those who weigh it; float64."""
+        """ln p(z_s = v | z_t) over the rows of the table: the kernel written out, for those who weigh it."""
         masses = self.kernel(log_x, state, t, s)
-        noise = torch.zeros_like(log_x, dtype=torch.float64)
-        share = self.destination.share(s.double()).expand(state.ids.shape)[..., None]
-        noise[..., self.real_tokens.to(noise.device)] = share / self.vocabulary.size
-        if self.vocabulary.mask is not None:
-            noise[..., self.vocabulary.mask] = 1 - share[..., 0]
-        stays = torch.zeros_like(noise).scatter_(-1, state.ids[..., None], 1.0)
-        rows = (
-            masses.copy[..., None] * stays
-            + masses.denoise[..., None] * log_x.double().exp()
-            + masses.renoise[..., None] * noise
+        total = masses.copy + masses.denoise + masses.renoise
+        copy, denoise, renoise = (
+            (mass / total).where(total > 0, of_none).log()
+            for mass, of_none in ((masses.copy, 1.0), (masses.denoise, 0.0), (masses.renoise, 0.0))
         )
-        total = (masses.copy + masses.denoise + masses.renoise)[..., None]
-        return torch.where(total > 0, rows / total, stays).log()
+        # in logarithms: what guidance divides by may be smaller than the smallest number of the type
+        rows = log_x + denoise[..., None].to(log_x.dtype)
+        share = self.destination.share(s.double())
+        if self.destination.uniform:
+            banned = torch.tensor(self.vocabulary.unpredictable, dtype=torch.long, device=log_x.device)
+            noise = (renoise + (share / self.vocabulary.size).log())[..., None]
+            rows = torch.logaddexp(rows, noise.to(log_x.dtype)).index_fill(-1, banned, -torch.inf)
+        if self.vocabulary.mask is not None:
+            rows[..., self.vocabulary.mask] = (renoise + (1 - share).log()).to(log_x.dtype)
+        own = rows.gather(-1, state.ids[..., None])
+        return rows.scatter(-1, state.ids[..., None], torch.logaddexp(own, copy[..., None].to(log_x.dtype)))
 
     def follow(self, transition: Float[Tensor, "*lead V"], s: Times, draws: Draws) -> Stepped:
         """Draw z_s from log-probabilities over the rows of the table, as `transition` gives them."""

@@ -173,7 +173,7 @@ class Matrix(Process):
         full = torch.full((*state.ids.shape, self.vocabulary.rows), -torch.inf, dtype=torch.float64, device=t.device)
         real = self.vocabulary.size
         full[..., self.states[:real].to(t.device)] = of_states[..., :real].log()
-        return Columns(full)
+        return Columns(full.to)
 
     # 3 Bound
 

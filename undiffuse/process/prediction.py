@@ -124,20 +124,21 @@ class Dense:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """ln q_t(z | v) written out for every row v of the table, −∞ at those that cannot have become z."""
+    """ln q_t(z | v) of every row v of the table, −∞ at those that cannot have become z; written out in a given type."""
 
-    logs: Float[Tensor, "*lead V"]
+    logs: Callable[[torch.dtype], Float[Tensor, "*lead V"]]
 
     def __getitem__(self, index: object) -> "Columns":
-        return Columns(self.logs[index])
+        return Columns(lambda dtype: self.logs(dtype)[index])
 
     def add_to(self, logits: Float[Tensor, "*lead V"]) -> Float[Tensor, "*lead V"]:
         """Normalized log-probabilities of logits + λ."""
-        return (logits + self.logs.to(logits.dtype)).log_softmax(-1)
+        return (logits + self.logs(logits.dtype)).log_softmax(-1)
 
     def subtract_from(self, logits: Float[Tensor, "*lead V"]) -> Float[Tensor, "*lead V"]:
         """Normalized log-probabilities of logits − λ, where λ is finite; as they are elsewhere (see `Spike`)."""
-        return (logits - self.logs.to(logits.dtype).where(self.logs.isfinite(), 0.0)).log_softmax(-1)
+        logs = self.logs(logits.dtype)
+        return (logits - logs.where(logs.isfinite(), 0.0)).log_softmax(-1)
 
 
 LogLik = Spike | Dense | Columns

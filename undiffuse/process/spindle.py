@@ -112,10 +112,14 @@ class Spindle(Process):
     # 2 Evidence
 
     def log_likelihood(self, state: State, t: Times) -> Columns:
-        bend = self._bend.to(state.ids.device)
-        of_mask = self.share(bend, t.double().expand(state.ids.shape)[..., None]).log()
-        of_token = torch.full_like(of_mask, -torch.inf).scatter(-1, state.ids[..., None], 0.0)
-        return Columns(torch.where((state.ids == self._mask)[..., None], of_mask, of_token))
+        ids, bend, fade = state.ids[..., None], self._bend.to(state.ids.device), torch.sinc(t.double())[..., None]
+
+        def logs(dtype: torch.dtype) -> Tensor:
+            of_mask = (-bend.to(dtype) * fade.to(dtype)).log1p().expand(*state.ids.shape, -1)
+            of_token = torch.full_like(of_mask, -torch.inf).scatter(-1, ids, 0.0)
+            return torch.where(ids == self._mask, of_mask, of_token)
+
+        return Columns(logs)
 
     # 3 Bound
 
@@ -126,10 +130,13 @@ class Spindle(Process):
         open_ = self.informative(noised)
         t = torch.where(open_, noised.t.double(), 0.5)
         log_p = prediction.posterior()
-        every, own = self._bend.to(t.device), self.bend(noised.x0)
-        columns = (self.slope(every, t[..., None]) / self.share(every, t[..., None])).to(log_p.dtype)
-        mean = (columns * log_p.exp()).sum(-1).double()
+        own = self.bend(noised.x0)
         of_x = self.slope(own, t) / self.share(own, t)
+        # t w_v − 1 of every row: what all have in common would cancel, and takes the precision of small times with it
+        every, fade = self._bend.to(t.device, log_p.dtype), torch.sinc(t)
+        turn = (fade - torch.cos(math.pi * t))[..., None].to(log_p.dtype)
+        columns = every * turn / self.share(every, t[..., None].to(log_p.dtype))
+        mean = 1 + (columns * log_p.exp()).sum(-1).double()
         log_p_x = log_p.gather(-1, noised.x0[..., None])[..., 0].double()
         return torch.where(open_, (mean - of_x - of_x * log_p_x) / t, 0.0)
 

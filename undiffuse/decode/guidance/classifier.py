@@ -46,11 +46,16 @@ class Classifier(Guidance):
         t: Float[Tensor, "R L"],
         s: Float[Tensor, "R M"],
     ) -> Mix:
-        gain = torch.zeros(*sites.index.shape, predictor.process.vocabulary.rows, device=t.device, dtype=t.dtype)
-        if self.scale:
-            for part, value in self._asked(predictor, canvas, sites, t, s):
-                gain[part] = value.to(gain.dtype)
-        return lambda laws: weighed(laws[0], self.scale * gain)
+        if not self.scale:
+            return lambda laws: laws[0]
+        gain: Tensor | None = None
+        for part, value in self._asked(predictor, canvas, sites, t, s):
+            if gain is None:  # of the classifier's type
+                gain = value.new_zeros(*sites.index.shape, predictor.process.vocabulary.rows)
+            gain[part] = value
+        assert gain is not None
+        weight = self.scale * gain
+        return lambda laws: weighed(laws[0], weight)
 
     def _asked(
         self, predictor: Predictor, canvas: Canvas, sites: Sites, t: Tensor, s: Tensor
@@ -77,4 +82,4 @@ def states_of(predictor: Predictor) -> Int[Tensor, " N"]:
 
 def weighed(law: Law, log_weight: Law) -> Law:
     """ln p + log-weights; a token that either excludes is excluded, unless that leaves none."""
-    return or_else(torch.where(law == -torch.inf, -torch.inf, law + log_weight), law)
+    return or_else(torch.where(law == -torch.inf, -torch.inf, law + log_weight.to(law.dtype)), law)
