@@ -7,8 +7,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from .errors import UserError
 from .models.base import Denoiser
 from .models.kept import Kept
+from .process.gaussian import Gaussian
 from .process.prediction import Prediction
 from .process.process import Process
 from .types import Attend, Batch, HeadKind, Inputs, Noised, State, Tags
@@ -26,6 +28,16 @@ class Predictor:
     def __post_init__(self) -> None:
         # the tables belong to the network, which may have been exchanged
         object.__setattr__(self, "process", self.process.bind(getattr(self.denoiser, "tables", {})))
+        if self.predicts_embedding and (self.head != "posterior" or not isinstance(self.process, Gaussian)):
+            raise UserError(
+                "a network that predicts embeddings needs noise on vectors and an objective for it: use objective "
+                '"diffusion-lm" and process.kind="gaussian", or leave out model.output'
+            )
+
+    @property
+    def predicts_embedding(self) -> bool:
+        """Whether the head gives the clean embedding in place of logits, which are its rounding."""
+        return getattr(self.denoiser, "predicts_embedding", False)
 
     @cached_property
     def excluded(self) -> Float[Tensor, " V"]:
@@ -106,14 +118,23 @@ class Predictor:
 
     def read(self, hidden: Float[Tensor, "*lead D"], state: State, t: Float[Tensor, "*lead"]) -> Prediction:
         """The head at some positions: float32 logits (or wider), unpredictable rows at −inf, with their meaning."""
-        logits = self.denoiser.head(hidden)
+        logits, vectors = self.outputs(hidden)
         if self.head == "score":  # the ratio of the present token to itself
             logits = logits.scatter(-1, state.ids[..., None], 0.0)
         excluded = self.excluded.to(logits.device)
         # in place where the cast made a copy: at 8192 rows a pass over the logits is a tenth of a training step
         narrow = logits.dtype in (torch.bfloat16, torch.float16)
         logits = logits.float().add_(excluded) if narrow else logits + excluded
-        return Prediction(logits, self.head, lambda: self.process.log_likelihood(state, t))
+        return Prediction(logits, self.head, lambda: self.process.log_likelihood(state, t), vectors=vectors)
+
+    def outputs(self, hidden: Float[Tensor, "*lead D"]) -> tuple[Float[Tensor, "*lead V"], Tensor | None]:
+        """Logits of the head over all rows, and the embeddings that it predicts where it gives those."""
+        found = self.denoiser.head(hidden)
+        if not self.predicts_embedding:
+            return found, None
+        assert isinstance(self.process, Gaussian)
+        vectors = found if found.dtype == torch.float64 else found.float()
+        return self.process.rounding(vectors), vectors
 
     def predict(
         self,

@@ -21,7 +21,9 @@ class Denoising(Strategy):
 
     Memory holds the latents and the network's last estimate of the clean ones, which it sees again (self-conditioning).
     Tokens are chosen in the last step, by the filters. In the steps before, the estimate is the mean of the embeddings
-    under the posterior after temperature and filters: top_k = 1 is the clamping of Diffusion-LM.
+    under the posterior after temperature and filters: top_k = 1 takes the nearest embedding, which is the clamping of
+    Diffusion-LM. A network that predicts embeddings has its own estimate, wherever filters and constraints leave its
+    tokens as they are; its last step is one of the latents too, and tokens are read from those.
     """
 
     progressive = False
@@ -59,13 +61,16 @@ class Denoising(Strategy):
         log_p = look.prediction.posterior()
         if look.allowed is not None:
             log_p = log_p.masked_fill(~look.allowed, -torch.inf).log_softmax(-1)
-        posterior = Prediction(log_p, "posterior", look.prediction.evidence)
-        proposal = self.propose(replace(look, prediction=posterior))
         ranks = log_p if self.filters.neutral else self.filters.apply(log_p)
-        estimate = process.estimate(replace(posterior, logits=ranks)).double()
+        estimate = _estimate(process, look, log_p, ranks).double()
         here = {name: _gather(value, look.sites.index) for name, value in memory.items()}
         after = self.moved(process, estimate, here["latent"], (t, s.clamp(min=FIRST)), look)
         final = look.open & (s <= 0)
+        read = log_p
+        if look.prediction.vectors is not None:
+            read = torch.where((s <= 0)[..., None], process.round_latent(after, s.clamp(min=FIRST)), log_p)
+        posterior = Prediction(read, "posterior", look.prediction.evidence)
+        proposal = self.propose(replace(look, prediction=posterior))
         # what a constraint holds back in the last step takes it again
         moves = (look.open & ~final)[..., None]
         new = {
@@ -76,6 +81,21 @@ class Denoising(Strategy):
         }
         ids = torch.where(final, proposal.ids, ranks.argmax(-1))
         return Decision(look.open, torch.where(look.open, ids, look.ids), look.open & ~final, proposal.logp, new)
+
+
+def _estimate(
+    process: Gaussian, look: Look, log_p: Float[Tensor, "R M V"], ranks: Float[Tensor, "R M V"]
+) -> Float[Tensor, "R M d"]:
+    """The mean embedding under `ranks`, or the network's own vector where they are its unchanged prediction."""
+    own = look.prediction.vectors
+    if own is not None and ranks is log_p and look.allowed is None:
+        return own
+    mean = process.estimate(Prediction(ranks, "posterior", look.prediction.evidence))
+    if own is None or ranks is not log_p:
+        return mean
+    assert look.allowed is not None
+    limited = (look.prediction.logits.isfinite() & ~look.allowed).any(-1, keepdim=True)
+    return torch.where(limited, mean, own)
 
 
 def _gather(values: Float[Tensor, "R L d"], index: Int[Tensor, "R M"]) -> Float[Tensor, "R M d"]:

@@ -180,7 +180,7 @@ def _observe(
     if decoder.banned:
         banned = torch.tensor(decoder.banned, device=prediction.logits.device)
         logits = prediction.logits.index_fill(-1, banned, -torch.inf)
-        prediction = Prediction(logits, prediction.kind, prediction.evidence)
+        prediction = replace(prediction, logits=logits)
     if decoder.guidance is not None:
         parts = tuple(_part(prediction, copy, copies) for copy in range(copies))
         first = torch.arange(len(present.canvas.ids), device=t.device)

@@ -34,9 +34,16 @@ def circle(world: World) -> Float[Tensor, "V d"]:
     return torch.stack((angle.cos(), angle.sin()), dim=-1)
 
 
+def line(world: World) -> Float[Tensor, "V 1"]:
+    """Numbers of several sizes, for up to three tokens."""
+    table = torch.ones(world.vocabulary.rows, 1, dtype=torch.float64)
+    table[world.rows[:-1], 0] = torch.tensor([1.5, -0.5, 0.4], dtype=torch.float64)[: world.tokens]
+    return table
+
+
 @dataclass(frozen=True, eq=False)
 class VectorDenoiser:
-    """What sees latents; `tables` are what the process adds noise to."""
+    """What sees latents; the process adds noise to its `table`. The network is given numbers of variance 1."""
 
     world: World
 
@@ -49,8 +56,19 @@ class VectorDenoiser:
     rule = staticmethod(everything)
 
     @property
+    def table(self) -> Float[Tensor, "V d"]:
+        return circle(self.world)
+
+    @property
     def tables(self) -> dict[str, Any]:
-        return {"vectors": circle(self.world)}
+        return {"vectors": self.table}
+
+    def latent(self, inputs: Inputs) -> Float[Tensor, "B L d"]:
+        """z itself; of embeddings of norm 1, whose numbers have variance 1/d."""
+        assert inputs.level is not None
+        assert inputs.state.latent is not None
+        spread = (1 - inputs.level) / self.table.shape[1] + inputs.level
+        return inputs.state.latent * spread.sqrt()[..., None]
 
     @property
     def rows(self) -> int:
@@ -71,15 +89,14 @@ class ExactVectors(VectorDenoiser):
     head_kind: HeadKind = "leave_one_out"
 
     def trunk(self, inputs: Inputs, attend: Attend, kv: "Kept | None" = None) -> Float[Tensor, "B L V"]:
-        level, table = inputs.level, circle(self.world)
-        assert level is not None
-        assert inputs.state.latent is not None
-        # the network is given numbers of variance 1
-        z = inputs.state.latent * ((1 - level) / table.shape[1] + level).sqrt()[..., None]
-        log_p = self.log_probabilities(z, level, self.world.numbers(inputs.state.ids))
+        log_p = self.seen(inputs)
         logits = torch.full((*log_p.shape[:2], self.rows), 3.0, dtype=torch.float64)
         logits[..., self.world.rows[:-1]] = log_p
         return logits
+
+    def seen(self, inputs: Inputs) -> Float[Tensor, "B L K"]:
+        assert inputs.level is not None
+        return self.log_probabilities(self.latent(inputs), inputs.level, self.world.numbers(inputs.state.ids))
 
     def log_probabilities(
         self, z: Float[Tensor, "B L d"], level: Float[Tensor, "B L"], ids: Int[Tensor, "B L"]
@@ -100,7 +117,7 @@ class ExactVectors(VectorDenoiser):
 
     def evidence(self, z: Float[Tensor, "B L d"], level: Float[Tensor, "B L"]) -> Float[Tensor, "B L K"]:
         """ln of the density of each latent under each token, up to a constant."""
-        means = (1 - level).sqrt()[..., None, None] * circle(self.world)[self.world.rows[:-1]]
+        means = (1 - level).sqrt()[..., None, None] * self.table[self.world.rows[:-1]]
         return -(z[..., None, :] - means).square().sum(-1) / (2 * level[..., None])
 
 
@@ -116,6 +133,43 @@ class WrongVectors(VectorDenoiser):
         place = torch.arange(self.world.length * self.rows, dtype=torch.float64)
         mixing = torch.sin(1.3 * place[None] + torch.arange(latent.shape[1])[:, None] * 2.9 + self.seed)
         return torch.sin(latent @ mixing + 1.7 * place).view(len(latent), self.world.length, self.rows) * 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class ExactEmbeddings(ExactVectors):
+    """The posterior mean itself, of embeddings of free norm, which the network is given as they are."""
+
+    head_kind: HeadKind = "posterior"
+
+    predicts_embedding = True
+
+    @property
+    def table(self) -> Float[Tensor, "V 1"]:
+        return line(self.world)
+
+    def latent(self, inputs: Inputs) -> Float[Tensor, "B L d"]:
+        assert inputs.state.latent is not None
+        return inputs.state.latent
+
+    def trunk(self, inputs: Inputs, attend: Attend, kv: "Kept | None" = None) -> Float[Tensor, "B L d"]:
+        return self.seen(inputs).exp() @ self.table[self.world.rows[:-1]]
+
+
+@dataclass(frozen=True, eq=False)
+class WrongEmbeddings(ExactEmbeddings):
+    """The posterior mean, missed in a fixed way."""
+
+    seed: int = 0
+
+    def trunk(self, inputs: Inputs, attend: Attend, kv: "Kept | None" = None) -> Float[Tensor, "B L d"]:
+        found = super().trunk(inputs, attend, kv)
+        return found + 0.3 * torch.sin(3 * found + self.seed + torch.arange(found.shape[1])[:, None])
+
+
+def exact_embeddings(world: World, gamma: Gamma, seed: int | None = None) -> Predictor:
+    """The real `Predictor` on top of a network that predicts embeddings: exact, or wrong by a seed."""
+    network = ExactEmbeddings(world) if seed is None else WrongEmbeddings(world, seed=seed)
+    return Predictor(network, Gaussian(world.vocabulary, gamma, embeddings="free"), "posterior")
 
 
 def exact_vectors(world: World, gamma: Gamma, head: HeadKind = "leave_one_out") -> Predictor:
@@ -145,7 +199,8 @@ def average(
     noise[:, free] = torch.cartesian_prod(*[line] * count).reshape(-1, count)
     weight = torch.cartesian_prod(*[mass] * count).reshape(-1, count).prod(-1)
     found = []
-    table = circle(world)
+    assert isinstance(predictor.denoiser, VectorDenoiser)
+    table = predictor.denoiser.table
     for t in times:
         at = process.at(t)
         texts = (world.law > 0).nonzero()[:, 0]
@@ -196,9 +251,10 @@ def terms(predictor: Predictor, world: World, *, nodes: int, times: int = 60, ed
     x, weight = gauss_legendre(times)
     t, weight = (1 + x) / 2, weight / 2
     first = torch.tensor([FIRST], dtype=torch.float64)
-    tokens = world.length if editable is None else int(editable.sum())
+    free = torch.ones(world.length, dtype=torch.bool) if editable is None else editable
+    each = predictor.process.prior_cost(world.rows[world.texts[:, free]]).sum(-1)
     return Terms(
         (weight * average(predictor, world, t, integrand, nodes, editable)).sum().item(),
-        predictor.process.prior_kl() * tokens,
+        (world.law * each).sum().item(),
         average(predictor, world, first, reading, nodes, editable).item(),
     )

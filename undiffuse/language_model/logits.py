@@ -38,4 +38,4 @@ def logits(
     t = torch.where(masked, share, 0.0)
     positions = (valid.long().cumsum(-1) - 1).clamp(min=0)
     hidden = model.predictor.hidden(State(ids), t, positions, masked, valid)
-    return denoiser.head(hidden).float()
+    return model.predictor.outputs(hidden)[0].float()

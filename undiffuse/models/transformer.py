@@ -1,7 +1,7 @@
 """The one trunk: a pre-norm transformer with rotary positions, bidirectional or causal by its rule."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,8 @@ from .features import Features
 from .kv import KV
 from .rotary import Angles
 
+Output = Literal["logits", "embedding"]
+
 
 @dataclass(frozen=True)
 class TransformerConfig:
@@ -31,7 +33,8 @@ class TransformerConfig:
     `causal` makes the autoregressive twin: every row is given the token before its position, and sees only rows before.
     `dropout` is the share of each branch's and the embedding's outputs that training drops. `latent` is the size of the
     vectors that Gaussian noise is added to (0: none), which the table of tokens then holds; `feedback` says whether an
-    estimate of them is read too, `noise_curve` which kind of curve the noise learns to follow.
+    estimate of them is read too, `noise_curve` which kind of curve the noise learns to follow, `output` whether the
+    head gives logits or the clean embedding.
 
     For public checkpoints: `head_dim` (0: D/H), `scales` (learned, in every norm), `norm_eps` (0: torch's own),
     `qkv_bias`, `tied` (the head is the embedding), `output_offset` (−1: row i − 1 speaks of position i).
@@ -56,6 +59,7 @@ class TransformerConfig:
     latent: int = 0
     feedback: bool = False
     noise_curve: NoiseCurve = "none"
+    output: Output = "logits"
     head_dim: int = 0
     scales: bool = False
     norm_eps: float = 0.0
@@ -72,6 +76,8 @@ class TransformerConfig:
             raise UserError("model: latent must not be negative, and feedback needs a latent size")
         if self.latent and (self.tied or self.causal or self.block_length is not None):
             raise UserError("model: a latent size excludes tied, causal and block_length")
+        if self.output == "embedding" and not self.latent:
+            raise UserError('model: output="embedding" needs a latent size: set model.latent=16')
         if self.output_offset not in (0, -1):
             raise UserError(f"model: output_offset must be 0 or -1, not {self.output_offset}")
         for name in ("rows", "width", "depth", "heads", "context"):
@@ -93,6 +99,7 @@ class TransformerConfig:
             ("norm", ("layernorm", "rmsnorm")),
             ("activation", ("gelu", "relu2", "swiglu")),
             ("noise_curve", ("none", *CURVES)),
+            ("output", ("logits", "embedding")),
         ):
             if getattr(self, name) not in known:
                 raise UserError(f"model: {name} {getattr(self, name)!r} is none of {', '.join(known)}")
@@ -130,7 +137,8 @@ class Transformer(nn.Module):
         self.noise = NoiseEmbedding(width) if config.time_conditioning else None
         self.blocks = nn.ModuleList(self._block(condition) for _ in range(config.depth))
         self.norm = self._norm(width)
-        self.unembedding = None if config.tied else nn.Linear(width, config.rows, bias=False)
+        given = config.latent if config.output == "embedding" else config.rows
+        self.unembedding = None if config.tied else nn.Linear(width, given, bias=False)
         self._initialize()
 
     def _norm(self, size: int) -> Norm:
@@ -183,6 +191,10 @@ class Transformer(nn.Module):
     @property
     def takes_feedback(self) -> bool:
         return self.config.feedback
+
+    @property
+    def predicts_embedding(self) -> bool:
+        return self.config.output == "embedding"
 
     @property
     def output_offset(self) -> int:
@@ -262,6 +274,7 @@ class Transformer(nn.Module):
         return self.embedding(state.ids)
 
     def head(self, hidden: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead V"]:
+        """Logits over the V rows; the clean embedding of d numbers where `output` says so."""
         if self.unembedding is None:
             return nn.functional.linear(hidden, self.embedding.weight)
         return self.unembedding(hidden)

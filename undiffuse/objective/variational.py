@@ -90,11 +90,14 @@ class Variational(Objective):
     """The full bound: prior, diffusion and reconstruction, the curve trained for its variance.
 
     `reconstruction` is the share of rows with the least noise, `feedback` that of rows with two passes, of a network
-    that takes feedback.
+    that takes feedback. `evidence` is the share of the evidence that is added to the logits (PLAID's output prior), and
+    `ramp` the share of the training over which it rises from 0 to that. The loss is a bound at every share.
     """
 
     reconstruction: float = 0.1
     feedback: float = 0.25
+    evidence: float = 1.0
+    ramp: float = 0.0
 
     head = "leave_one_out"
     is_bound = True
@@ -104,10 +107,17 @@ class Variational(Objective):
             raise ValueError(f"reconstruction must lie between 0 and 1, not {self.reconstruction}")
         if not 0 <= self.feedback <= 1:
             raise ValueError(f"feedback must lie in [0, 1], not {self.feedback}")
+        if not 0 <= self.evidence <= 1:
+            raise ValueError(f"evidence must lie in [0, 1], not {self.evidence}")
+        if not 0 <= self.ramp <= 1:
+            raise ValueError(f"ramp is a share of the training and lies in [0, 1], not {self.ramp}")
 
     def check(self, predictor: Predictor) -> None:
         super().check(predictor)
         gaussian(predictor)
+
+    def at(self, progress: float) -> Objective:
+        return replace(self, evidence=self.evidence * progress / self.ramp) if progress < self.ramp else self
 
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
         sites, share = batch.editable, self.reconstruction
@@ -120,7 +130,7 @@ class Variational(Objective):
         fed = draws.stream("feedback").at(batch.index, batch.epoch).uniform() < self.feedback
         per_token = torch.zeros_like(t)
         process = gaussian(predictor)
-        process = process.along(tabulated(process.curve, t, fed, per_token))
+        process = process.with_evidence(self.evidence).along(tabulated(process.curve, t, fed, per_token))
         x = process.embed(batch.ids)
         x = torch.where(fed[:, None, None], x.detach(), x)
         each = torch.where(sites, t[:, None], 0.0)
@@ -134,12 +144,13 @@ class Variational(Objective):
         )
         per_token.index_add_(0, sites.nonzero()[:, 0], nats.detach().double())
         per_token /= sites.sum(-1).clamp(min=1)
-        return summed(nats + process.prior_cost(), sites, noised, sites)
+        return summed(nats + process.prior_cost(batch.ids[sites]), sites, noised, sites)
 
 
 def diffusion(predictor: Predictor, times: TimeDraw, batch: Batch, draws: Draws, rows: int) -> Integrand:
     """One draw of the diffusion term alone, with feedback throughout: what a likelihood is estimated from."""
-    process = gaussian(predictor)
+    process = gaussian(predictor).evenly()
+    predictor = replace(predictor, process=process)
     noised = times.noise(process, batch, draws, rows)
     prediction = predict(predictor, noised, batch, torch.ones_like(batch.index, dtype=torch.bool))
     return Integrand(noised, noised.editable, times.integrand(process, prediction, noised[noised.editable]))

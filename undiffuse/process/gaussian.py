@@ -1,31 +1,36 @@
 """Gaussian noise on the embeddings of tokens, with one bound for every curve of noise.
 
-Derivation, in the order of the code. x is a token, e_x its embedding, d numbers of norm 1; γ the noise curve; for each
-position, and nats throughout.
+Derivation, in the order of the code. x is a token, e_x its embedding, d numbers, of norm 1 unless embeddings are free;
+γ the noise curve; for each position, and nats throughout.
 
 1  Marginal.     q_t(z | x) = N(α e_x, σ² I), α² = sigmoid(−γ), σ² = sigmoid(γ): variances add up to 1. Noise that
                  explodes, z' = e_x + τ ε (CDCD), is the same with γ = 2 ln τ, seen through z = z'/√(1 + τ²);
                  embeddings of norm √d and noise up to τ are those of norm 1 and noise up to τ/√d.
 2  Evidence.     ln q_t(z | v) = (α/σ²)⟨z, e_v⟩ − (α²/2σ²)|e_v|² up to a constant: what turns the leave-one-out logits
                  of a network into the posterior (PLAID, Gulrajani & Hashimoto 2023, calls it the output prior).
-3  Estimate.     x̂(z) = Σ_v p_θ(v | z) e_v, p_θ the posterior: a mean of embeddings, never any other point.
+3  Estimate.     x̂(z) = Σ_v p_θ(v | z) e_v, p_θ the posterior: a mean of embeddings, never any other point. A network
+                 that predicts vectors gives x̂ itself (Diffusion-LM, Li et al. 2022), and tokens by the rounding
+                 p(v | x) ∝ exp(−|x − e_v|²/2) of x̂: the tied head ⟨x, e_v⟩ with bias −|e_v|²/2, whose most probable
+                 token is the nearest one.
 4  Bound.        −ln p(x) ≤ KL(q_1(· | x) ‖ N(0, I)) + ½ ∫₀¹ E γ'(t) e^{−γ(t)} |e_x − x̂|² dt + E −ln p_θ(x | z_0)
                  (VDM, Kingma et al. 2021, eq. 14). As t → 0 the noise does not vanish: γ(0) is the noise of the text
                  that the tokens are read from, and the last term is what that reading costs. With the exact posterior
                  and γ from −∞ to ∞ the sum is the entropy, since ½ ∫ mmse dSNR is the information (I-MMSE).
                  It depends on the curve through γ(0) and γ(1) alone: what lies between only moves the variance.
+                 Where the network predicts vectors p_θ(x | z_0) is the rounding of the noisy z_0/α_0, not of x̂.
 5  Reverse step. p(z_s | z_t) = N((α_s/α_t)(1 − c) z_t + α_s c x̂, σ_s² c), c = 1 − e^{γ_s − γ_t}; s = 0 reads the tokens
-                 from the posterior. Without its noise, and with the same marginals as steps grow, Euler's step of the
-                 probability flow (Song et al. 2021), in the variables where the flow is straight for a fixed x̂:
-                 z_s = α_s x̂ + σ_s (z_t − α_t x̂)/σ_t.
+                 from p_θ(x | z): the posterior, or the rounding of z_0. Without its noise, and with the same marginals
+                 as steps grow, Euler's step of the probability flow (Song et al. 2021), in the variables where the
+                 flow is straight for a fixed x̂: z_s = α_s x̂ + σ_s ε̂, ε̂ = (z_t − α_t x̂)/σ_t. A score temperature τ
+                 divides ε̂ by τ, which makes another x̂ of it (PLAID).
 
 Fixed text has t = 0: the network sees its embedding without noise, at level 0, which no noisy position has.
 """
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -36,6 +41,7 @@ from ..randomness import Draws, draw_categorical
 from ..types import Noised, State
 from ..vocabulary import Vocabulary
 from .gammas.gamma import Curve, Gamma
+from .gammas.learned import Learned
 from .gammas.linear import Linear
 from .prediction import Dense, Prediction
 from .process import Process, Stepped
@@ -64,10 +70,18 @@ class NoiseLevel:
 
 @dataclass(frozen=True)
 class Gaussian(Process):
-    """Noise that is added to learned embeddings, along a curve γ(t); the tables are those of a network (`bind`)."""
+    """Noise that is added to learned embeddings, along a curve γ(t); the tables are those of a network (`bind`).
+
+    `embeddings` are `unit`, of norm 1, or `free`: as the table has them, which begins with numbers of variance 1.
+    """
 
     vocabulary: Vocabulary
     gamma: Gamma = field(default_factory=Linear)
+    embeddings: Literal["unit", "free"] = "unit"
+
+    def __post_init__(self) -> None:
+        if self.embeddings not in ("unit", "free"):
+            raise ValueError(f"embeddings are unit or free, not {self.embeddings!r}")
 
     def bind(self, tables: Mapping[str, Any]) -> "Gaussian":
         if "vectors" not in tables:
@@ -78,6 +92,20 @@ class Gaussian(Process):
     def along(self, curve: Curve) -> "Gaussian":
         """The process with another curve than its network's, which stays when tables are bound again."""
         return self._having(given=curve, bound_curve=curve)
+
+    def evenly(self) -> "Gaussian":
+        """The process along the line between the ends of its curve, which has the same bound and even weights.
+
+        A learned curve stays: it was trained for the variance of the bound's estimate.
+        """
+        if isinstance(self.gamma, Learned):
+            return self
+        start, end = self.curve.at(torch.tensor([0.0, 1.0], dtype=torch.float64))[0].tolist()
+        return self.along(Linear(start, end))
+
+    def with_evidence(self, share: float) -> "Gaussian":
+        """The process with a share of its evidence: what is added to leave-one-out logits, while it is ramped up."""
+        return self._having(share=share)
 
     def _having(self, **tables: object) -> "Gaussian":
         """With tables that are no part of the configuration."""
@@ -105,11 +133,20 @@ class Gaussian(Process):
 
     @property
     def table(self) -> Float[Tensor, "V d"]:
-        """Embeddings of norm 1, float32 or wider."""
-        return _unit(self._table("vectors"))
+        """The embeddings, float32 or wider."""
+        return self._normed(self._table("vectors"))
 
     def embed(self, ids: Int[Tensor, "*lead"]) -> Float[Tensor, "*lead d"]:
-        return _unit(self._table("vectors")[ids])
+        return self._normed(self._table("vectors")[ids])
+
+    def _normed(self, vectors: Float[Tensor, "*lead d"]) -> Float[Tensor, "*lead d"]:
+        wide = vectors if vectors.dtype == torch.float64 else vectors.float()
+        return torch.nn.functional.normalize(wide, dim=-1) if self.embeddings == "unit" else wide
+
+    @property
+    def spread(self) -> float:
+        """The variance of a number of an embedding; where embeddings are free, as they begin."""
+        return 1 / self.size if self.embeddings == "unit" else 1.0
 
     def at(self, t: Times) -> NoiseLevel:
         """The noise at each time: none at t = 0, γ(0) right after it."""
@@ -159,17 +196,17 @@ class Gaussian(Process):
         if state.latent is None:
             t = (t > 0).to(t.dtype)
         at = self.at(t)
-        scale = (at.alpha.square() / self.size + at.sigma.square()).rsqrt()[..., None]
+        scale = (at.alpha.square() * self.spread + at.sigma.square()).rsqrt()[..., None]
         noisy = torch.zeros_like(x) if state.latent is None else state.latent
         estimate = torch.zeros_like(x) if feedback is None else feedback.to(x.dtype)
         latent = torch.where(clean, x.to(noisy.dtype), noisy) * scale
-        return State(state.ids, latent), t, torch.where(clean, x, estimate) * self.size**0.5
+        return State(state.ids, latent), t, torch.where(clean, x, estimate) * self.spread**-0.5
 
     # 2 Evidence
 
     def log_likelihood(self, state: State, t: Times) -> Dense:
         at = self.at(t if state.latent is not None else (t > 0).double())
-        precision = at.alpha / at.sigma.square()
+        precision = at.alpha / at.sigma.square() * self.__dict__.get("share", 1.0)
         cost = (at.alpha * precision / 2).expand(state.ids.shape)
         noisy = torch.zeros_like(self.embed(state.ids)) if state.latent is None else state.latent
         query = torch.where(t[..., None] > 0, precision[..., None], 0.0) * noisy
@@ -178,9 +215,23 @@ class Gaussian(Process):
     # 3 Estimate
 
     def estimate(self, prediction: Prediction) -> Float[Tensor, "*lead d"]:
-        """x̂, the mean embedding under the posterior."""
+        """x̂: the network's own where it predicts vectors, else the mean embedding under the posterior."""
+        if prediction.vectors is not None:
+            return prediction.vectors
         log_p = prediction.posterior()
         return log_p.exp() @ self.table.to(log_p.dtype)
+
+    def rounding(self, x: Float[Tensor, "*lead d"]) -> Float[Tensor, "*lead V"]:
+        """ln p(v | x) up to a constant: −|x − e_v|²/2 + |x|²/2, −∞ at rows that are no prediction."""
+        table = self.table
+        bias = -table.square().sum(-1) / 2
+        excluded = torch.tensor(self.vocabulary.unpredictable, device=bias.device).long()
+        bias = bias.index_fill(0, excluded, -torch.inf)
+        return torch.addmm(bias, x.to(table.dtype).flatten(0, -2), table.T).view(*x.shape[:-1], -1)
+
+    def round_latent(self, latent: Float[Tensor, "*lead d"], t: Times) -> Float[Tensor, "*lead V"]:
+        """ln p(v | z_t), the rounding of z_t/α_t, normalized."""
+        return self.rounding(latent / self.at(t).alpha[..., None]).log_softmax(-1)
 
     # 4 Bound
 
@@ -198,17 +249,24 @@ class Gaussian(Process):
         missed = (x.double() - estimate.double()).square().sum(-1)
         return torch.where(noised.editable, at.slope * (-at.gamma).exp() * missed / 2, 0.0)
 
-    def prior_cost(self) -> Float[Tensor, ""]:
-        """KL(q_1(· | x) ‖ N(0, I)) per token, nats: the same for all tokens, since all embeddings have norm 1."""
-        at = self.at(torch.ones((), dtype=torch.float64, device=self._table("vectors").device))
+    def prior_cost(self, x0: Int[Tensor, "*lead"]) -> Float[Tensor, "*lead"]:
+        """KL(q_1(· | x) ‖ N(0, I)) of each token, nats: ½(α²|e|² − d(α² + ln(1 − α²)))."""
+        at = self.at(torch.ones((), dtype=torch.float64, device=x0.device))
         kept = at.alpha.square()
-        return (kept - self.size * (kept + torch.log1p(-kept))) / 2
+        square = self.embed(x0).double().square().sum(-1) if self.embeddings == "free" else torch.ones_like(x0)
+        return (kept * square - self.size * (kept + torch.log1p(-kept))) / 2
 
     def prior_kl(self) -> float:
-        return self.prior_cost().item()
+        tokens = torch.tensor(self.vocabulary.predictable, device=self._table("vectors").device)
+        return self.prior_cost(tokens).max().item()
 
     def reconstruction(self, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
-        return torch.where(noised.editable, -prediction.log_prob(noised.x0), 0.0)
+        log_p = prediction.log_prob(noised.x0)
+        if prediction.vectors is not None:
+            assert noised.state.latent is not None
+            t = torch.where(noised.editable, noised.t, FIRST)
+            log_p = self.round_latent(noised.state.latent, t).gather(-1, noised.x0[..., None])[..., 0]
+        return torch.where(noised.editable, -log_p, 0.0)
 
     # 5 Reverse step
 
@@ -225,6 +283,13 @@ class Gaussian(Process):
         mean = kept + (at_s.alpha * share)[..., None] * estimate
         return mean, at_s.sigma * share.sqrt()
 
+    def tempered(
+        self, estimate: Float[Tensor, "*lead d"], latent: Float[Tensor, "*lead d"], t: Times, temperature: float
+    ) -> Float[Tensor, "*lead d"]:
+        """The estimate whose noise ε̂ is that of x̂, divided by a temperature."""
+        alpha = self.at(t).alpha[..., None]
+        return (latent - (latent - alpha * estimate) / temperature) / alpha
+
     def flow(
         self, estimate: Float[Tensor, "*lead d"], latent: Float[Tensor, "*lead d"], t: Times, s: Times
     ) -> Float[Tensor, "*lead d"]:
@@ -236,15 +301,11 @@ class Gaussian(Process):
     def step(self, prediction: Prediction, state: State, t: Times, s: Times, draws: Draws) -> Stepped:
         assert state.latent is not None
         t, s = (time.double().expand(state.ids.shape) for time in (t, s))
-        posterior = Prediction(prediction.posterior(), "posterior", prediction.evidence)
-        ends = s <= 0
-        mean, std = self.kernel(self.estimate(posterior).double(), state.latent, t, s.clamp(min=FIRST))
+        posterior = replace(prediction, logits=prediction.posterior(), kind="posterior")
+        ends, s = s <= 0, s.clamp(min=FIRST)
+        mean, std = self.kernel(self.estimate(posterior).double(), state.latent, t, s)
         latent = mean + std[..., None] * self.noise(draws)
-        drawn = draw_categorical(posterior.logits.exp(), draws.stream("token"))
+        read = posterior.logits if prediction.vectors is None else self.round_latent(latent, s)
+        drawn = draw_categorical(read.exp(), draws.stream("token"))
         ids = torch.where(ends, drawn, posterior.logits.argmax(-1))
         return Stepped(State(ids, torch.where(ends[..., None], self.embed(ids).double(), latent)), ends)
-
-
-def _unit(vectors: Float[Tensor, "*lead d"]) -> Float[Tensor, "*lead d"]:
-    wide = vectors if vectors.dtype == torch.float64 else vectors.float()
-    return torch.nn.functional.normalize(wide, dim=-1)

@@ -16,7 +16,7 @@ leave-one-out form.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
@@ -150,12 +150,14 @@ class Prediction:
     """Logits over the V rows at some positions, with unpredictable rows at −inf, and what they mean.
 
     `evidence` gives λ = ln q_t(z_i | v) of the same positions when a conversion needs it. Of kind score the logits are
-    ln s, under masked noise up to a constant, with 0 at the present token.
+    ln s, under masked noise up to a constant, with 0 at the present token. `vectors` are the clean embeddings as a
+    network predicts that gives those in place of logits, which then are their rounding.
     """
 
     logits: Float[Tensor, "*lead V"]
     kind: HeadKind
     evidence: Callable[[], LogLik]
+    vectors: Float[Tensor, "*lead d"] | None = field(default=None, kw_only=True)
 
     def leave_one_out(self) -> Float[Tensor, "*lead V"]:
         """ln p(x_i = v | z without z_i), normalized."""

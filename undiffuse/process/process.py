@@ -81,7 +81,11 @@ class Process(ABC):
 
     @abstractmethod
     def prior_kl(self) -> float:
-        """KL(q_1(· | x) ‖ prior) per token, nats."""
+        """KL(q_1(· | x) ‖ prior) per token, nats; where tokens differ, of the one that has most."""
+
+    def prior_cost(self, x0: Int[Tensor, "*lead"]) -> Float[Tensor, "*lead"]:
+        """KL(q_1(· | x) ‖ prior) of each token, nats."""
+        return torch.full(x0.shape, self.prior_kl(), dtype=torch.float64, device=x0.device)
 
     @abstractmethod
     def reconstruction(self, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:

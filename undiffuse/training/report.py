@@ -104,7 +104,7 @@ def _objective(described: Mapping[str, Any]) -> str:
 
 def untrained(described: Mapping[str, Any]) -> str:
     """What to know about a likelihood that the network was not trained for."""
-    if described["kind"] == "score-interpolation":
+    if described["kind"] in ("score-interpolation", "diffusion-lm"):
         return (
             "The objective has no bound of its own. This one is that of Gaussian noise, which holds for every network "
             "and which training did not minimize."

@@ -1,6 +1,6 @@
 """Gaussian noise on vectors: the bound against the entropy, the output prior against Bayes, samplers against a law."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -31,7 +31,7 @@ from ...types import HeadKind, State
 from ...vocabulary import Vocabulary
 from ..law import LAST_DIGIT, Law, in_last_digits
 from ..scoring import texts_of, z_score
-from ..vectors import ExactVectors, Terms, WrongVectors, average, exact_vectors, reading, terms
+from ..vectors import ExactVectors, Terms, WrongVectors, average, exact_embeddings, exact_vectors, reading, terms
 from ..world import World, small_worlds, toy_a, world
 
 FINE, WIDE = Linear(-3.0, 6.0), Linear(-6.0, 10.0)
@@ -179,6 +179,25 @@ def kernel_error(gamma: Gamma) -> float:
     return max((found[..., 0] - mean).abs().max().item(), (std.square() * precision - 1).abs().max().item())
 
 
+def temperature_error(gamma: Gamma) -> float:
+    """A kernel's mean with ε̂/τ is (α_s/α_t)(z − c σ_t ε̂/τ), VDM's form of it; and τ = 1 changes nothing."""
+    process = exact_vectors(pair(), gamma).process
+    assert isinstance(process, Gaussian)
+    t = torch.linspace(0.1, 1.0, 10, dtype=torch.float64)[:, None]
+    s = t * torch.linspace(0.05, 0.95, 7, dtype=torch.float64)
+    t = t.expand(s.shape)
+    x, z = (torch.full((*s.shape, 1), value, dtype=torch.float64) for value in (-0.7, 0.4))
+    at_t, at_s = process.at(t), process.at(s)
+    noise = (z - at_t.alpha[..., None] * x) / at_t.sigma[..., None]
+    c = -torch.expm1(at_s.gamma - at_t.gamma)
+    worst = 0.0
+    for temperature in (1.0, 0.9, 2.0):
+        found = process.kernel(process.tempered(x, z, t, temperature), z, t, s)[0]
+        expected = (at_s.alpha / at_t.alpha)[..., None] * (z - (c * at_t.sigma)[..., None] * noise / temperature)
+        worst = max(worst, (found - expected).abs().max().item())
+    return worst
+
+
 LONG = Linear(-4.0, 14.0)
 
 
@@ -257,18 +276,26 @@ def _distance(strategy: Strategy, small: World, pending: Tensor, law: Tensor) ->
 
 @dataclass(frozen=True)
 class Scored:
-    """A network, the batch's exact terms, and what is estimated from it."""
+    """A network, the batch's exact terms, and the objective that is estimated from it."""
 
     predictor: Predictor
     exact: Terms
+    objective: Variational
 
 
 @cache
 def scored() -> dict[str, Scored]:
+    """Also with half of the evidence, as in a ramp: another network, of which the loss is the bound too."""
     small = toy_a()
     wrong_one = Predictor(WrongVectors(small, 2), Gaussian(small.vocabulary, NOISY), "leave_one_out")
+    half = replace(wrong_one, process=Gaussian(small.vocabulary, NOISY).with_evidence(0.5))
     found = {}
-    for name, predictor in (("exact network", exact_vectors(small, NOISY)), ("wrong network", wrong_one)):
+    for name, predictor, objective in (
+        ("exact network", exact_vectors(small, NOISY), Variational(reconstruction=0.3)),
+        ("wrong network", wrong_one, Variational(reconstruction=0.3)),
+        ("half of the evidence", half, Variational(reconstruction=0.3, ramp=0.6).at(0.3)),
+        ("embeddings", exact_embeddings(small, NOISY), Variational()),
+    ):
         text, parts = texts_of(small), []
         rows, counts = torch.unique(
             torch.cat((small.numbers(text.ids), text.editable.long()), dim=-1), dim=0, return_counts=True
@@ -277,14 +304,20 @@ def scored() -> dict[str, Scored]:
             alone = World(2, 2, (small.texts == row[:2]).all(-1).double())
             each = terms(predictor, alone, nodes=64, times=24, editable=row[2:].bool())
             parts.append([count * value for value in (each.diffusion, each.prior, each.reconstruction)])
-        found[name] = Scored(predictor, Terms(*torch.tensor(parts, dtype=torch.float64).sum(0).tolist()))
+        exact = Terms(*torch.tensor(parts, dtype=torch.float64).sum(0).tolist())
+        found[name] = Scored(predictor, exact, objective)
     return found
+
+
+def trained() -> dict[str, Scored]:
+    """Those that the variational objective is for."""
+    return {name: case for name, case in scored().items() if case.predictor.head == "leave_one_out"}
 
 
 def loss_error(case: Scored) -> float:
     """The mean of the loss is the bound, whatever share of rows reconstructs; standard errors."""
     batch = texts_of(toy_a())
-    found = [Variational(reconstruction=0.3).loss(case.predictor, batch, Draws.seeded(3).at(n), 128) for n in range(60)]
+    found = [case.objective.loss(case.predictor, batch, Draws.seeded(3).at(n), 128) for n in range(60)]
     return z_score(torch.stack([loss.sum for loss in found]), case.exact.total)
 
 
@@ -331,10 +364,11 @@ LAWS = (
     Law("gaussian/inequality", wrong, inequality_error, 0.0),
     Law("gaussian/mislabelled", lambda: {"toy A": FINE}, wrong_head_error, 0.0),
     Law("gaussian/kernel", curves, kernel_error, 1e-9),
+    Law("gaussian/score-temperature", curves, temperature_error, 1e-9),
     Law("gaussian/sampler", lambda: {kind: kind for kind in STRATEGIES}, chain_errors, 0.05),
     Law("gaussian/decoded", lambda: STRATEGIES, decoded_error, 0.03),
     Law("gaussian/filled", lambda: STRATEGIES, filled_error, 0.03),
-    Law("gaussian/loss", scored, loss_error, 4.5),
+    Law("gaussian/loss", trained, loss_error, 4.5),
     Law("gaussian/score-interpolation", lambda: {"exact posterior": "posterior"}, interpolation_error, 4.5),
     Law("gaussian/likelihood", scored, likelihood_error, 4.5),
 )
