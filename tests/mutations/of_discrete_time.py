@@ -17,5 +17,23 @@ MUTATIONS = (
     Mutation(DISCRETE, "(b_t + at_t.alpha * (z == x))", "b_t", "discrete-time/golden"),
     Mutation(DISCRETE, "double() - log_r_t", "double()", "discrete-time/golden"),
     Mutation(DISCRETE, "self.divergence(inner, log_x, x)", "self.divergence(at_t, log_x, x)", "discrete-time/golden"),
+    Mutation(
+        DISCRETE,
+        "return self.bound(prediction, noised) / self.steps",
+        "return self.bound(prediction, noised)",
+        "discrete-time/path uniform, cos, T=5",
+    ),
+    Mutation(
+        "likelihood/bound.py",
+        "whole = (process.first, 1.0), 1 - process.first",
+        "whole = (0.0, 1.0), 1.0",
+        "discrete-time/likelihood exact network, uniform, T=3",
+    ),
+    Mutation(
+        "likelihood/estimate.py",
+        "else self.totals + self.ends",
+        "else self.totals",
+        "discrete-time/likelihood exact network, uniform, T=1",
+    ),
     Mutation(OBJECTIVE, "self.auxiliary * process.steps * cross", "self.auxiliary * cross", "discrete-time/hybrid"),
 )

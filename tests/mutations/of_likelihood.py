@@ -49,12 +49,15 @@ MUTATIONS = (
     ),
     Mutation(BOUND, "+= value / passes", "+= value", "likelihood/unbiased exact network, uniform"),
     Mutation(
-        BOUND, "prior = process.prior_kl() * tokens", "prior = process.prior_kl()", "likelihood/unbiased *geometric"
+        BOUND,
+        "prior = process.prior_cost(text.ids[text.editable]).sum()",
+        "prior = process.prior_cost(text.ids[text.editable]).mean()",
+        "likelihood/unbiased *geometric",
     ),
     Mutation(
         BOUND,
-        "is not None or process.schedule.ends[0] == 1",
-        "is not None or process.schedule.ends[0] < 1",
+        "isinstance(process, Interpolating) and process.schedule.ends[0] == 1",
+        "isinstance(process, Interpolating) and process.schedule.ends[0] < 1",
         "likelihood/reconstruction",
     ),
     Mutation(

@@ -14,19 +14,32 @@ MUTATIONS = (
     Mutation(MATRIX, "- evidence.log() + of_model.log()", "", "matrix/path uniform, one-minus-t"),
     Mutation(MATRIX, "joint = step * true", "joint = true", "matrix/path gaussian, one-minus-t"),
     Mutation(
-        MATRIX, "true = self.marginal(noised.x0, (k - 1)", "true = self.marginal(noised.x0, k", "matrix/interpolating"
+        MATRIX, "true = self.marginal(noised.x0, s)", "true = self.marginal(noised.x0, t)", "matrix/interpolating"
     ),
     Mutation(MATRIX, ".where(t > 0, 1.0)", "", "matrix/path band, geometric"),
     Mutation(
         MATRIX,
-        "mass = mass * self._carried(prediction.leave_one_out(), alpha_s)",
-        "mass = mass * self._carried(prediction.leave_one_out(), alpha_t)",
+        "earlier = self._carried(prediction.leave_one_out(), s.expand(z.shape))",
+        "earlier = self._carried(prediction.leave_one_out(), t.expand(z.shape))",
         "matrix/draws band",
     ),
     Mutation(
         MATRIX,
-        "self._spectrum.into(self.numbers(state.ids), self.alpha(t)",
-        "self._spectrum.into(self.numbers(state.ids), 1 - self.alpha(t)",
+        "self.powers.into(self.numbers(state.ids), self.alpha(t)",
+        "self.powers.into(self.numbers(state.ids), 1 - self.alpha(t)",
         "matrix/interpolating",
+    ),
+    Mutation(MATRIX, "(sigma / 2**squarings / n)", "(sigma / 2**squarings)", "matrix/chapman-kolmogorov given, random"),
+    Mutation(
+        MATRIX, "matrix.T[z.flatten()[here]]", "matrix[z.flatten()[here]]", "matrix/chapman-kolmogorov given, ring"
+    ),
+    Mutation(MATRIX, "[order.argsort()].view", "[order].view", "matrix/path given, random"),
+    Mutation(MATRIX, "self._ends.mean(0).to(draws", "self._ends[0].to(draws", "matrix/prior given, in parts"),
+    Mutation(MATRIX, "self._ends / self._ends.mean(0)", "self._ends / self._ends[0]", "matrix/prior given, geometric"),
+    Mutation(
+        MATRIX,
+        "return self.bound(prediction, noised) / self.steps",
+        "return self.bound(prediction, noised)",
+        "matrix/terms band",
     ),
 )

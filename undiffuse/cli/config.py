@@ -8,6 +8,9 @@ import typer
 
 from .options import Device, Dtype, Threads
 
+LONGEST = 100
+"""Characters of a line that others are aligned with: a table of numbers is longer."""
+
 
 def config(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="Name (see `undiffuse list recipes`) or path.")],
@@ -35,5 +38,5 @@ def config(
 def toml_lines(values: Mapping[str, object], origins: Mapping[str, str]) -> list[str]:
     """`key = value  # origin`, aligned. JSON writes every scalar and list as TOML does; TOML has no null."""
     written = {key: f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None}
-    width = max(map(len, written.values()))
+    width = max(len(line) for line in written.values() if len(line) <= LONGEST)
     return [f"{line:<{width}}  # {origins[key]}" for key, line in written.items()]

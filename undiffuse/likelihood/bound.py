@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from functools import partial
+from itertools import zip_longest
 
 import torch
 from jaxtyping import Float
@@ -55,9 +56,10 @@ def bound(
     """Estimate the bound of all windows of `text` with `draws` passes over it; exact for the autoregressive twin.
 
     The draws are split into independent repetitions, whose spread gives the standard error; within a repetition noise
-    levels are spread evenly over all windows and passes; under block diffusion, over all blocks of them. With
-    `precision`, repetitions are added until the standard error is below that fraction of the mean (`draws` is then the
-    least). A `convention` takes the place of the whole integral and its ends; what comes out is no bound.
+    levels are spread evenly over all windows and passes; under block diffusion, over all blocks of them. In discrete
+    time these are the steps but the first, which every repetition draws once more by itself. With `precision`,
+    repetitions are added until the standard error is below that fraction of the mean (`draws` is then the least). A
+    `convention` takes the place of the whole integral and its ends; what comes out is no bound.
     """
     tokens = int(text.editable.sum())
     if tokens == 0:
@@ -66,7 +68,9 @@ def bound(
         raise UserError(f"{draws} draw has no standard error; use at least 2 draws")
     if precision is not None and not 0 < precision < 1:
         raise UserError(f"precision must lie between 0 and 1, not {precision}; 0.01 asks for one percent")
-    clip, factor = (WHOLE, 1.0) if convention is None else convention.range(predictor)
+    process = predictor.process
+    whole = (process.first, 1.0), 1 - process.first
+    clip, factor = whole if convention is None else convention.range(predictor)
     if predictor.denoiser.previous:
         return chain(predictor, text)
     times = times or (default_times(predictor) if convention is None else SharedOffset())
@@ -75,28 +79,34 @@ def bound(
     cells = times.cells(text, len(text.ids), predictor.denoiser.block_length)
     exact = isinstance(times, EqualCount) and int(cells.sizes(text).max()) == 1
     totals: list[float] = []
+    ends: list[float] = []
     per_token = torch.zeros(text.ids.shape, dtype=torch.float64, device=text.ids.device)
     key = Draws.seeded(seed, text.ids.device).stream("likelihood")
     for repetition in _repetitions():
         nats = factor * _repeat(predictor, text, times, passes, key.at(repetition), clip)
         totals.append(nats.sum().item())
         per_token += nats
-        if len(totals) >= least and (precision is None or exact or _precise(totals, precision)):
+        if process.steps is not None:
+            end = _reconstruction(predictor, text, key.at(repetition).stream("reconstruction"))
+            ends.append(end.sum().item())
+            per_token += end
+        drawn = [sum(terms) for terms in zip_longest(totals, ends, fillvalue=0.0)]
+        if len(totals) >= least and (precision is None or exact or _precise(drawn, precision)):
             break
-    process = predictor.process
     kind: Kind = "exact" if exact else "bound" if convention is None else "estimate"
-    prior, end = 0.0, 0.0
+    prior = 0.0
     if convention is None:
-        prior = process.prior_kl() * tokens
-        end = _reconstruction(predictor, text, key.stream("reconstruction"))
+        prior = process.prior_cost(text.ids[text.editable]).sum().item()
+        ends = ends or [_reconstruction(predictor, text, key.stream("reconstruction")).sum().item()]
     return Estimate(
         totals=torch.tensor(totals, dtype=torch.float64),
         prior=prior,
-        reconstruction=end,
+        reconstruction=sum(ends) / len(ends) if ends else 0.0,
         tokens=tokens,
         passes=passes,
         kind=kind,
         steps=process.steps,
+        ends=torch.tensor(ends, dtype=torch.float64) if process.steps is not None else None,
         per_token=(per_token / len(totals))[text.editable],
     )
 
@@ -133,17 +143,24 @@ def _repeat(
 
 
 @torch.no_grad()
-def _reconstruction(predictor: Predictor, text: Batch, draws: Draws) -> float:
-    """E −ln p(x | z_0), total nats: zero where α(0) = 1 or a step leads to clean text, else one draw at t = 0."""
+def _reconstruction(predictor: Predictor, text: Batch, draws: Draws) -> Float[Tensor, "B L"]:
+    """E −ln p(x | z) at the time `first`, from one draw: zero where that is t = 0 and α(0) = 1; nats per token."""
     process = predictor.process
-    if isinstance(process, Gaussian):
-        return sum(reconstruction(predictor, part, draws).sum().item() for part in chunks(text))
-    if not isinstance(process, Interpolating) or process.steps is not None or process.schedule.ends[0] == 1:
-        return 0.0
-    total = 0.0
+    nats = torch.zeros(text.ids.shape, dtype=torch.float64, device=text.ids.device)
+    if process.steps is None and (not isinstance(process, Interpolating | Gaussian) or _starts_clean(process)):
+        return nats
     for part in chunks(text):
-        t = torch.zeros(part.ids.shape, dtype=torch.float64, device=part.ids.device)
-        noised = process.corrupt(part.ids, t, element_draws(part, draws), part.editable)
-        prediction = predictor.predict(noised, part, part.editable)
-        total += process.reconstruction(prediction, noised[part.editable]).sum().item()
-    return total
+        value = torch.zeros(part.ids.shape, dtype=torch.float64, device=part.ids.device)
+        if isinstance(process, Gaussian):
+            value[part.editable] = reconstruction(predictor, part, draws).double()
+        else:
+            t = torch.full_like(value, process.first)
+            noised = process.corrupt(part.ids, t, element_draws(part, draws), part.editable)
+            sites = process.informative(noised)
+            value[sites] = process.reconstruction(predictor.predict(noised, part, sites), noised[sites]).double()
+        nats[part.slot] = value
+    return nats
+
+
+def _starts_clean(process: Interpolating | Gaussian) -> bool:
+    return isinstance(process, Interpolating) and process.schedule.ends[0] == 1

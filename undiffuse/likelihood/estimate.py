@@ -18,7 +18,8 @@ class Estimate:
     `totals` holds one estimate of the diffusion term of the whole text per repetition (nats); `prior` and
     `reconstruction` are totals too. `passes` is the number of network passes over the text behind each repetition.
     `per_token` is the mean contribution of every editable token, in the order of the text. `steps` is the number of
-    steps that the bound is of, where noise is in discrete time; the last of them is the reconstruction.
+    steps that the bound is of, where noise is in discrete time; the first of them is the reconstruction, which then is
+    drawn anew in each repetition: `ends` are those draws (nats), which the standard error covers.
     """
 
     totals: Float[Tensor, " n"]
@@ -29,6 +30,7 @@ class Estimate:
     kind: Kind
     per_token: Float[Tensor, " tokens"]
     steps: int | None = None
+    ends: Float[Tensor, " n"] | None = None
 
     @property
     def draws(self) -> int:
@@ -47,7 +49,8 @@ class Estimate:
             return 0.0
         if len(self.totals) < 2:
             return math.inf
-        return (self.totals.std(unbiased=True) / math.sqrt(len(self.totals))).item()
+        drawn = self.totals if self.ends is None else self.totals + self.ends
+        return (drawn.std(unbiased=True) / math.sqrt(len(self.totals))).item()
 
     def per(self, units: float | int) -> tuple[float, float]:
         """Mean and standard error per unit: tokens for nats per token, ln 2 · bytes for bits per byte."""

@@ -10,7 +10,8 @@ Derivation, in the order of the code; notation of `interpolating`. Times are t =
                KL_k = h·(KL(q_s ‖ q_{θ,s}) − ln r_s) + ln r_s − ln r_t,   h = b_{t|s}(z)/q_t(z | x),
 
            one reduction over the vocabulary, as in continuous time. For masks it is −ln x_θ(x) (α_s − α_t)/(1 − α_t).
-           Step 1 arrives at the clean text: KL_1 = −ln x_θ(x) − ln r_t is the reconstruction term.
+           Step 1 arrives at the clean text: KL_1 = −ln x_θ(x) − ln r_t = −ln p_θ(x | z_1) is the reconstruction term,
+           the other steps are the diffusion term.
 3  Limit.  T·KL_k → ℓ_t: the sum falls to the continuous bound as T grows, with an excess of the order of 1/T.
 """
 
@@ -32,8 +33,8 @@ Times = Float[Tensor, "..."]
 class Discrete(Interpolating):
     """Interpolating noise in `steps` steps: times are rounded up to the next step, and the bound is that of the steps.
 
-    The integral of `bound` over t in (0, 1) is the sum over the steps, the reconstruction among them. Sampling may take
-    as many steps as training or fewer.
+    The integral of `bound` over t in (0, 1) is the sum over the steps, the first of which is the reconstruction.
+    Sampling may take as many steps as training or fewer.
     """
 
     steps: int = 1000
@@ -75,5 +76,5 @@ class Discrete(Interpolating):
         return torch.where(masked, 0.0, torch.where(z == x, a.log1p(), 0.0) - of_model)
 
     def reconstruction(self, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
-        """Nothing besides the first step, which is the reconstruction."""
-        return torch.zeros_like(noised.t)
+        """The first step, for states at its end."""
+        return self.bound(prediction, noised) / self.steps

@@ -4,19 +4,27 @@ Derivation, in the order of the code. N states: the real tokens in the order of 
 
 1  Moves.    B is the matrix of one move, its rows sum to 1. `band` goes to any token at most `width` away in the order
              of ids, `gaussian` falls off with a standard deviation of `width`: symmetric matrices (where a move would
-             leave the vocabulary the token stays), so that noise ends uniform (D3PM, Austin et al. 2021).
+             leave the vocabulary the token stays), so that noise ends uniform (D3PM, Austin et al. 2021). A matrix that
+             is `given` may be any, symmetric or not, with states that nothing leaves.
 2  Marginal. Tokens move at random times, of which an interval with α_t/α_s = ρ holds none with probability ρ:
-             Q(ρ) = exp(−ln ρ (B − I)), q_t(z | x) = Q(α_t)[x, z], q(z_t | z_s) = Q(α_t/α_s). With B = V diag(λ) V⁻¹
-             that is V diag(ρ^{1 − λ}) V⁻¹: no product of T matrices, and no table of them. If B² = B, as for masks and
-             uniform tokens, Q(ρ) = ρ I + (1 − ρ) B, the noise of `discrete`; others differ from D3PM's (1 − β) I + β B
-             in that a step may hold two moves, which no longer matters as T grows.
-3  Bound.    Σ_k KL(q(z_s | z_t, x) ‖ p_θ(z_s | z_t)), p_θ ∝ q(z_t | z_s) q_{θ,s}(z_s) with q_{θ,s} = x_θ Q(α_s),
+             Q(ρ) = exp(−ln ρ (B − I)), q_t(z | x) = Q(α_t)[x, z], q(z_t | z_s) = Q(α_t/α_s). If B is symmetric,
+             B = V diag(λ) V⁻¹, that is V diag(ρ^{1 − λ}) V⁻¹, without a table over the steps. Of any other B,
+             e^{−σ} Σ σⁿBⁿ/n! with σ = −ln ρ, squared from a small σ: sums of what is not negative, so that nothing
+             cancels and what cannot happen has probability 0. Each ρ is computed once and kept.
+             If B² = B, as for masks and uniform tokens, Q(ρ) = ρ I + (1 − ρ) B, the noise of `discrete`; others differ
+             from D3PM's (1 − β) I + β B in that a step may hold two moves, which no longer matters as T grows.
+3  Prior.    The mean of q_1(· | x) over the real tokens x. If noise forgets where it began, that is the distribution
+             which B leaves unchanged, and costs nothing; else KL(q_1(· | x) ‖ prior) is what is left to see.
+4  Bound.    Σ_k KL(q(z_s | z_t, x) ‖ p_θ(z_s | z_t)), p_θ ∝ q(z_t | z_s) q_{θ,s}(z_s) with q_{θ,s} = x_θ Q(α_s),
              x_θ leave-one-out. Both share c(y) = q(z_t | z_s = y):
              KL = Σ_y p(y) ln(q_s(y)/q_{θ,s}(y)) − ln(Σ c q_s) + ln(Σ c q_{θ,s}), p = c q_s / Σ c q_s.
+             A state that no other moves to shows its token: there is nothing to predict at it.
 
 Everything here is float64 of N columns per token: a vocabulary of bytes, not of words.
 """
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -36,6 +44,10 @@ from .schedules.schedule import Schedule
 Times = Float[Tensor, "..."]
 LARGEST = 300
 """States: a byte vocabulary has 257 and some; the work per token grows with the square."""
+KEPT = 2**27
+"""Numbers that are kept of matrices computed once (1 GiB): those of a thousand steps of bytes."""
+FORGETS = 128
+"""Squarings of exp(B − I) that stand for infinitely many moves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,15 +78,79 @@ class Spectrum:
         return (left @ self.vectors.to(z.device).T).clamp(min=0.0)
 
 
+def exponential(move: Float[Tensor, "N N"], rho: float) -> Float[Tensor, "N N"]:
+    """Q(ρ) = exp(−ln ρ (B − I)) of a stochastic B, for ρ in [0, 1]; every entry to a relative precision of 1e-13."""
+    sigma = -math.log(rho) if rho > 0 else 2.0**FORGETS
+    squarings = max(0, math.ceil(math.log2(sigma))) if sigma > 0 else 0
+    term = total = torch.eye(len(move), dtype=torch.float64)
+    for n in range(1, 20):
+        term = term @ move * (sigma / 2**squarings / n)
+        total = total + term
+    total = total / total.sum(-1, keepdim=True)
+    for _ in range(squarings):
+        total = total @ total
+        total = total / total.sum(-1, keepdim=True)
+    return total
+
+
+@dataclass(frozen=True, eq=False)
+class Exponentials:
+    """What `Spectrum` does, for any B: a matrix per ρ, kept once computed. Positions are grouped by their ρ."""
+
+    move: Float[Tensor, "N N"]
+    _kept: dict[tuple[float, torch.device], Tensor] = field(default_factory=dict)
+
+    def at(self, rho: float, device: torch.device) -> Float[Tensor, "N N"]:
+        """Q(ρ)."""
+        found = self._kept.get((rho, device))
+        if found is None:
+            if len(self._kept) >= KEPT // self.move.numel():
+                self._kept.clear()
+            found = self._kept[rho, device] = exponential(self.move, rho).to(device)
+        return found
+
+    def carried(self, mass: Float[Tensor, "*lead N"], rho: Times) -> Float[Tensor, "*lead N"]:
+        """mass · Q(ρ)."""
+        flat = mass.reshape(-1, mass.shape[-1])
+        return self._grouped(rho.expand(mass.shape[:-1]), lambda matrix, here: flat[here] @ matrix)
+
+    def out_of(self, x: Int[Tensor, "*lead"], rho: Times) -> Float[Tensor, "*lead N"]:
+        """Q(ρ)[x, y] for every y."""
+        return self._grouped(rho.expand(x.shape), lambda matrix, here: matrix[x.flatten()[here]])
+
+    def into(self, z: Int[Tensor, "*lead"], rho: Times) -> Float[Tensor, "*lead N"]:
+        """Q(ρ)[y, z] for every y."""
+        return self._grouped(rho.expand(z.shape), lambda matrix, here: matrix.T[z.flatten()[here]])
+
+    def _grouped(
+        self, rho: Float[Tensor, "*lead"], rows: Callable[[Tensor, Tensor], Tensor]
+    ) -> Float[Tensor, "*lead N"]:
+        """`rows` of the positions of each ρ, put back in their order."""
+        values, group = rho.flatten().unique(return_inverse=True)
+        order = group.argsort(stable=True)
+        parts = order.split(group.bincount(minlength=len(values)).tolist())
+        found = [rows(self.at(value, rho.device), here) for value, here in zip(values.tolist(), parts, strict=True)]
+        none = torch.zeros(0, len(self.move), dtype=torch.float64, device=rho.device)
+        return torch.cat([none, *found])[order.argsort()].view(*rho.shape, len(self.move))
+
+
 @dataclass(frozen=True)
 class Matrix(Process):
-    """Noise by a matrix of moves between tokens, for vocabularies of bytes (D3PM): band, gaussian, uniform or mask."""
+    """Noise by a matrix of moves between tokens, for vocabularies of bytes (D3PM): named moves or `given` ones.
+
+    `matrix` are the moves of `given`: a row per token that one may come from, a column per token that one may go to, in
+    the order of ids, and the mask last if it is among them; every row sums to 1. It is kept as rows of numbers with
+    commas between them.
+    """
 
     vocabulary: Vocabulary
     schedule: Schedule = field(default_factory=OneMinusT)
-    moves: Literal["band", "gaussian", "uniform", "mask"] = "band"
+    moves: Literal["band", "gaussian", "uniform", "mask", "given"] = "band"
     width: int = 32
     steps: int = 100
+    matrix: Sequence[str] | Sequence[Sequence[float]] | None = None
+
+    files = ("matrix",)
 
     def __post_init__(self) -> None:
         if self.vocabulary.size > LARGEST:
@@ -88,13 +164,42 @@ class Matrix(Process):
             raise ValueError("moves 'mask' need α(1) = 0, or the prior term is infinite: choose another schedule")
         if self.width < 1 or self.steps < 1:
             raise ValueError(f"width and steps must be at least 1, not {self.width} and {self.steps}")
+        if self.matrix is None and self.moves == "given":
+            raise ValueError("moves 'given' need process.matrix: a file (.csv, .npy, .json), or a list of rows")
+        if self.matrix is not None and self.moves != "given":
+            raise ValueError(f"there is a matrix, and moves are {self.moves!r}: set process.moves=given")
+        if self.matrix is not None:
+            rows = numbers(self.matrix)
+            self._check(rows)
+            object.__setattr__(self, "matrix", written(rows))
+
+    def _check(self, rows: Sequence[Sequence[float]]) -> None:
+        """ValueError unless it is a transition matrix of the vocabulary."""
+        tokens, mask = self.vocabulary.size, self.vocabulary.mask is not None
+        sizes = {tokens, tokens + mask}
+        ragged = next((n for n, row in enumerate(rows) if len(row) != len(rows)), None)
+        if len(rows) not in sizes or ragged is not None:
+            what = f"{len(rows)} rows" + ("" if ragged is None else f" and {len(rows[ragged])} numbers in row {ragged}")
+            end = " (the last ends a text)" if self.vocabulary.eos == self.vocabulary.predictable[-1] else ""
+            also = f", or {tokens + 1} × {tokens + 1} with the mask last" if mask else ""
+            raise ValueError(
+                f"matrix has {what}, and this vocabulary {tokens} tokens{end}: give {tokens} × {tokens} numbers{also}, "
+                "rows and columns in the order of ids"
+            )
+        for n, row in enumerate(rows):
+            if not all(0 <= value < math.inf for value in row):
+                bad = next(value for value in row if not 0 <= value < math.inf)
+                raise ValueError(f"matrix holds {bad} in row {n}, and probabilities are not negative")
+            if not abs(math.fsum(row) - 1) <= 1e-6:
+                raise ValueError(f"row {n} of matrix sums to {math.fsum(row):.9g}: probabilities sum to 1")
 
     # 1 Moves
 
     @cached_property
     def states(self) -> Int[Tensor, " N"]:
         """Table ids of the states."""
-        mask = (self.vocabulary.mask,) if self.moves == "mask" else ()
+        masked = self.moves == "mask" or (self.matrix is not None and len(self.matrix) > self.vocabulary.size)
+        mask = (self.vocabulary.mask,) if masked else ()
         return torch.tensor([*self.vocabulary.predictable, *mask])
 
     @cached_property
@@ -105,8 +210,12 @@ class Matrix(Process):
         )
 
     @cached_property
-    def matrix(self) -> Float[Tensor, "N N"]:
+    def move(self) -> Float[Tensor, "N N"]:
         """B."""
+        if self.matrix is not None:
+            given = torch.tensor(numbers(self.matrix), dtype=torch.float64)
+            total = given.sum(-1, keepdim=True)
+            return torch.where((total - 1).abs() > 1e-12, given / total, given)
         tokens, place = self.vocabulary.size, torch.arange(len(self.states), dtype=torch.float64)
         if self.moves == "mask":
             return torch.zeros(tokens + 1, tokens + 1, dtype=torch.float64).index_fill(1, torch.tensor([tokens]), 1.0)
@@ -122,7 +231,8 @@ class Matrix(Process):
         return moved + torch.diag(1 - moved.sum(-1))
 
     @cached_property
-    def _spectrum(self) -> Spectrum:
+    def powers(self) -> Spectrum | Exponentials:
+        """Q(ρ) for every ρ."""
         if self.moves == "mask":
             count = len(self.states)
             vectors, inverse = (torch.eye(count, dtype=torch.float64) for _ in range(2))
@@ -130,7 +240,9 @@ class Matrix(Process):
             return Spectrum(
                 vectors, inverse, torch.ones(count, dtype=torch.float64).index_fill(0, torch.tensor(-1), 0.0)
             )
-        values, vectors = torch.linalg.eigh(self.matrix)
+        if not torch.equal(self.move, self.move.T):
+            return Exponentials(self.move)
+        values, vectors = torch.linalg.eigh(self.move)
         exponents = (1 - values).where(1 - values > 1e-12, 0.0)  # the largest eigenvalue is 1, and 0⁰ = 1
         return Spectrum(vectors, vectors.T.contiguous(), exponents)
 
@@ -147,17 +259,15 @@ class Matrix(Process):
 
     def marginal(self, x: Int[Tensor, "*lead"], t: Times) -> Float[Tensor, "*lead N"]:
         """q_t(· | x) over the states, of clean tokens by their table ids."""
-        return self._spectrum.out_of(self.numbers(x), self.alpha(t))
+        return self.powers.out_of(self.numbers(x), self.alpha(t))
+
+    def arrived(self, z: Int[Tensor, "*lead"], s: Times, t: Times) -> Float[Tensor, "*lead N"]:
+        """q(z_t = z | z_s = y) for every state y, of states by their table ids."""
+        rho = self.alpha(t) / self.alpha(s)
+        return self.powers.into(self.numbers(z), rho.expand(z.shape))
 
     def level(self, t: Times) -> Times:
         return self.schedule.one_minus_alpha(t.double())
-
-    def prior(self, draws: Draws) -> State:
-        device = draws.key.device
-        if self.moves == "mask":
-            return State(torch.full(draws.key.shape, self.vocabulary.mask, device=device))
-        index = (draws.stream("noise").uniform() * self.vocabulary.size).long()
-        return State(self.states.to(device)[index])
 
     def corrupt(self, x0: Int[Tensor, "*lead"], t: Times, draws: Draws, editable: Bool[Tensor, "*lead"]) -> Noised:
         t = torch.where(editable, (t.double() * self.steps).ceil() / self.steps, 0.0)
@@ -169,59 +279,89 @@ class Matrix(Process):
         return self.states.to(mass.device)[draw_categorical(mass / mass.sum(-1, keepdim=True), draws)]
 
     def log_likelihood(self, state: State, t: Times) -> Columns:
-        of_states = self._spectrum.into(self.numbers(state.ids), self.alpha(t).expand(state.ids.shape))
+        of_states = self.powers.into(self.numbers(state.ids), self.alpha(t).expand(state.ids.shape))
         full = torch.full((*state.ids.shape, self.vocabulary.rows), -torch.inf, dtype=torch.float64, device=t.device)
         real = self.vocabulary.size
         full[..., self.states[:real].to(t.device)] = of_states[..., :real].log()
         return Columns(full.to)
 
-    # 3 Bound
+    # 3 Prior
+
+    @cached_property
+    def _ends(self) -> Float[Tensor, "K N"]:
+        """q_1(· | x) of every real token."""
+        tokens = self.states[: self.vocabulary.size]
+        return self.marginal(tokens, torch.ones(len(tokens), dtype=torch.float64))
+
+    def prior(self, draws: Draws) -> State:
+        mass = self._ends.mean(0).to(draws.key.device).expand(*draws.key.shape, -1)
+        return State(self._draw(mass, draws.stream("noise")))
+
+    def prior_cost(self, x0: Int[Tensor, "*lead"]) -> Float[Tensor, "*lead"]:
+        ratio = (self._ends / self._ends.mean(0)).nan_to_num(0.0)  # what no token ends at
+        each = torch.special.xlogy(self._ends, ratio).sum(-1).clamp(min=0.0)
+        return each.to(x0.device)[self.numbers(x0)]
+
+    def prior_kl(self) -> float:
+        return self.prior_cost(self.states[: self.vocabulary.size]).max().item()
+
+    # 4 Bound
 
     def informative(self, noised: Noised) -> Bool[Tensor, "*lead"]:
         return noised.editable & self._open(noised.state.ids)
 
+    @cached_property
+    def _entered(self) -> Bool[Tensor, " N"]:
+        """States that others move to."""
+        return (self.move - torch.diag(self.move.diag()) > 0).any(0)
+
     def _open(self, ids: Int[Tensor, "*lead"]) -> Bool[Tensor, "*lead"]:
         """What a reverse step can change."""
-        return ids == self.vocabulary.mask if self.moves == "mask" else torch.ones_like(ids, dtype=torch.bool)
+        return self._entered.to(ids.device)[self.numbers(ids)]
 
-    def _carried(self, log_x: Float[Tensor, "*lead V"], alpha: Times) -> Float[Tensor, "*lead N"]:
-        """q_θ = x_θ Q(α)."""
-        return self._spectrum.carried(log_x[..., self.states.to(log_x.device)].double().exp(), alpha)
+    def _carried(self, log_x: Float[Tensor, "*lead V"], t: Times) -> Float[Tensor, "*lead N"]:
+        """q_θ,t = x_θ Q(α)."""
+        return self.powers.carried(log_x[..., self.states.to(log_x.device)].double().exp(), self.alpha(t))
 
     def bound(self, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
+        open_ = self.informative(noised)
         k = (noised.t.double() * self.steps).round().clamp(min=1)
-        alpha_t, alpha_s = (self.alpha(time / self.steps) for time in (k, k - 1))
-        step = self._spectrum.into(self.numbers(noised.state.ids), alpha_t / alpha_s)
-        true = self.marginal(noised.x0, (k - 1) / self.steps)
-        model = self._carried(prediction.leave_one_out(), alpha_s)
+        t, s = k / self.steps, (k - 1) / self.steps
+        step = self.arrived(noised.state.ids, s, t)
+        true = self.marginal(noised.x0, s)
+        model = self._carried(prediction.leave_one_out(), s)
         joint = step * true
         possible = joint > 0
         ratio = true.where(possible, 1.0).log() - model.where(possible, 1.0).log()
-        evidence, of_model = joint.sum(-1), (step * model).sum(-1)
+        evidence, of_model = (mass.sum(-1).where(open_, 1.0) for mass in (joint, step * model))
         kl = (joint * ratio).sum(-1) / evidence - evidence.log() + of_model.log()
-        return torch.where(noised.editable & self._open(noised.state.ids), self.steps * kl, 0.0)
-
-    def prior_kl(self) -> float:
-        """The largest over the clean tokens: they differ where noise does not end quite uniform."""
-        tokens = self.states[: self.vocabulary.size]
-        end = self.marginal(tokens, torch.ones(len(tokens), dtype=torch.float64))
-        if self.moves == "mask":
-            return 0.0
-        return (end * (end * self.vocabulary.size).log()).nan_to_num(0.0).sum(-1).max().clamp(min=0.0).item()
+        return torch.where(open_, self.steps * kl, 0.0)
 
     def reconstruction(self, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
-        """Nothing besides the first step, which is the reconstruction."""
-        return torch.zeros_like(noised.t)
+        """The first step, for states at its end."""
+        return self.bound(prediction, noised) / self.steps
 
     def reads(self, state: State, t: Times, s: Times, draws: Draws) -> Bool[Tensor, "*lead"]:
         return self._open(state.ids)
 
     def step(self, prediction: Prediction, state: State, t: Times, s: Times, draws: Draws) -> Stepped:
         z = state.ids
-        alpha_t, alpha_s = (self.alpha(time).expand(z.shape) for time in (t, s))
-        mass = self._spectrum.into(self.numbers(z), alpha_t / alpha_s)
-        mass = mass * self._carried(prediction.leave_one_out(), alpha_s)
-        open_ = self._open(z)
-        ids = torch.where(open_, self._draw(mass, draws.stream("token")), z)
-        final = ids != self.vocabulary.mask if self.moves == "mask" else (s <= 0).expand(z.shape)
-        return Stepped(State(ids), final)
+        earlier = self._carried(prediction.leave_one_out(), s.expand(z.shape))
+        mass = self.arrived(z, s, t) * earlier
+        # a prediction that rules out what could have become z (by a constraint) leaves z aside
+        mass = torch.where(mass.sum(-1, keepdim=True) > 0, mass, earlier)
+        ids = torch.where(self._open(z), self._draw(mass, draws.stream("token")), z)
+        return Stepped(State(ids), ~self._open(ids) | (s <= 0))
+
+
+def numbers(matrix: Sequence[str] | Sequence[Sequence[float]]) -> list[list[float]]:
+    """Rows as numbers, from either form."""
+    try:
+        return [[float(value) for value in (row.split(",") if isinstance(row, str) else row)] for row in matrix]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"matrix is not a list of rows of numbers: {error}") from error
+
+
+def written(rows: Sequence[Sequence[float]]) -> tuple[str, ...]:
+    """Rows as text, from which the same numbers come back: short where most are 0, a line each in a manifest."""
+    return tuple(",".join(repr(float(value)) if value else "0" for value in row) for row in rows)

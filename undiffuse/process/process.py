@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -31,6 +31,7 @@ class Process(ABC):
 
     vocabulary: Vocabulary
     steps: int | None = None  # the steps of noise in discrete time, of which the bound is the sum
+    files: ClassVar[tuple[str, ...]] = ()  # parameters that a recipe may give as the path of a table of numbers
 
     def bind(self, tables: Mapping[str, Any]) -> "Process":
         """The process with the learned tables of a network (embeddings, schedules), where it has any."""
@@ -76,7 +77,8 @@ class Process(ABC):
     def bound(self, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
         """Integrand ℓ_t(z, x) ≥ 0, nats per position, for t in (0, 1).
 
-        −ln p(x) ≤ prior + ∫₀¹ E ℓ_t dt + reconstruction, summed over positions.
+        −ln p(x) ≤ prior + ∫ E ℓ_t dt from `first` to 1 + reconstruction, summed over positions. In discrete time ℓ is
+        constant within each step, and before `first` it holds the reconstruction: ∫₀¹ is diffusion and reconstruction.
         """
 
     @abstractmethod
@@ -87,9 +89,14 @@ class Process(ABC):
         """KL(q_1(· | x) ‖ prior) of each token, nats."""
         return torch.full(x0.shape, self.prior_kl(), dtype=torch.float64, device=x0.device)
 
+    @property
+    def first(self) -> float:
+        """The time of the reconstruction: the end of the first step, 0 where time is continuous."""
+        return 0.0 if self.steps is None else 1 / self.steps
+
     @abstractmethod
     def reconstruction(self, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
-        """−ln p(x | z) at the smallest time, nats per position; zero in expectation if α there is 1."""
+        """−ln p(x | z) at the time `first`, nats per position; zero in expectation if α there is 1."""
 
     @abstractmethod
     def reads(

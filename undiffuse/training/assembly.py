@@ -1,6 +1,6 @@
 """From a plan, a tokenizer and a text to everything that the loop needs."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -10,16 +10,32 @@ from ..kinds import build_process
 from ..models.transformer import Transformer, TransformerConfig
 from ..predictor import Predictor
 from ..process.interpolating import Interpolating
-from ..text.tokenizer import Tokenizer
-from .configuration import Configuration
+from ..text.tokenizer import CONTROLS, Tokenizer, size_for
+from ..vocabulary import Vocabulary
+from .configuration import Configuration, TokenizerSettings
 from .loop import Job
 from .plan import Plan, Size, sized
 from .state import TrainingState
 from .validation import Validation
 
 
+@dataclass(frozen=True)
+class Rows:
+    """What is known of a tokenizer before it is trained: the roles of its rows, if it has as many as it may have."""
+
+    vocabulary: Vocabulary
+
+    @classmethod
+    def expected(cls, settings: TokenizerSettings) -> "Rows":
+        """Where the text decides on the number of rows, the least that it may decide on."""
+        if settings.kind == "byte":
+            return cls(Tokenizer.byte_level().vocabulary)
+        rows = size_for(0) if settings.size == "auto" else settings.size
+        return cls(Vocabulary(rows, *range(rows - len(CONTROLS), rows)))
+
+
 def predictor_of(
-    configuration: Configuration, tokenizer: Tokenizer, network: Transformer, text: Dataset | None = None
+    configuration: Configuration, tokenizer: Tokenizer | Rows, network: Transformer, text: Dataset | None = None
 ) -> Predictor:
     """The network with the process that it denoises, and the meaning that the objective gives its output.
 
@@ -31,7 +47,7 @@ def predictor_of(
     return Predictor(network, process, configuration.objective.head)
 
 
-def network_of(configuration: Configuration, tokenizer: Tokenizer, seed: int) -> Transformer:
+def network_of(configuration: Configuration, tokenizer: Tokenizer | Rows, seed: int) -> Transformer:
     """A new float32 network, its weights drawn by `seed` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -41,7 +57,7 @@ def network_of(configuration: Configuration, tokenizer: Tokenizer, seed: int) ->
 def check(configuration: Configuration) -> None:
     """UserError if the parts of a configuration do not go together. Allocates no weights."""
     whole = sized(configuration, Size(width=64, depth=1, heads=1, context=64, rows=16))
-    tokenizer = Tokenizer.byte_level()
+    tokenizer = Rows.expected(whole.tokenizer)
     with torch.device("meta"):
         network = network_of(whole, tokenizer, seed=0)
     predictor = predictor_of(whole, tokenizer, network)

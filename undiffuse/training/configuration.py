@@ -7,10 +7,12 @@ configuration. In TOML they are tables with a `kind`, or just the kind's name. S
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
 
+from ..data.table import read_table
 from ..errors import UserError, did_you_mean
 from ..kinds import FAMILIES, OBJECTIVES, OPTIMIZERS, PROCESSES, Family, describe
 from ..models.transformer import TransformerConfig
@@ -78,6 +80,8 @@ def read_process(value: object) -> dict[str, object]:
     for name, given in value.items():
         if name != "kind" and name not in known:
             raise UserError(f"there is no key process.{name}{did_you_mean(name, known)}")
+        if name in cls.files and isinstance(given, str):
+            given = read_table(f"process.{name}", Path(given))
         if name != "kind":
             settings[name] = _read(f"process.{name}", hints[name], given, nested)
     return settings

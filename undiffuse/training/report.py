@@ -92,7 +92,16 @@ def _noise(configuration: Mapping[str, Any]) -> str:
     if configuration["model"]["causal"]:
         return "none: the network reads from left to right"
     process = {name: value for name, value in configuration["process"].items() if value is not None}
-    parts = [value["kind"] if isinstance(value, Mapping) else f"{name} {value}" for name, value in process.items()]
+    if process["kind"] == "matrix" and process["moves"] not in ("band", "gaussian"):
+        del process["width"]
+    parts = [
+        value["kind"]
+        if isinstance(value, Mapping)
+        else f"{name} {value}"
+        if isinstance(value, str | int | float)
+        else f"{name} of {len(value)} rows"
+        for name, value in process.items()
+    ]
     return ", ".join(str(part) for part in parts if part != "kind interpolating").removeprefix("kind ")
 
 

@@ -6,14 +6,18 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from ...likelihood.bound import bound as estimate_bound
+from ...likelihood.estimate import student_t
 from ...objective.discrete_time import DiscreteTime
 from ...predictor import Predictor
+from ...process.destinations.uniform import Uniform
 from ...process.discrete import Discrete
 from ...process.process import Process
+from ...process.schedules.geometric import Geometric
 from ...randomness import Draws
 from ..catalog import golden, processes
 from ..denoiser import ArbitraryDenoiser, bayes_predictor
-from ..expectation import diffusion, enumerate_noise
+from ..expectation import diffusion, enumerate_noise, reconstruction
 from ..law import LAST_DIGIT, Law, in_last_digits
 from ..noise import Noise
 from ..reverse import bridge, step_rows
@@ -68,8 +72,8 @@ def bound(case: Stepped) -> float:
     return case.world.length * case.process.prior_kl() + inside
 
 
-def path_error(case: Stepped) -> float:
-    """prior + Σ_k E KL(bridge ‖ reverse step), both from tables and branch masses; relative."""
+def path(case: Stepped) -> Tensor:
+    """E KL(bridge ‖ reverse step) of every step, from tables and branch masses; nats per text."""
     world, process, noise = case.world, case.process, Noise(case.process)
     t = times(process)
     s = torch.cat((torch.zeros(1, dtype=torch.float64), t[:-1]))
@@ -79,12 +83,63 @@ def path_error(case: Stepped) -> float:
     if process.schedule.ends[0] < 1:  # the chain ends in the clean text itself
         clean = torch.eye(noise.tokens, noise.states, dtype=torch.float64)[:, None]
         true[0] = clean.expand(true[0].shape)
-    total = prior_cost(noise) * world.length
+    total = torch.zeros_like(t)
     for i in range(world.length):
         p = true[:, world.texts[:, i]][:, :, states[:, i]]  # T, X, Z, N
         gap = torch.where(p > 0, p * (p / rows[:, None, :, i]).log(), 0.0).sum(-1)
-        total += torch.where(joint > 0, joint * gap, 0.0).sum().item()
-    return abs(bound(case) - total) / max(1.0, total)
+        total += torch.where(joint > 0, joint * gap, 0.0).sum((1, 2))
+    return total
+
+
+def path_error(case: Stepped) -> float:
+    """The terms of the bound, step by step, and the reconstruction apart; relative to their sum."""
+    expected, t = path(case), times(case.process)
+    found = diffusion(case.predictor, case.world, t) / len(t)
+    first = reconstruction(case.predictor, case.world, case.process.first)
+    prior = case.process.prior_kl() - prior_cost(Noise(case.process))
+    gap = max((found - expected).abs().sum().item(), abs(first - expected[0].item()), abs(prior))
+    return gap / max(1.0, expected.sum().item())
+
+
+def later_and_first(predictor: Predictor, world: World, editable: Tensor | None = None) -> tuple[float, float]:
+    """What the code under test takes for the diffusion and the reconstruction term, nats per text."""
+    process = predictor.process
+    t = times(process)
+    later = diffusion(predictor, world, t[1:], editable).sum().item() / len(t) if len(t) > 1 else 0.0
+    return later, reconstruction(predictor, world, process.first, editable)
+
+
+def scored() -> dict[str, Predictor]:
+    """Networks of few and of many steps; the last one sees noise from the first step on."""
+    found = {
+        f"exact network, {name}, T={steps}": bayes_predictor(
+            three(), Discrete(three().vocabulary, base.schedule, base.destination, steps)
+        )
+        for name, base in golden(three()).items()
+        if name in ("mask", "uniform")
+        for steps in (1, 3, 20)
+    }
+    loud = Discrete(three().vocabulary, Geometric(0.2, 3.0), Uniform(), 5)
+    return found | {"arbitrary network, uniform": Predictor(ArbitraryDenoiser(three(), seed=5), loud, "leave_one_out")}
+
+
+def likelihood_error(predictor: Predictor) -> float:
+    """Estimates of both terms are unbiased, and 95 % intervals cover their sum: 4.5 standard errors, 4 of 16."""
+    text = texts_of(three(), 16)
+    exact = torch.zeros(2, dtype=torch.float64)
+    for ids, editable in zip(text.ids, text.editable, strict=True):
+        exact += torch.tensor(later_and_first(predictor, only(three().numbers(ids)), editable), dtype=torch.float64)
+    found = [estimate_bound(predictor, text, draws=16, seed=seed) for seed in range(16)]
+    terms = torch.tensor([[e.nats - e.prior - e.reconstruction, e.reconstruction] for e in found], dtype=torch.float64)
+    missed = sum(
+        abs(part.sum() - exact.sum()).item() > student_t(7) * e.stderr for part, e in zip(terms, found, strict=True)
+    )
+    errors = [
+        z_score(drawn, value) if drawn.std() > 0 else (drawn.mean() - value).abs().item() * 1e9
+        for drawn, value in zip(terms.T, exact.tolist(), strict=True)
+    ]
+    per_token = max(abs((e.per_token.sum() + e.prior - e.nats).item()) for e in found)
+    return max(*errors, missed * 4.5 / 4, per_token * 1e9)
 
 
 def golden_steps() -> dict[str, tuple[int, str]]:
@@ -206,6 +261,7 @@ def spread() -> dict[str, Table]:
 
 LAWS = (
     Law("discrete-time/path", every_network, path_error, 1e-9),
+    Law("discrete-time/likelihood", scored, likelihood_error, 4.5),
     Law("discrete-time/golden", golden_steps, golden_error, LAST_DIGIT),
     Law("discrete-time/limit", lambda: {name: name for name in golden(toy_a())}, limit_error, 0.05),
     Law("discrete-time/hybrid", exact_networks, hybrid_error, 4.5),

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...predictor import Predictor
 from ...process.discrete import Discrete
-from ...process.matrix import Matrix
+from ...process.matrix import Exponentials, Matrix
 from ...process.prediction import Prediction
 from ...process.schedules.geometric import Geometric
 from ...process.schedules.one_minus_cos import OneMinusCos
@@ -17,7 +17,7 @@ from ...process.schedules.schedule import Schedule
 from ...randomness import Draws
 from ...types import Noised, State
 from ..catalog import destinations
-from ..denoiser import BayesDenoiser
+from ..denoiser import ArbitraryDenoiser, BayesDenoiser
 from ..law import Law
 from ..noise import Noise
 from ..reverse import log_predictions
@@ -35,19 +35,43 @@ def process_of(where: World, moves: str, schedule: Schedule, steps: int = STEPS)
     return Matrix(where.vocabulary, schedule, moves, 2, steps)  # type: ignore[arg-type]
 
 
+def given(where: World, rows: Tensor, schedule: Schedule | None = None, steps: int = STEPS) -> Matrix:
+    return Matrix(where.vocabulary, schedule or OneMinusT(), "given", steps=steps, matrix=rows.tolist())
+
+
+def rows_given(tokens: int) -> dict[str, Float[Tensor, "N N"]]:
+    """Matrices of every sort: neither symmetric nor reversible, with the mask among the states, with ends, in parts."""
+    draws = Draws.seeded(6).at(torch.arange(tokens + 1))
+    random = draws.along(tokens + 1).uniform().square()
+    one = torch.eye(tokens, dtype=torch.float64)
+    half = tokens // 2
+    parts = torch.block_diag(random[:half, :half], random[half:tokens, half:tokens])
+    absorbing = random[:tokens, :tokens].tril()
+    found = {
+        "random": random[:tokens, :tokens],
+        "random with the mask": random,
+        "ring": one.roll(1, 1),
+        "absorbing": absorbing,
+        "in parts": parts,
+    }
+    return {name: rows / rows.sum(-1, keepdim=True) for name, rows in found.items()}
+
+
 def every_matrix() -> dict[str, Matrix]:
     found = {
         f"{moves}, {name}": process_of(letters(), moves, schedule)
         for moves in ("band", "gaussian", "uniform", "mask")
         for name, schedule in (("one-minus-t", OneMinusT()), ("one-minus-cos", OneMinusCos()))
     }
-    return found | {"band, geometric": process_of(letters(), "band", Geometric(0.02, 3.0))}
+    found |= {f"given, {name}": given(letters(), rows) for name, rows in rows_given(letters().tokens).items()}
+    loud = given(letters(), rows_given(letters().tokens)["random"], Geometric(0.02, 3.0))
+    return found | {"band, geometric": process_of(letters(), "band", Geometric(0.02, 3.0)), "given, geometric": loud}
 
 
 def exponential(process: Matrix, rho: Float[Tensor, "*t"]) -> Float[Tensor, "*t N N"]:
     """exp(−ln ρ (B − I)) by series and squaring; ρ = 0 as 60 times the mean time between moves, many times over."""
     tiny = torch.finfo(torch.float64).tiny
-    generator = process.matrix - torch.eye(len(process.matrix), dtype=torch.float64)
+    generator = process.move - torch.eye(len(process.move), dtype=torch.float64)
     return torch.linalg.matrix_exp(-rho.clamp(min=tiny).log()[..., None, None] * generator)
 
 
@@ -106,6 +130,69 @@ def path_error(process: Matrix) -> float:
     return ((grid.found() - expected).abs() / (1 + expected)).max().item()
 
 
+def chapman_kolmogorov_error(process: Matrix) -> float:
+    """Q_s · Q_{s→t} = Q_t, the matrix exponential, and bridges weighed by q_t(z | x) are q_s(· | x)."""
+    states, tokens = process.states, letters().tokens
+    grid = torch.cat((torch.zeros(1, dtype=torch.float64), times(process)))
+    until = torch.stack([process.marginal(states[:tokens], t.expand(tokens)) for t in grid])
+    alpha = torch.cat((torch.ones(1, dtype=torch.float64), process.schedule.alpha(grid[1:])))
+    worst = (until - exponential(process, alpha)[:, :tokens]).abs().max().item()
+    for early, late in [(i, j) for i in range(len(grid)) for j in range(i, len(grid))]:
+        if alpha[early] == 0:
+            continue
+        move = process.arrived(states, grid[early], grid[late]).T  # y, z
+        joint = until[early][:, :, None] * move
+        evidence = joint.sum(1, keepdim=True)
+        bridges = joint / evidence.where(evidence > 0, 1.0)
+        back = (bridges * until[late][:, None]).sum(-1)
+        worst = max(worst, (evidence[:, 0] - until[late]).abs().max().item())
+        worst = max(worst, (back - until[early]).abs().max().item(), (move.sum(-1) - 1).abs().max().item())
+    return worst
+
+
+def prior_error(process: Matrix) -> float:
+    """The prior is the mean of q_1(· | x), even numbers draw it, and its cost is what the tables say of each token."""
+    end = exponential(process, process.schedule.alpha(torch.ones(1, dtype=torch.float64)))[0, : letters().tokens]
+    mean = end.mean(0)
+    cost = torch.where(end > 1e-200, end * (end / mean).log(), 0.0).sum(-1)
+    found = process.prior_cost(process.states[: letters().tokens])
+    drawn = process.prior(Draws.seeded(4).at(torch.arange(4096))).ids
+    share = torch.stack([(drawn == row).double().mean() for row in process.states])
+    gap = max((found - cost).abs().max().item(), abs(process.prior_kl() - cost.max().item()))
+    return max(gap * 1e9, (share - mean).abs().max().item())
+
+
+def named() -> dict[str, Matrix]:
+    return {name: process for name, process in every_matrix().items() if not name.startswith("given")}
+
+
+def given_error(process: Matrix) -> float:
+    """A named matrix, given: the same marginals, evidence, bound and prior; and without its eigenvectors."""
+    same = given(letters(), process.move, process.schedule)
+    grid, other = Grid(process), Grid(same)
+    k, x, z = grid.points()
+    rows, t = process.states, times(process)[k]
+    gap = (grid.found() - other.found()).abs().max().item()
+    state, flat = State(rows[z]), torch.zeros(len(k), process.vocabulary.rows, dtype=torch.float64)
+    posteriors = (each.log_likelihood(state, t).add_to(flat).exp() for each in (process, same))
+    for one, two in (
+        (process.marginal(rows[x], t), same.marginal(rows[x], t)),
+        tuple(posteriors),
+        (process.prior_cost(rows[: letters().tokens]), same.prior_cost(rows[: letters().tokens])),
+    ):
+        gap = max(gap, (one - two).abs().max().item())
+    mass = torch.nn.functional.pad(grid.predicted(len(k)), (0, len(rows) - letters().tokens))
+    rho = process.alpha(t)
+    powers, series = process.powers, Exponentials(process.move)
+    for one, two in (
+        (powers.carried(mass, rho), series.carried(mass, rho)),
+        (powers.out_of(x, rho), series.out_of(x, rho)),
+        (powers.into(z, rho), series.into(z, rho)),
+    ):
+        gap = max(gap, (one - two).abs().max().item())
+    return gap
+
+
 def agreeing() -> dict[str, tuple[Matrix, Discrete]]:
     """Moves whose square is themselves are interpolating noise."""
     found = {}
@@ -148,41 +235,124 @@ class Tables(Noise):
         return exponential(self.process, self.process.schedule.alpha(t))[..., : self.tokens, :]
 
 
-def total(where: World, process: Matrix) -> float:
-    """The bound of T steps under the exact leave-one-out network, by enumeration of texts and states; nats per text."""
-    noise = Tables(process)
-    predictor = Predictor(BayesDenoiser(where, noise, "leave_one_out"), process, "leave_one_out")
-    t, states = times(process), where.states(noise.states)
-    joint = where.law[:, None] * noise.of_texts(where.texts, states, t[:, None].expand(-1, where.length))
-    log_x = log_predictions(predictor, where, states, t)
-    k, x, z = (joint > 0).nonzero(as_tuple=True)
-    ids = process.states
-    noised = Noised(
-        ids[where.texts[x]],
-        State(ids[states[z]]),
-        t[k][:, None].expand(-1, where.length),
-        torch.ones(len(k), where.length, dtype=torch.bool),
-    )
-    evidence = lambda: process.log_likelihood(noised.state, noised.t)  # noqa: E731
-    nats = process.bound(Prediction(log_x[k, z], "leave_one_out", evidence), noised).sum(-1)
-    return where.length * process.prior_kl() + (joint[k, x, z] * nats).sum().item() / process.steps
+@dataclass(frozen=True, eq=False)
+class Enumerated:
+    """Every step, text and state of a world, and what a network predicts at each state."""
+
+    where: World
+    process: Matrix
+    predictor: Predictor
+
+    @property
+    def noise(self) -> Tables:
+        return Tables(self.process)
+
+    def joint(self) -> Float[Tensor, "T X Z"]:
+        t, states = times(self.process), self.where.states(self.noise.states)
+        every = t[:, None].expand(-1, self.where.length)
+        found = self.where.law[:, None] * self.noise.of_texts(self.where.texts, states, every)
+        return found.where(found > 1e-30, 0.0)  # what has not moved in 700 moves, where infinitely many are meant
+
+    def predicted(self) -> Float[Tensor, "T Z L V"]:
+        return log_predictions(self.predictor, self.where, self.where.states(self.noise.states), times(self.process))
+
+    def found(self) -> tuple[Float[Tensor, " T"], float]:
+        """The code under test: what it takes for every step, and for the reconstruction; nats per text."""
+        t, states, joint = times(self.process), self.where.states(self.noise.states), self.joint()
+        k, x, z = (joint > 0).nonzero(as_tuple=True)
+        ids = self.process.states
+        noised = Noised(
+            ids[self.where.texts[x]],
+            State(ids[states[z]]),
+            t[k][:, None].expand(-1, self.where.length),
+            torch.ones(len(k), self.where.length, dtype=torch.bool),
+        )
+        evidence = lambda: self.process.log_likelihood(noised.state, noised.t)  # noqa: E731
+        prediction = Prediction(self.predicted()[k, z], "leave_one_out", evidence)
+        weight = joint[k, x, z]
+        each = torch.zeros_like(t).index_add(0, k, weight * self.process.bound(prediction, noised).sum(-1)) / len(t)
+        first = torch.where(k == 0, weight * self.process.reconstruction(prediction, noised).sum(-1), 0.0)
+        return each, first.sum().item()
+
+    def path(self) -> Float[Tensor, " T"]:
+        """E KL(bridge ‖ reverse step) of every step, from the tables; nats per text."""
+        process, tokens, states = self.process, self.where.tokens, self.where.states(self.noise.states)
+        alpha = process.schedule.alpha(times(process))
+        before = torch.cat((torch.ones(1, dtype=torch.float64), alpha[:-1]))
+        until, move = exponential(process, before)[:, :tokens], exponential(process, alpha / before)
+        x_theta = self.predicted()[..., process.states[:tokens]].exp()
+        joint, total = self.joint(), torch.zeros(len(alpha), dtype=torch.float64)
+        for i in range(self.where.length):
+            into = move[:, :, states[:, i]].transpose(1, 2)  # T, Z, y
+            model = torch.einsum("tzx,txy->tzy", x_theta[:, :, i], until) * into
+            model = model / model.sum(-1, keepdim=True)
+            true = until[:, self.where.texts[:, i]][:, :, None] * into[:, None]  # T, X, Z, y
+            true = true / true.sum(-1, keepdim=True).clamp(min=1e-300)
+            gap = torch.where(true > 0, true * (true / model[:, None]).log(), 0.0).sum(-1)
+            total += torch.where(joint > 0, joint * gap, 0.0).sum((1, 2))
+        return total
+
+
+def in_texts() -> dict[str, Enumerated]:
+    """Exact and wrong networks, of few steps."""
+    where = small_worlds()["K=3 L=2"]
+    processes = {moves: process_of(where, moves, OneMinusCos()) for moves in ("band", "mask")}
+    processes |= {f"given, {name}": given(where, rows, steps=3) for name, rows in rows_given(3).items()}
+    found = {}
+    for name, process in processes.items():
+        wrong = Predictor(ArbitraryDenoiser(where, seed=5), process, "leave_one_out")
+        found[name] = Enumerated(where, process, exact_network(where, process))
+        found[f"arbitrary network, {name}"] = Enumerated(where, process, wrong)
+    return found
+
+
+def exact_network(where: World, process: Matrix) -> Predictor:
+    return Predictor(BayesDenoiser(where, Tables(process), "leave_one_out"), process, "leave_one_out")
+
+
+def terms_error(case: Enumerated) -> float:
+    """The terms of the bound, step by step, and the first one apart as the reconstruction."""
+    (found, first), expected = case.found(), case.path()
+    return max((found - expected).abs().sum().item(), abs(first - expected[0].item()))
+
+
+def excess(where: World, process: Matrix) -> float:
+    """The bound of T steps under the exact leave-one-out network, beyond its least value.
+
+    That is the entropy and, where noise does not forget where it began, KL(q(z_1) ‖ prior) of whole texts.
+    """
+    case = Enumerated(where, process, exact_network(where, process))
+    cost = process.prior_cost(process.states[where.texts]).sum(-1)
+    states = where.states(case.noise.states)
+    last = case.joint()[-1].sum(0)
+    prior = case.noise.marginal(torch.ones((), dtype=torch.float64)).mean(0)[states].prod(-1)
+    ends = torch.where(last > 0, last * (last / prior).log(), 0.0).sum().item()
+    return (where.law * cost).sum().item() + case.found()[0].sum().item() - where.entropy - ends
 
 
 def chains() -> dict[str, tuple[World, str]]:
-    return {f"{moves}, K=3 L=2": (small_worlds()["K=3 L=2"], moves) for moves in ("band", "gaussian", "mask")} | {
-        "band, toy A": (toy_a(), "band")
-    }
+    return (
+        {f"{moves}, K=3 L=2": (small_worlds()["K=3 L=2"], moves) for moves in ("band", "gaussian", "mask")}
+        | {"band, toy A": (toy_a(), "band")}
+        | {f"given, {name}, K=3 L=2": (small_worlds()["K=3 L=2"], name) for name in rows_given(3)}
+    )
 
 
 def limit_error(case: tuple[World, str]) -> float:
-    """It falls to the entropy as T grows, and four times the steps have a quarter of the excess."""
+    """It falls to nothing as T grows, and four times the steps have a quarter of it."""
     where, moves = case
-    excess = [
-        total(where, Matrix(where.vocabulary, OneMinusT(), moves, 1, steps)) - where.entropy  # type: ignore[arg-type]
+    rows = rows_given(where.tokens)
+    over = [
+        excess(
+            where,
+            given(where, rows[moves], steps=steps)
+            if moves in rows
+            else Matrix(where.vocabulary, OneMinusT(), moves, 1, steps),  # type: ignore[arg-type]
+        )
         for steps in (1, 32, 128)
     ]
-    rising = max(0.0, excess[1] - excess[0], excess[2] - excess[1])
-    return max(rising, -excess[-1], abs(excess[2] / excess[1] - 0.25))
+    rising = max(0.0, over[1] - over[0], over[2] - over[1])
+    return max(rising, -over[-1], abs(over[2] / over[1] - 0.25))
 
 
 def draw_error(process: Matrix) -> float:
@@ -211,6 +381,10 @@ def draw_error(process: Matrix) -> float:
 
 
 LAWS = (
+    Law("matrix/chapman-kolmogorov", every_matrix, chapman_kolmogorov_error, 1e-12),
+    Law("matrix/prior", every_matrix, prior_error, 0.04),
+    Law("matrix/given", named, given_error, 1e-10),
+    Law("matrix/terms", in_texts, terms_error, 1e-9),
     Law("matrix/path", every_matrix, path_error, 1e-9),
     Law("matrix/interpolating", agreeing, agreement_error, 1e-10),
     Law("matrix/limit", chains, limit_error, 0.05),
