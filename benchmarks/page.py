@@ -37,6 +37,7 @@ SECTIONS = (
     ("decoding_16_float32", "Caches and head alone, sixteen requests at once"),
     ("parallel_sorting", "Parallel commits: sorting"),
     ("parallel_sudoku", "Parallel commits: sudoku"),
+    ("processes_speed", "Training and sampling steps of every noise"),
 )
 NOTES = {
     "decoding_1_float32": (
@@ -46,6 +47,10 @@ NOTES = {
     "parallel_sorting": (
         "Given the prompt every answer is certain, and independent of the others: the best case of parallel commits, "
         "not a typical one."
+    ),
+    "processes_speed": (
+        "Masked training as the library does it is faster than the row `masked`: it runs the head at masked positions "
+        "alone. Noise that leaves no position certain cannot."
     ),
 }
 STUDIED = """## Quality against cost, every strategy

@@ -1,4 +1,4 @@
-"""Training steps under uniform noise: tokens/s as a ratio to masked ones, in one process.
+"""Training and sampling steps of every noise: their speed as a ratio to masked ones, in one process.
 
 The masked network runs its head at every position here, as the others must: what gathering saves is in `gathering`.
 
@@ -8,40 +8,67 @@ python -m benchmarks.processes_speed [threads] [rounds]
 import statistics
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch.nn import functional as F
 
+from undiffuse.decode.canvas import Canvas, start
+from undiffuse.decode.decoder import Decoder
+from undiffuse.decode.look import Sites, read, run
+from undiffuse.decode.loop import begin, denoise_step, times
+from undiffuse.decode.strategies.strategy import Look, Strategy
+from undiffuse.decode.strategies.tweedie import Tweedie
+from undiffuse.kinds import STRATEGIES, build_process
+from undiffuse.language_model.defaults import default_strategy
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.objective.bound import Bound
-from undiffuse.objective.duo import Duo
-from undiffuse.objective.duo_simple import DuoSimple
-from undiffuse.objective.flow_matching import FlowMatching
 from undiffuse.objective.objective import Objective
 from undiffuse.predictor import Predictor
-from undiffuse.process.destinations.mask import Mask
-from undiffuse.process.destinations.uniform import Uniform
 from undiffuse.process.interpolating import Interpolating
-from undiffuse.process.schedules.one_minus_t import OneMinusT
 from undiffuse.randomness import Draws
 from undiffuse.training.allocator import keep_freed_memory
+from undiffuse.training.recipe import resolve
 from undiffuse.vocabulary import Vocabulary
 
 from .network import batch_of
-from .report import interleaved, write
+from .report import interleaved, median_of_ratios, write
 
-VOCABULARY, CONTEXT, ROWS, ROUNDS = 4096, 128, 8, 7
-NETWORK = TransformerConfig(rows=VOCABULARY, context=CONTEXT, width=256, depth=6, heads=4, time_conditioning=True)
+VOCABULARY, CONTEXT, ROWS, STEPS, ROUNDS = 4096, 128, 8, 64, 9
+SIZE = {"rows": VOCABULARY, "context": CONTEXT, "width": 256, "depth": 6, "heads": 4}
+TRAINED = (
+    "udlm", "gidd", "xdlm", "duo", "duo-simple", "flow-matching", "sedd-uniform", "d3pm-uniform", "plaid",
+)  # fmt: skip
+SAMPLED = (
+    "udlm", "gidd", "xdlm", "duo", "flow-matching", "sedd-uniform", "sedd-absorb", "d3pm-uniform", "plaid",
+)  # fmt: skip
+SOFT = ("duo", "duo-simple")
+"""What the network is shown in training: soft tokens."""
+
+Action = Callable[[], object]
 
 
-def masked() -> Callable[[], None]:
+def made(recipe: str) -> tuple[Objective, Predictor]:
+    """The objective and the network of a recipe, in its number format; the masked one has a time input as the others.
+
+    Networks of vectors train in float32, which their recipe asks for; to compare the noise alone they are in bfloat16.
+    """
+    configuration = resolve(recipe).configuration
+    model = {name: value for name, value in configuration.model.items() if value != "auto"}
+    torch.manual_seed(0)
+    network = Transformer(TransformerConfig(**{**model, **SIZE, "time_conditioning": True})).bfloat16()  # type: ignore[arg-type]
+    process = build_process(configuration.process, Vocabulary(VOCABULARY, mask=VOCABULARY - 1))
+    return configuration.objective, Predictor(network, process, configuration.objective.head)
+
+
+def masked() -> Action:
     """Forward and backward pass of the masked bound, with logits at every position."""
-    predictor, batch = _predictor(Mask(), "leave_one_out"), batch_of(NETWORK, ROWS)
-    process, times, draws = predictor.process, Bound().times, Draws.seeded(0)
+    (_, predictor), batch = made("mdlm"), batch_of(TransformerConfig(**SIZE), ROWS)  # type: ignore[arg-type]
+    process, draw, draws = predictor.process, Bound().times, Draws.seeded(0)
     assert isinstance(process, Interpolating)
 
     def step() -> None:
-        noised = times.noise(process, batch, draws, ROWS)
+        noised = draw.noise(process, batch, draws, ROWS)
         logits = predictor.predict(noised, batch, batch.editable).logits
         nats = F.cross_entropy(logits, batch.ids.flatten(), reduction="none")
         weight = process.schedule.weight(noised.t) * process.is_mask(noised.state.ids)
@@ -50,44 +77,77 @@ def masked() -> Callable[[], None]:
     return step
 
 
-def uniform(objective: Objective) -> Callable[[], None]:
-    """Forward and backward pass of an objective on uniform noise."""
-    predictor, batch, draws = _predictor(Uniform(), objective.head), batch_of(NETWORK, ROWS), Draws.seeded(0)
-    return lambda: objective.loss(predictor, batch, draws, ROWS).sum.backward()  # type: ignore[no-any-return]
+def trained(recipe: str) -> Action:
+    """Forward and backward pass of a recipe at the beginning of its training."""
+    objective, predictor = made(recipe)
+    batch, draws = batch_of(TransformerConfig(**SIZE), ROWS), Draws.seeded(0)  # type: ignore[arg-type]
+    return lambda: objective.loss(predictor, batch, draws, ROWS).sum.backward()
 
 
-def _predictor(destination: Mask | Uniform, head: str) -> Predictor:
-    torch.manual_seed(0)
-    vocabulary = Vocabulary(VOCABULARY, mask=VOCABULARY - 1)
-    process = Interpolating(vocabulary, OneMinusT(), destination)
-    return Predictor(Transformer(NETWORK).bfloat16(), process, head)  # type: ignore[arg-type]
+def sampled(recipe: str, strategy: Strategy | None = None) -> tuple[Action, Action]:
+    """A step of the recipe's default drawing strategy half way: the whole, and without the network's trunk and head."""
+    _, predictor = made(recipe)
+    strategy = strategy or STRATEGIES.load(default_strategy(predictor, drawing=True))()
+    ids, free = torch.zeros(CONTEXT, dtype=torch.long), torch.ones(CONTEXT, dtype=torch.bool)
+    rows = [start(ids, free, key=number, steps=STEPS) for number in range(ROWS)]
+    before = begin(predictor, Canvas.concatenate(rows), Decoder(strategy))
+    before = replace(before, canvas=before.canvas.replace(clock=before.canvas.clock + STEPS // 2))
+
+    with torch.no_grad():
+        canvas = before.canvas
+        step = strategy.step(predictor.process, canvas)
+        sites = Sites.of(strategy.reads(predictor.process, canvas, step))
+        view, t = strategy.view(canvas, before.memory), times(canvas, step)
+        hidden, _ = run(predictor, canvas, sites, t, canvas.valid, view=view)
+        prediction = read(predictor, canvas, sites, t, hidden, view)
+        look = Look(canvas, sites, sites.gather(canvas.ids), prediction, canvas.draws.gather(sites.index))
+
+    @torch.no_grad()
+    def decide() -> None:
+        strategy.advance(predictor.process, look, step, before.memory)
+
+    return (lambda: denoise_step(predictor, before)), decide
+
+
+def table(kind: str, actions: dict[str, Action], rounds: int, unit: float) -> list[dict[str, object]]:
+    """A line per action: its speed, and the ratio to that of the first with a 95 % interval."""
+    found = dict(zip(actions, interleaved(list(actions.values()), rounds), strict=True))
+    lines: list[dict[str, object]] = []
+    for name, seconds in found.items():
+        ratio, low, high = median_of_ratios(found["masked"], seconds)
+        lines.append(
+            {
+                "step": kind,
+                "noise": f"{name}, soft tokens" if kind == "training" and name in SOFT else name,
+                "tokens/s": round(unit / statistics.median(seconds)),
+                "ratio": ratio,
+                "95 %": f"{low:.2f} to {high:.2f}",
+            }
+        )
+    return lines
 
 
 def main(threads: int, rounds: int) -> None:
     torch.set_num_threads(threads)
     keep_freed_memory()
-    steps = {
-        "masked": masked(),
-        "udlm": uniform(Bound()),
-        "duo, soft tokens": uniform(Duo()),
-        "duo-simple": uniform(DuoSimple()),
-        "flow-matching": uniform(FlowMatching()),
-    }
-    found = dict(zip(steps, interleaved(list(steps.values()), rounds), strict=True))
-    table = [
-        {
-            "training": name,
-            "tokens/s": round(ROWS * CONTEXT / statistics.median(seconds)),
-            "ratio": statistics.median(m / s for m, s in zip(found["masked"], seconds, strict=True)),
-        }
-        for name, seconds in found.items()
-    ]
+    tokens = ROWS * CONTEXT
+    lines = table("training", {"masked": masked()} | {name: trained(name) for name in TRAINED}, rounds, tokens)
+    # `tweedie` draws what `ancestral` draws, from logits at every position
+    steps = {"masked": sampled("mdlm", Tweedie()), "masked, gathered": sampled("mdlm")}
+    steps |= {name: sampled(name) for name in SAMPLED}
+    lines += table("sampling", {name: whole for name, (whole, _) in steps.items()}, rounds, tokens)
+    alone = {name: decide for name, (_, decide) in steps.items()}
+    lines += table("sampling, without the network", alone, rounds, tokens)
     definition = (
-        f"Forward and backward pass, without the optimizer's step: {ROWS} rows of {CONTEXT} tokens, vocabulary "
-        f"{VOCABULARY}, width 256, depth 6, time input, bfloat16; {rounds} steps of each in turns, in one process; "
-        f"medians. Masked training has its head at every position here."
+        f"{ROWS} rows of {CONTEXT} tokens, vocabulary {VOCABULARY}, width 256, depth 6, time input, bfloat16; {rounds} "
+        f"steps of each in turns, in one process; `ratio`: to masked, median with 95 % bootstrap interval. Training: "
+        f"forward and backward pass at the start of a recipe, without the optimizer's step; masked training has its "
+        f"head at every position here. Sampling: one step of the recipe's default drawing strategy half way through "
+        f"{STEPS} steps, and what is left of it without trunk and head, at logits that are given; every position is "
+        "pending, and is read also by the masked step; `gathered` reads the positions alone that it opens. plaid is "
+        "trained in float32 otherwise, and passes twice through the network in a quarter of the rows."
     )
-    write("processes_speed", definition, threads, table)
+    write("processes_speed", definition, threads, lines)
 
 
 if __name__ == "__main__":
