@@ -200,11 +200,11 @@ def _errors(process: Process, ids: Int[Tensor, "n L"], t: float) -> float:
     if isinstance(process, Gaussian):
         tokens = ids.flatten()[:SAMPLE]
         draws = Draws.seeded(0, ids.device).stream("misread").at(torch.arange(len(tokens), device=ids.device))
-        latent = process.corrupt(tokens, time.expand(tokens.shape), draws, torch.ones_like(tokens).bool()).state.latent
-        assert latent is not None
+        at, everywhere = time.expand(tokens.shape), torch.ones_like(tokens, dtype=torch.bool)
+        evidence = process.log_likelihood(process.corrupt(tokens, at, draws, everywhere).state, at)
+        blank = torch.full((len(tokens), process.vocabulary.rows), -torch.inf, device=ids.device)
         real = torch.tensor(process.vocabulary.predictable, device=ids.device)
-        # all vectors have norm 1, so that the nearest is the one with the largest product
-        nearest = real[(latent @ process.table[real].to(latent.dtype).T).argmax(-1)]
+        nearest = evidence.add_to(blank.index_fill(-1, real, 0.0)).argmax(-1)
         return (nearest != tokens).double().mean().item()
     return 0.0  # masks alone
 
