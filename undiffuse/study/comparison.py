@@ -82,7 +82,9 @@ class Share:
         """From (seed, right, questions); None if nothing was asked."""
         asked = [run for run in runs if run[2] > 0]
         over = Mean.of((seed, right / count, None) for seed, right, count in asked)
-        return over and cls(Accuracy(sum(run[1] for run in asked), sum(run[2] for run in asked)), over)
+        if over is None:
+            return None
+        return cls(Accuracy(sum(run[1] for run in asked), sum(run[2] for run in asked)), over)
 
     def show(self) -> str:
         low, high = self.pooled.interval

@@ -88,9 +88,9 @@ def _style(number: int) -> Style:
 def _figure(height: float, rows: int = 1, columns: int = 1, **options: Any) -> "tuple[Figure, list[Axes]]":
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1)
+    figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=0.1))
     FigureCanvasSVG(figure)
     axes = figure.subplots(rows, columns, squeeze=False, **options).ravel().tolist()
     for each in axes:
@@ -189,7 +189,7 @@ def _generation(asked: Mapping[str, Any], found: Sequence[System], styles: Mappi
     figure, panels = _figure(max(4.4, 0.19 * len(shown) + 1), columns=2)
     labels = {"surprise": "bits per byte of samples under an n-gram", "entropy": "entropy of a sample's tokens, nats"}
     for panel, (name, label) in zip(panels, labels.items(), strict=True):
-        ends = {}
+        ends: dict[str, tuple[float, float]] = {}
         for each in shown:
             for strategy in dict.fromkeys(line.strategy for line in each.generation):
                 points = [(x.nfe.mean, getattr(x, name)) for x in each.generation if x.strategy == strategy]
@@ -287,11 +287,16 @@ def _label_ends(axes: "Axes", ends: Mapping[str, tuple[float, float]], styles: M
     """Names and marks right of the axes in the order of the ends of their curves, apart, each led to its end."""
     bottom, top = axes.get_ylim()
     heights = {name: (y - bottom) / (top - bottom) for name, (_, y) in ends.items()}
-    gap = 0.155 / (axes.get_figure().get_size_inches()[1] - 0.8)  # a line of small text, in heights of the axes
+    gap = 0.155 / (axes.figure.bbox.height / axes.figure.dpi - 0.8)  # a line of small text, in heights of the axes
     order = sorted(heights, key=lambda name: heights[name])
     for name, place in zip(order, spread([heights[name] for name in order], gap), strict=True):
         colour, mark = styles[name]["color"], styles[name]["marker"]
-        beside = {"xycoords": "data", "textcoords": "axes fraction", "annotation_clip": False, "va": "center"}
+        beside: dict[str, Any] = {
+            "xycoords": "data",
+            "textcoords": "axes fraction",
+            "annotation_clip": False,
+            "va": "center",
+        }
         line = {"arrowstyle": "-", "color": colour, "alpha": 0.5, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0}
         axes.annotate("", ends[name], (1.045, place), arrowprops=line, **beside)
         axes.plot(1.05, place, color=colour, marker=mark, markersize=4, transform=axes.transAxes, clip_on=False)

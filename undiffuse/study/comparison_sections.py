@@ -142,7 +142,7 @@ def _likelihood(asked: Asked, found: Sequence[System]) -> Section:
 
 def _generation(asked: Asked, found: Sequence[System]) -> Section:
     lines = [(each, line) for each in found for line in each.generation]
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             each.recipe,
             line.strategy,
