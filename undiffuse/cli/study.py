@@ -122,7 +122,7 @@ def processes(
     ] = None,
     nfe: Annotated[
         str, typer.Option("--nfe", metavar="N,N,…", help="Evaluations of the network per generated text.")
-    ] = "8,32,128",
+    ] = "4,16,64",
     samples: Annotated[int, typer.Option("-n", "--samples", metavar="N", min=1, help="Generated texts.")] = 32,
     length: Annotated[
         int | None,

@@ -41,7 +41,7 @@ class Asked:
     windows is replaced for repair, which takes `repair_steps`.
     """
 
-    nfe: tuple[int, ...] = (8, 32, 128)
+    nfe: tuple[int, ...] = (4, 16, 64)
     samples: int = 32
     length: int | None = None
     blanks: int = 300
