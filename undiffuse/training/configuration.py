@@ -70,7 +70,7 @@ def read_process(value: object) -> dict[str, object]:
     if not isinstance(value, Mapping):
         raise UserError(f"process = {value!r}: expected a table, or the name of a kind")
     kind = str(value.get("kind", "interpolating"))
-    cls = PROCESSES.load(kind)
+    cls: Any = PROCESSES.load(kind)
     hints = {name: hint for name, hint in get_type_hints(cls).items() if name != "vocabulary"}
     known = {f.name: f for f in fields(cls) if f.name != "vocabulary"}
     nested = {other.base: other for other in FAMILIES.values()}
