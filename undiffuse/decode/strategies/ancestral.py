@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...errors import UserError
@@ -49,8 +49,12 @@ class Ancestral(Strategy):
         prediction = self.filtered(look, look.prediction)
         stepped = process.step(prediction, State(look.ids), step.t[:, None], step.s[:, None], look.draws)
         ids, final = stepped.state.ids, stepped.final & look.open
-        logp = look.prediction.log_prob(torch.where(final, ids, process.vocabulary.predictable[0]))
-        return Decision(look.open, torch.where(look.open, ids, look.ids), look.open & ~final, logp)
+        return Decision(
+            look.open,
+            torch.where(look.open, ids, look.ids),
+            look.open & ~final,
+            logp_where(final, look.prediction, ids),
+        )
 
     def filtered(self, look: Look, prediction: Prediction) -> Prediction:
         """Leave-one-out, after temperature and filters, with what constraints allow."""
@@ -79,3 +83,14 @@ class Ancestral(Strategy):
         real = whole[..., process.real_tokens.to(ids.device)].logsumexp(-1)
         logp = whole.gather(-1, ids[..., None])[..., 0] - real
         return Decision(look.open, torch.where(look.open, ids, look.ids), look.open & ~final, logp)
+
+
+def logp_where(final: Bool[Tensor, "R M"], prediction: Prediction, ids: Int[Tensor, "R M"]) -> Float[Tensor, "R M"]:
+    """ln p(x_i = ids | z) of tokens that a step made final, 0 elsewhere: of most steps, of none."""
+    found = torch.zeros_like(prediction.logits[..., 0])
+    if isinstance(prediction, Guided):  # whose law is of all sites together
+        log_p = prediction.posterior()[final]
+    else:
+        log_p = Prediction(prediction.logits[final], prediction.kind, lambda: prediction.evidence()[final]).posterior()
+    found[final] = log_p.gather(-1, ids[final][:, None])[:, 0].to(found.dtype)
+    return found

@@ -14,7 +14,7 @@ from ...process.scores import Move, analytic
 from ...types import State
 from ..canvas import Canvas
 from ..guidance.guidance import Guided
-from .ancestral import Ancestral
+from .ancestral import Ancestral, logp_where
 from .strategy import Decision, Look, Memory, Step
 
 LEAST = -80.0  # nats
@@ -62,5 +62,4 @@ class Tweedie(Ancestral):
         drawn = Move(stay, move.leave, target).draw(look.ids, look.draws)
         ids = torch.where(look.open, drawn, look.ids)
         final = process.settled(ids, s) & look.open
-        logp = look.prediction.log_prob(torch.where(final, ids, process.vocabulary.predictable[0]))
-        return Decision(look.open, ids, look.open & ~final, logp)
+        return Decision(look.open, ids, look.open & ~final, logp_where(final, look.prediction, ids))
