@@ -96,7 +96,7 @@ def training(run: Path, model: LanguageModel) -> dict[str, Any]:
         "loss_is_bound": manifest["loss_is_bound"],
         "shape": {name: settings["model"][name] for name in ("width", "depth", "heads", "context")}
         | {"rows": settings["training"]["rows"]},
-        "tokenizer": {"kind": model.tokenizer.kind, "size": model.tokenizer.vocabulary.rows},  # type: ignore[attr-defined]
+        "tokenizer": {"kind": model.tokenizer.kind, "size": model.tokenizer.vocabulary.rows},
         "curve": curve,
     }
 
