@@ -91,6 +91,10 @@ def test_any_matrix_trains_and_its_file_is_not_needed_afterwards(text, tmp_path,
     [
         ("default", ["objective=discrete-time"], "needs noise in steps: use process 'discrete'"),
         ("d3pm-absorb", ["objective.auxiliary=-1"], "cannot be negative: -1"),
+        ("d3pm-absorb", ["objective=score-entropy"], "needs noise of one kind: process 'interpolating'"),
+        ("d3pm-matrix", ["tokenizer={kind='bpe', size=400}"], "this vocabulary has 397"),
+        ("d3pm-matrix", ["process.matrix=moves.txt"], "expected a file of numbers that ends in .csv, .npy or .json"),
+        ("d3pm-matrix", ["process.matrix=nowhere.csv"], "process.matrix: cannot read nowhere.csv: No such file"),
         (
             "d3pm-absorb",
             ["objective.times=equal-count", "model.time_conditioning=false"],

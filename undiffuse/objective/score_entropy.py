@@ -44,7 +44,11 @@ def refuse_counts(times: TimeDraw) -> None:
 
 def check_noise(process: Process) -> None:
     """UserError unless a free score has a meaning under this noise."""
-    if not isinstance(process, Interpolating) or (process.destination.uniform and process.destination.mask):
+    if (
+        not isinstance(process, Interpolating)
+        or process.steps is not None
+        or (process.destination.uniform and process.destination.mask)
+    ):
         raise UserError(
             "a network that gives scores needs noise of one kind: process 'interpolating' with destination 'mask' or "
             "'uniform'"
