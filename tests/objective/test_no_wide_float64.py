@@ -203,7 +203,9 @@ def likes_small_softly(tokens: torch.Tensor, t: torch.Tensor, valid: torch.Tenso
         FirstOrder(scale=2.0, log_probability=likes_small_softly),
     ],
 )
-def test_guided_decoding(recipe: str, guidance: Any) -> None:
+def test_guided_decoding(recipe: str, guidance: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # texts that a classifier sees at a time, with a time per position: not to be taken for columns
+    monkeypatch.setattr("undiffuse.decode.guidance.classifier.CALL_ROWS", 512)
     _, predictor = made(recipe)
     kind = "tweedie" if predictor.head == "score" else "ancestral"
     decode(predictor, Decoder(STRATEGIES.load(kind)(), guidance=guidance))
