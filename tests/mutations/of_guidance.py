@@ -24,7 +24,10 @@ MUTATIONS = (
         "guidance/classifier-exact uniform",
     ),
     Mutation(
-        CLASSIFIER, "-torch.inf, law + log_weight)", "-torch.inf, law - log_weight)", "guidance/classifier-golden"
+        CLASSIFIER,
+        "-torch.inf, law + log_weight.to(law.dtype))",
+        "-torch.inf, law - log_weight)",
+        "guidance/classifier-golden",
     ),
     Mutation(
         CLASSIFIER,
