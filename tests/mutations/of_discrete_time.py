@@ -33,7 +33,7 @@ MUTATIONS = (
         "likelihood/estimate.py",
         "else self.totals + self.ends",
         "else self.totals",
-        "discrete-time/likelihood exact network, uniform, T=1",
+        "discrete-time/likelihood arbitrary network, uniform, geometric, T=1",
     ),
     Mutation(OBJECTIVE, "self.auxiliary * process.steps * cross", "self.auxiliary * cross", "discrete-time/hybrid"),
 )
