@@ -1,19 +1,32 @@
 """The two meanings of a network's output, and the conversion between them."""
 
-import torch
-from torch import Tensor
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.special import ndtri
+
+from ...predictor import Predictor
 from ...process.destinations.uniform import Uniform
+from ...process.gammas.linear import Linear
+from ...process.gaussian import Gaussian
+from ...process.head_kinds import evidence_share, spread
 from ...process.interpolating import Interpolating
+from ...process.matrix import Matrix
 from ...process.prediction import Prediction
 from ...process.schedules.one_minus_t import OneMinusT
+from ...process.scores import log_scores
 from ...randomness import Draws
-from ...types import State
+from ...types import HeadKind, State
 from ...vocabulary import Vocabulary
 from ..denoiser import BayesDenoiser, bayes_predictor
 from ..expectation import enumerate_noise
 from ..law import Law
 from ..noise import Noise
+from ..vectors import ExactVectors
+from ..world import World, small_worlds
 from .bounds import Case, every_pair
 
 TIMES = torch.tensor([0.05, 0.4, 0.9], dtype=torch.float64)
@@ -86,10 +99,152 @@ def one_world() -> dict[str, Case]:
     return {name: case for name, case in every_pair().items() if case.world.tokens == 3}
 
 
+@dataclass(frozen=True, eq=False)
+class Exchange:
+    """An exact network, and states at one time that differ in the noisy token of position `site` alone."""
+
+    predictor: Predictor
+    first: State
+    second: State
+    t: float
+    site: int
+
+    def looks(self) -> tuple[Prediction, Prediction]:
+        found = []
+        for state in (self.first, self.second):
+            t = torch.full(state.ids.shape, self.t, dtype=torch.float64)
+            every, positions = torch.ones_like(state.ids, dtype=torch.bool), torch.arange(state.ids.shape[1])
+            hidden = self.predictor.hidden(state, t, positions.expand(state.ids.shape), every)
+            here = (slice(None), self.site)
+            found.append(self.predictor.read(hidden[here], state[here], t[here]))
+        return found[0], found[1]
+
+
+def exchanges(where: World, predictor: Predictor, states: int, t: float) -> Iterator[Exchange]:
+    """Every state of the world, its token at each position exchanged for every other that is real."""
+    z = where.states(states)
+    for site in range(where.length):
+        for shift in range(1, where.tokens):
+            real = z[z[:, site] < where.tokens]
+            other = real.clone()
+            other[:, site] = (other[:, site] + shift) % where.tokens
+            yield Exchange(predictor, State(where.rows[real]), State(where.rows[other]), t, site)
+
+
+@dataclass(frozen=True, eq=False)
+class OfMatrix(Noise):
+    """The marginals of a matrix process, which have laws of their own."""
+
+    process: Matrix  # type: ignore[assignment]
+
+    @property
+    def states(self) -> int:
+        return len(self.process.states)
+
+    def marginal(self, t: Float[Tensor, "*t"]) -> Float[Tensor, "*t K N"]:
+        tokens = self.process.states[: self.tokens]
+        return self.process.marginal(tokens.expand(*t.shape, -1), t[..., None].expand(*t.shape, len(tokens)))
+
+
+@dataclass(frozen=True)
+class Told:
+    """A world, a process in which tokens are shown with noise, and the kind of head that is to be told."""
+
+    world: World
+    process: Interpolating | Matrix | Gaussian
+    head: HeadKind
+
+    def exchanges(self) -> Iterator[Exchange]:
+        process = self.process
+        if isinstance(process, Gaussian):
+            exact = Predictor(ExactVectors(self.world, self.head), process, self.head)
+            for site in range(self.world.length):
+                place = torch.arange(self.world.length)
+                first = ndtri(Draws.seeded(5).at(torch.arange(40)[:, None], place).along(exact.process.size).uniform())  # type: ignore[attr-defined]
+                second = first.clone()
+                second[:, site] = first[:, site].roll(1, 0)
+                ids = self.world.rows[0].expand(40, self.world.length)
+                for t in TIMES.tolist():
+                    yield Exchange(exact, State(ids, first), State(ids, second), t, site)
+            return
+        noise = OfMatrix(process) if isinstance(process, Matrix) else Noise(process)
+        exact = Predictor(BayesDenoiser(self.world, noise, self.head), process, self.head)
+        for t in (0.25, 0.5, 0.75) if isinstance(process, Matrix) else TIMES.tolist():
+            yield from exchanges(self.world, exact, noise.states, t)
+
+
+def told_cases() -> dict[str, Told]:
+    """Every process that shows noisy tokens, with either head."""
+    found: dict[str, Told] = {}
+    heads: tuple[HeadKind, ...] = ("leave_one_out", "posterior")
+    for head in heads:
+        for name, case in every_pair().items():
+            if case.process.destination.uniform and case.world.tokens == 3:
+                found[f"{head}, {name}"] = Told(case.world, case.process, head)
+        small = small_worlds()["K=3 L=2"]
+        for moves in ("band", "gaussian", "uniform"):
+            found[f"{head}, matrix {moves}"] = Told(small, Matrix(small.vocabulary, OneMinusT(), moves, 2, 4), head)  # type: ignore[arg-type]
+        found[f"{head}, gaussian"] = Told(small, Gaussian(small.vocabulary, Linear()), head)
+    return found
+
+
+def share_error(case: Told) -> float:
+    """The share of the own token's evidence in exact logits − 0 (leave-one-out) or 1 (posterior), at every exchange."""
+    expected = float(case.head == "posterior")
+    return max(abs(evidence_share(*exchange.looks()).item() - expected) for exchange in case.exchanges())
+
+
+def masked_exchange(case: Case) -> float:
+    """Under masked noise an exchanged token has no finite evidence: 0 if nothing is told, else 1."""
+    predictor = bayes_predictor(case.world, case.process)
+    found = exchanges(case.world, predictor, Noise(case.process).states, 0.4)
+    return max(float(not evidence_share(*exchange.looks()).isnan()) for exchange in found)
+
+
+def uniform_pairs() -> dict[str, Case]:
+    return {
+        name: case
+        for name, case in every_pair().items()
+        if case.process.destination.uniform and not case.process.destination.mask
+    }
+
+
+def flat_error(case: Case) -> float:
+    """By how much the exact ratios of some state exceed the evidence of a token, nats."""
+    predictor, worst = bayes_predictor(case.world, case.process), 0.0
+    for t in (*TIMES.tolist(), 0.999):
+        for exchange in exchanges(case.world, predictor, case.world.tokens, t):
+            look, site = exchange.looks()[0], exchange.first[:, exchange.site]
+            times = torch.full(site.ids.shape, t, dtype=torch.float64)
+            ratios = log_scores(case.process, look, site, times)[..., case.world.rows[:-1]].abs().max()
+            worst = max(worst, (ratios - look.evidence().boost.max()).item())  # type: ignore[union-attr]
+    return max(worst, 0.0)
+
+
+def complete_pairs() -> dict[str, Case]:
+    """Those whose noise leaves nothing of the text at t = 1."""
+    return {name: case for name, case in uniform_pairs().items() if case.process.schedule.ends[1] == 0}
+
+
+def marginal_error(case: Case) -> float:
+    """Spread of exact predictions − that of the marginal law of a position, where noise is nearly complete."""
+    predictor, t = bayes_predictor(case.world, case.process), 1 - 1e-9
+    worst = 0.0
+    for exchange in exchanges(case.world, predictor, case.world.tokens, t):
+        shown = case.world.texts[:, exchange.site]
+        law = torch.zeros(case.world.tokens, dtype=torch.float64).index_add_(0, shown, case.world.law)
+        worst = max(worst, (spread(exchange.looks()[0].logits) - spread(law.log())).abs().max().item())
+    return worst
+
+
 LAWS = (
     Law("head/posterior", every_pair, posterior_error, 1e-12),
     Law("head/leave-one-out", every_pair, leave_one_out_error, 1e-12),
     Law("head/masked-agreement", masked_pairs, masked_agreement_error, 1e-14),
     Law("head/round-trip-float32", round_trips, float32_error, 1e-5),
     Law("head/unpredictable-rows", one_world, banned_error, 1e-14),
+    Law("head/told-by-evidence", told_cases, share_error, 1e-12),
+    Law("head/masks-tell-nothing", masked_pairs, masked_exchange, 0.0),
+    Law("head/scores-are-flat", uniform_pairs, flat_error, 1e-12),
+    Law("head/predictions-are-not", complete_pairs, marginal_error, 1e-5),
 )
