@@ -42,8 +42,10 @@ def random_model(recipe: str) -> LanguageModel:
     configuration = sized(resolve(recipe, smallest).configuration, size)
     network = network_of(configuration, BYTES, seed=0)
     torch.manual_seed(1)
-    for parameter in network.parameters():
+    for name, parameter in network.named_parameters():
         parameter.requires_grad_(False).add_(torch.randn_like(parameter))
+        if "noise" in name or "modulation" in name:  # else the level, the same at every blank, drowns the text
+            parameter.mul_(0.1)
     return LanguageModel(predictor_of(configuration, BYTES, network), BYTES, {})
 
 

@@ -145,7 +145,8 @@ def test_the_time_is_that_at_which_noise_makes_so_many_errors(name, share):
     ids = real[Draws.seeded(1).along(40_000).integers(39)].view(200, 200)
     t = error_time(process, ids, share)
     draws = Draws.seeded(2).at(torch.arange(200))[:, None].at(torch.arange(200))
-    noisy = process.corrupt(ids, torch.full(ids.shape, t), draws, torch.ones_like(ids, dtype=torch.bool)).state.ids
+    at = torch.full(ids.shape, t, dtype=torch.float64)
+    noisy = process.corrupt(ids, at, draws, torch.ones_like(ids, dtype=torch.bool)).state.ids
     seen = noisy != 3
     found = (noisy != ids)[seen].double().mean().item()
     step = 0.0 if process.steps is None else 0.6 / process.steps  # noise grows by at most 1 from 0 to 1: half a step
