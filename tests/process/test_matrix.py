@@ -105,6 +105,8 @@ def test_what_nothing_moves_to_is_known_and_final():
         torch.tensor([0, 1, 8]), torch.full((3,), 1e-9), Draws.seeded(1).at(torch.arange(3)), torch.ones(3).bool()
     )
     assert process.informative(noised).tolist() == (noised.state.ids == 8).tolist()
+    draws, t = Draws.seeded(0).at(torch.arange(3)), torch.ones(3, dtype=torch.float64)
+    assert process.reads(State(torch.tensor([0, 1, 8])), t, t / 2, draws).all()  # or 0 and 1 would stay undecided
 
 
 def test_it_comes_back_from_its_description():

@@ -342,7 +342,8 @@ class Matrix(Process):
         return self.bound(prediction, noised) / self.steps
 
     def reads(self, state: State, t: Times, s: Times, draws: Draws) -> Bool[Tensor, "*lead"]:
-        return self._open(state.ids)
+        """Everywhere: the prior may draw a state that shows its token, which a step has yet to call final."""
+        return torch.ones_like(state.ids, dtype=torch.bool)
 
     def step(self, prediction: Prediction, state: State, t: Times, s: Times, draws: Draws) -> Stepped:
         z = state.ids
