@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -23,7 +23,8 @@ from ..kinds import build_process, describe_process
 from ..models.transformer import Transformer, TransformerConfig
 from ..predictor import Predictor
 from ..text.tokenizer import Tokenizer
-from . import published
+from ..types import HeadKind
+from . import probe, published
 from .model import LanguageModel
 
 FORMAT = 1
@@ -86,11 +87,13 @@ def load(
     dtype: torch.dtype | None = None,
     family: str | None = None,
     mask_id: int | None = None,
+    check_head: bool = True,
 ) -> LanguageModel:
     """The model in a directory, or of the newest run under `runs`. UserError for anything that is not whole.
 
     A directory of a public family (LLaDA, Dream, SDAR) loads as it is published; `family` and `mask_id` overrule what
-    its files say. Without a `dtype` it keeps the one it is stored in; models of our own are float32.
+    its files say. Without a `dtype` it keeps the one it is stored in; models of our own are float32. With
+    `check_head` a manifest is refused too if the network's answers contradict the kind of head that it claims.
     """
     directory = newest_run() if directory is None else Path(directory)
     if (directory / published.CONFIG).is_file() and not (directory / MANIFEST).is_file():
@@ -111,7 +114,10 @@ def load(
     _load_weights(network, content, directory)
     network.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
     process = build_process(manifest["process"], tokenizer.vocabulary)
-    return LanguageModel(Predictor(network, process, manifest["head"]), tokenizer, manifest, name=str(directory))
+    predictor = Predictor(network, process, _head(manifest, directory))
+    if check_head:
+        probe.check_head(predictor, manifest, directory / MANIFEST, device)
+    return LanguageModel(predictor, tokenizer, manifest, name=str(directory))
 
 
 def newest_run(root: str | Path = "runs") -> Path:
@@ -147,6 +153,15 @@ def _manifest(directory: Path) -> dict[str, Any]:
             "use the version that wrote it"
         )
     return manifest
+
+
+def _head(manifest: Mapping[str, Any], directory: Path) -> HeadKind:
+    known = get_args(HeadKind)
+    if manifest["head"] not in known:
+        raise UserError(
+            f'{directory / MANIFEST} says "head": "{manifest["head"]}", which is none of {", ".join(known)}'
+        )
+    return manifest["head"]  # type: ignore[no-any-return]
 
 
 def _config(spec: Mapping[str, Any], directory: Path) -> TransformerConfig:
