@@ -51,7 +51,12 @@ REQUIRED = {
     "gaussian/curve": {"monotone", "warp"},
     "gaussian/tight": {"toy A, γ from -6 to 10", "pair, square-root"},
     "gaussian/round-trip-float32": {"K=27 t=0.01", "K=50257 t=0.99"},
-    "gaussian/loss": {"exact network", "wrong network"},
+    "gaussian/loss": {"exact network", "wrong network", "half of the evidence"},
+    "gaussian/likelihood": {"exact network", "embeddings"},
+    "gaussian/score-temperature": {"linear", "square-root"},
+    "diffusion-lm/information": {"one of three, γ from -3 to 6", "toy A, γ from -1 to 5"},
+    "diffusion-lm/prior": {"square-root"},
+    "diffusion-lm/decoded": {"gaussian-ancestral", "probability-flow"},
     "randomness/chi-square": {"categorical float32, V=50000"},
 }
 
@@ -105,6 +110,7 @@ def test_every_file_of_a_family_is_covered() -> None:
         "clipped",
         "concrete-score",
         "cross-entropy",
+        "diffusion-lm",
         "discrete-time",
         "duo",
         "duo-simple",

@@ -2,6 +2,7 @@
 
 import of_blocks
 import of_decode
+import of_diffusion_lm
 import of_discrete_time
 import of_duo
 import of_guidance
@@ -24,4 +25,5 @@ MUTATIONS = (
     + of_spindle.MUTATIONS
     + of_scores.MUTATIONS
     + of_matrix.MUTATIONS
+    + of_diffusion_lm.MUTATIONS
 )
