@@ -50,7 +50,7 @@ def describe(report: "Report") -> str:
     """`1,200/3,000  loss 2.41 bits/byte  held out 2.52  0:41 left`; what is not known yet is left out."""
     parts = [f"{report.step:,}/{report.steps:,}"] if report.steps else []
     if report.bits_per_byte is not None:
-        parts.append(f"loss {report.bits_per_byte:.2f} bits/byte")
+        parts.append(f"loss {report.bits_per_byte:.2f} bits/byte{'' if report.loss_is_bound else ' (no bound)'}")
     if report.validation_bits_per_byte is not None:
         parts.append(f"held out {report.validation_bits_per_byte:.2f}")
     if report.seconds is not None:

@@ -90,7 +90,7 @@ def train(
     """
     began = before = saved = time.monotonic()
     first, last = state.step, job.ends[-1]
-    shown = Progress("training", first, last)
+    shown = Progress("training", first, last, loss_is_bound=job.objective.is_bound)
     while state.step < last and not stopping():
         take_step(job, state)
         now = time.monotonic()

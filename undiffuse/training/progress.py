@@ -15,8 +15,8 @@ Phase = Literal["reading", "tokenizing", "measuring", "training", "validating", 
 class Progress:
     """`step` of `steps` are done, and about `seconds` are left at their pace so far.
 
-    `bits_per_byte` is the loss in the last line of metrics, `validation_bits_per_byte` the last bound on held-out text.
-    None: not yet known.
+    `bits_per_byte` is the loss in the last line of metrics, which bounds −ln p only where `loss_is_bound`;
+    `validation_bits_per_byte` is the last bound on held-out text. None: not yet known.
     """
 
     phase: Phase
@@ -25,6 +25,7 @@ class Progress:
     seconds: float | None = None
     bits_per_byte: float | None = None
     validation_bits_per_byte: float | None = None
+    loss_is_bound: bool = True
 
 
 Watcher = Callable[[Progress], None]
