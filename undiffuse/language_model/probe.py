@@ -23,7 +23,6 @@ from ..process.prediction import Prediction
 from ..randomness import Draws, draw_categorical
 from ..types import HeadKind, State
 
-Device = torch.device | str
 TIMES = (0.3, 0.6, 0.9)
 ROWS = 8
 """Per time; in each of them one token is exchanged."""
@@ -92,7 +91,7 @@ class Looks:
     t: Float[Tensor, " n"]
 
     @classmethod
-    def at(cls, predictor: Predictor, device: Device) -> "Looks":
+    def at(cls, predictor: Predictor, device: torch.device | str) -> "Looks":
         denoiser = predictor.denoiser
         length = min(LENGTH, denoiser.context, denoiser.block_length or LENGTH)
         row, column = torch.arange(ROWS * len(TIMES), device=device), torch.arange(length, device=device)
@@ -112,9 +111,11 @@ class Looks:
         real = torch.tensor(process.vocabulary.predictable, device=self.t.device)
         number = torch.arange(len(self.t), device=self.t.device) % len(real)
         rows = self.predictor.excluded.to(self.t.device).expand(len(self.t), -1)
-        states = [self.noisy(token) for token in (real[number], real[(number + 1) % len(real)])]
-        blank = [Prediction(rows, "leave_one_out", lambda z=z: process.log_likelihood(z, self.t)) for z in states]
-        return not evidence_share(*blank).isnan()
+
+        def blank(token: Int[Tensor, " n"]) -> Prediction:
+            return Prediction(rows, "leave_one_out", lambda: process.log_likelihood(self.noisy(token), self.t))
+
+        return not evidence_share(blank(real[number]), blank(real[(number + 1) % len(real)])).isnan()
 
     def noisy(self, token: Int[Tensor, " n"]) -> State:
         """The state of the sites, in which a token is shown as it is, a vector in noise."""
@@ -155,7 +156,7 @@ class Looks:
 
 
 @torch.no_grad()
-def probe(predictor: Predictor, device: Device = "cpu") -> Answers | None:
+def probe(predictor: Predictor, device: torch.device | str = "cpu") -> Answers | None:
     """Four passes over short rows; none, and None, where nothing tells the kinds apart: masks, and one-way networks."""
     looks = Looks.at(predictor, device)
     if predictor.denoiser.previous or not looks.tell:
@@ -169,7 +170,9 @@ def probe(predictor: Predictor, device: Device = "cpu") -> Answers | None:
     return Answers(shares, early, None if late is None else looks.in_mere_noise(late).item())
 
 
-def check_head(predictor: Predictor, manifest: Mapping[str, Any], place: Path, device: Device = "cpu") -> None:
+def check_head(
+    predictor: Predictor, manifest: Mapping[str, Any], place: Path, device: torch.device | str = "cpu"
+) -> None:
     """UserError where the kind of head that the manifest at `place` claims is contradicted.
 
     By the objective of the run that it records, or where it records none by the answers of the network.

@@ -161,7 +161,7 @@ def _head(manifest: Mapping[str, Any], directory: Path) -> HeadKind:
         raise UserError(
             f'{directory / MANIFEST} says "head": "{manifest["head"]}", which is none of {", ".join(known)}'
         )
-    return manifest["head"]  # type: ignore[no-any-return]
+    return manifest["head"]
 
 
 def _config(spec: Mapping[str, Any], directory: Path) -> TransformerConfig:

@@ -17,6 +17,7 @@ from ...kinds import GAMMAS
 from ...likelihood.bound import bound as estimate_bound
 from ...likelihood.estimate import student_t
 from ...models.curves import CURVES
+from ...objective.objective import Objective
 from ...objective.score_interpolation import ScoreInterpolation
 from ...objective.variational import Variational
 from ...predictor import Predictor
@@ -280,7 +281,7 @@ class Scored:
 
     predictor: Predictor
     exact: Terms
-    objective: Variational
+    objective: Objective
 
 
 @cache

@@ -183,7 +183,7 @@ def told_cases() -> dict[str, Told]:
                 found[f"{head}, {name}"] = Told(case.world, case.process, head)
         small = small_worlds()["K=3 L=2"]
         for moves in ("band", "gaussian", "uniform"):
-            found[f"{head}, matrix {moves}"] = Told(small, Matrix(small.vocabulary, OneMinusT(), moves, 2, 4), head)  # type: ignore[arg-type]
+            found[f"{head}, matrix {moves}"] = Told(small, Matrix(small.vocabulary, OneMinusT(), moves, 2, 4), head)
         found[f"{head}, gaussian"] = Told(small, Gaussian(small.vocabulary, Linear()), head)
     return found
 
