@@ -92,9 +92,9 @@ SYSTEMS = (
     System(
         "gaussian",
         "Noise on vectors: Diffusion-LM, CDCD, PLAID",
-        ("cdcd", "plaid"),
-        ("gaussian",),
-        ("gaussian",),
+        ("diffusion-lm", "cdcd", "plaid"),
+        ("gaussian", "diffusion_lm"),
+        ("gaussian", "diffusion-lm"),
     ),
     System("block", "Block diffusion: BD3-LM", ("block",), ("blocks",), ("block",)),
     System("autoregressive", "The autoregressive twin", ("ar", "ar-regularized")),
