@@ -115,6 +115,11 @@ class Variational(Objective):
     def check(self, predictor: Predictor) -> None:
         super().check(predictor)
         gaussian(predictor)
+        if self.evidence != 1:
+            raise UserError(
+                f"objective.evidence is {self.evidence:g}: a network that is trained with part of the evidence would be "
+                "used with all of it; set objective.ramp, which ends at 1"
+            )
 
     def at(self, progress: float) -> Objective:
         return replace(self, evidence=self.evidence * progress / self.ramp) if progress < self.ramp else self
