@@ -117,7 +117,7 @@ class Variational(Objective):
         gaussian(predictor)
         if self.evidence != 1:
             raise UserError(
-                f"objective.evidence is {self.evidence:g}: a network that is trained with part of the evidence would be "
+                f"objective.evidence is {self.evidence:g}: a network trained with part of the evidence would be "
                 "used with all of it; set objective.ramp, which ends at 1"
             )
 
