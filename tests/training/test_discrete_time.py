@@ -83,7 +83,7 @@ def test_any_matrix_trains_and_its_file_is_not_needed_afterwards(text, tmp_path,
     assert score["terms"]["prior"] > 0.01  # that letters were letters is still to be seen
     (filled,) = model.fill("ab [MASK:3] cd", steps=6)
     assert len(filled.text.encode()) == len("ab xyz cd")  # a token is a byte
-    assert model.generate(length=6, steps=6)[0].nfe <= 6
+    assert model.generate(length=6, steps=6)[0].nfe <= 7  # and one for bytes that are no text yet
 
 
 @pytest.mark.parametrize(
