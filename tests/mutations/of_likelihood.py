@@ -80,8 +80,8 @@ MUTATIONS = (
     ),
     Mutation(
         ESTIMATE,
-        "(self.totals.std(unbiased=True) / math.sqrt(len(self.totals)))",
-        "self.totals.std(unbiased=True)",
+        "(drawn.std(unbiased=True) / math.sqrt(len(self.totals)))",
+        "drawn.std(unbiased=True)",
         "likelihood/standard-error exact network, uniform",
     ),
     Mutation(ESTIMATE, "(0.475 - mass)", "(0.45 - mass)", "likelihood/student-t 7 degrees"),
