@@ -11,6 +11,7 @@ from .errors import UserError
 from .models.base import Denoiser
 from .models.kept import Kept
 from .process.gaussian import Gaussian
+from .process.interpolating import Interpolating
 from .process.prediction import Prediction
 from .process.process import Process
 from .types import Attend, Batch, HeadKind, Inputs, Noised, State, Tags
@@ -53,19 +54,38 @@ class Predictor:
         editable: Bool[Tensor, "B L"],
         kv: Kept | None = None,
         feedback: Float[Tensor, "B L d"] | None = None,
+        level: Float[Tensor, "B L"] | None = None,
     ) -> Float[Tensor, "B L D"]:
-        """Hidden states of the given rows, as the network has them: under a shifted one, row i speaks of `source`."""
+        """Hidden states of the given rows, as the network has them: under a shifted one, row i speaks of `source`.
+
+        `level` is what `told` says of the whole canvas, at these rows.
+        """
         state, t, feedback = self.process.shown(state, t, feedback)
         inputs = Inputs(
             state,
             rows.position,
-            level=self.process.level(t) if self.denoiser.takes_time else None,
+            level=(self.process.level(t) if level is None else level) if self.denoiser.takes_time else None,
             editable=editable if self.denoiser.takes_editable else None,
             feedback=feedback,
             dropout=self.dropout,
         )
         keys = rows if kv is None else kv.tags(rows)
         return self.denoiser.trunk(inputs, Attend(self.denoiser.rule, rows, keys), kv)
+
+    def told(self, t: Float[Tensor, "B L"], live: Bool[Tensor, "B L"] | None) -> Float[Tensor, "B L"] | None:
+        """The noise level that a network is told at every position of a canvas; None: that of the position's own t.
+
+        A network that was trained on rows of one level knows no clean text beside noise, as prompts and blanks have it:
+        where it does not look at a position's own token, it is told the mean over the row. All positions of one level
+        are told that.
+        """
+        shares = getattr(self.denoiser, "row_level", False) and self.head == "leave_one_out"
+        if not (shares and self.denoiser.takes_time and isinstance(self.process, Interpolating)):
+            return None
+        level = self.process.level(t)
+        weight = torch.ones_like(level) if live is None else live.to(level.dtype)
+        mean = (level * weight).sum(-1, keepdim=True) / weight.sum(-1, keepdim=True).clamp(min=1)
+        return mean.expand_as(level)
 
     def seen(self, ids: Int[Tensor, "B L"], document: Int[Tensor, "B L"] | None = None) -> Int[Tensor, "B L"]:
         """The tokens that the rows are given: their own, or for the autoregressive twin the one before each.
@@ -107,7 +127,8 @@ class Predictor:
         """
         tags = Tags(positions, live=valid, document=document, span=self.span(len(positions), positions.device))
         state = replace(state, ids=self.seen(state.ids, document))
-        return self._aligned(self.trunk(state, t, tags, editable, feedback=feedback), positions)
+        found = self.trunk(state, t, tags, editable, feedback=feedback, level=self.told(t, valid))
+        return self._aligned(found, positions)
 
     def _aligned(self, hidden: Float[Tensor, "B L D"], positions: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
         """The row that speaks of each position, where texts may begin anywhere in a row (padding, documents)."""

@@ -157,7 +157,9 @@ def _pass(
     whole = size == canvas.ids.shape[1]
     if whole:  # also the padding: no gather is needed
         at = Sites(canvas.positions, rows)
-    ids, level, editable = (v if whole else at.gather(v) for v in (predictor.seen(canvas.ids), t, canvas.editable))
+    ids, time, editable = (v if whole else at.gather(v) for v in (predictor.seen(canvas.ids), t, canvas.editable))
+    level = predictor.told(t, canvas.valid)
+    level = level if level is None or whole else at.gather(level)
     blocks = predictor.denoiser.block_length is not None
     tags = Tags(
         at.index,
@@ -166,11 +168,12 @@ def _pass(
         clean=at.gather(canvas.finished_blocks) if blocks else None,
     )
     if shadowed is not None:
-        ids, level, editable, tags = _with_shadows(predictor, canvas, sites, t, (ids, level, editable, tags))
+        ids, time, editable, tags = _with_shadows(predictor, canvas, sites, t, (ids, time, editable, tags))
+        level = None if level is None else level[:, :1].expand(time.shape)
     latent, feedback = (None, None) if view is None else (view.latent, view.feedback)
     if not whole:
         latent, feedback = (None if v is None else at.gather(v) for v in (latent, feedback))
-    hidden = predictor.trunk(State(ids, latent), level, tags, editable, kv, feedback)
+    hidden = predictor.trunk(State(ids, latent), time, tags, editable, kv, feedback, level)
     source = predictor.source(sites.index)
     if not whole:
         place = torch.zeros_like(canvas.ids).scatter(
@@ -191,7 +194,7 @@ def _with_shadows(
     rows: tuple[Tensor, Tensor, Tensor, Tags],
 ) -> tuple[Tensor, Tensor, Tensor, Tags]:
     """The rows of a pass with one shadow row per site appended: a mask at its position."""
-    ids, level, editable, tags = rows
+    ids, time, editable, tags = rows
     mask = predictor.process.vocabulary.mask
     assert mask is not None
     assert tags.live is not None
@@ -199,7 +202,7 @@ def _with_shadows(
     noisy = torch.where(canvas.window, t, 0.0).amax(-1, keepdim=True).expand(sites.index.shape)
     return (
         torch.cat((ids, torch.full_like(sites.index, mask)), dim=1),
-        torch.cat((level, noisy), dim=1),
+        torch.cat((time, noisy), dim=1),
         torch.cat((editable, shadow), dim=1),
         Tags(
             torch.cat((tags.position, sites.index), dim=1),

@@ -185,6 +185,11 @@ class Transformer(nn.Module):
         return self.config.time_conditioning
 
     @property
+    def row_level(self) -> bool:
+        """Whether it was trained on rows of one noise level each."""
+        return self.config.block_length is None
+
+    @property
     def takes_editable(self) -> bool:
         return self.config.editable_input
 
