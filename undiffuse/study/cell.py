@@ -20,8 +20,10 @@ from ..evaluate.generation import Quality
 from ..evaluate.infill import draw_token_blanks
 from ..evaluate.ngram import NGram
 from ..evaluate.repair import METHODS, plant, repair
+from ..kinds import OBJECTIVES
 from ..language_model import LanguageModel, load
 from ..language_model.defaults import default_strategy
+from ..training.configuration import read_component
 from ..training.metrics import read_metrics
 from ..training.report import untrained
 from ..training.run_directory import RunDirectory
@@ -93,7 +95,7 @@ def training(run: Path, model: LanguageModel) -> dict[str, Any]:
         "parameters": manifest["parameters"],
         "epochs": manifest["epochs"],
         "objective": manifest["objective"]["kind"],
-        "loss_is_bound": manifest["loss_is_bound"],
+        "loss_is_bound": read_component(OBJECTIVES, manifest["objective"]).at(1.0).is_bound,  # what training ends on
         "shape": {name: settings["model"][name] for name in ("width", "depth", "heads", "context")}
         | {"rows": settings["training"]["rows"]},
         "tokenizer": {"kind": model.tokenizer.kind, "size": model.tokenizer.vocabulary.rows},
