@@ -33,7 +33,6 @@ MUTATIONS = (
     Mutation(
         MATRIX, "matrix.T[z.flatten()[here]]", "matrix[z.flatten()[here]]", "matrix/chapman-kolmogorov given, ring"
     ),
-    Mutation(MATRIX, "[order.argsort()].view", "[order].view", "matrix/path given, random"),
     Mutation(MATRIX, "self._ends.mean(0).to(draws", "self._ends[0].to(draws", "matrix/prior given, in parts"),
     Mutation(MATRIX, "self._ends / self._ends.mean(0)", "self._ends / self._ends[0]", "matrix/prior given, geometric"),
     Mutation(

@@ -12,6 +12,7 @@ from undiffuse.process.prediction import Prediction
 from undiffuse.process.schedules.geometric import Geometric
 from undiffuse.randomness import Draws
 from undiffuse.text.tokenizer import Tokenizer
+from undiffuse.types import State
 from undiffuse.vocabulary import Vocabulary
 
 SMALL = Vocabulary(9, mask=2, pad=4)
@@ -25,6 +26,16 @@ def test_moves_are_symmetric_and_go_no_farther_than_they_should(moves):
     assert torch.allclose(matrix.sum(-1), torch.ones(len(matrix), dtype=torch.float64))
     assert (matrix[100, 90:111].sum() > 0.999).item()
     assert (matrix[100, 104:].sum() > 0).item() == (moves == "gaussian")
+
+
+def test_positions_have_the_matrix_of_their_own_time():
+    rows = torch.rand(7, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    process = Matrix(SMALL, moves="given", matrix=(rows / rows.sum(-1, keepdim=True)).tolist())
+    t = torch.tensor([0.9, 0.1, 0.5, 0.1, 0.9, 0.3, 0.5], dtype=torch.float64)
+    ids = torch.tensor(SMALL.predictable)
+    together = process.marginal(ids, t)
+    alone = torch.cat([process.marginal(ids[i : i + 1], t[i : i + 1]) for i in range(7)])
+    assert torch.equal(together, alone)
 
 
 def test_corrupted_tokens_have_the_law_of_the_marginal():
@@ -130,7 +141,7 @@ def test_it_comes_back_from_its_description():
         ),
         (SMALL, {"moves": "given", "matrix": [[1.0] * 6] * 7}, "7 rows and 6 numbers in row 0"),
         (SMALL, {"moves": "given", "matrix": [[0.25] * 7] * 7}, "row 0 of matrix sums to 1.75"),
-        (SMALL, {"moves": "given", "matrix": [[-1, 2, 0, 0, 0, 0, 0]] * 7}, "matrix holds -1.0 in row 0"),
+        (SMALL, {"moves": "given", "matrix": [[-1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0]] * 7}, "matrix holds -1.0 in row 0"),
         (SMALL, {"moves": "given", "matrix": ["1,x"]}, "matrix is not a list of rows of numbers"),
     ],
 )

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import pytest
 import torch
-from toy import learned
+from toy_training import learned
 
 from undiffuse.likelihood.bound import bound
 from undiffuse.likelihood.windows import windows

@@ -23,7 +23,7 @@ from functools import cache
 import pytest
 import torch
 from torch import Tensor
-from toy import ADAM, MODEL, ROWS, WORLD, Texts, batch_of, learned, network
+from toy_training import ADAM, MODEL, ROWS, WORLD, Texts, batch_of, learned, network
 
 from undiffuse.exact.denoiser import BayesDenoiser, bayes_predictor
 from undiffuse.exact.expectation import diffusion, integral, total

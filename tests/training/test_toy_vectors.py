@@ -22,7 +22,7 @@ from functools import cache
 import pytest
 import torch
 from torch import Tensor
-from toy import ADAM, MODEL, WORLD, Texts, batch_of, learned, network
+from toy_training import ADAM, MODEL, WORLD, Texts, batch_of, learned, network
 
 from undiffuse.decode.canvas import start
 from undiffuse.decode.loop import denoise, finished
