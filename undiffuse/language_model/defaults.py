@@ -16,3 +16,18 @@ def default_strategy(predictor: Predictor, *, drawing: bool) -> str:
     if not drawing and masks:
         return "confidence"
     return "tweedie" if predictor.head == "score" else "ancestral"
+
+
+SHARP = 0.1
+"""Where a strategy must draw, and the best text is asked for (docs/log.md)."""
+
+
+def filling(
+    predictor: Predictor, strategy: str | None, temperature: float | None, samples: int
+) -> tuple[str, float | None]:
+    """Strategy and temperature of a fill that was told neither, or one: the best text, or several that differ."""
+    kind = strategy or default_strategy(predictor, drawing=False)
+    if temperature is None and samples > 1:
+        return kind, 1.0
+    sharp = temperature is None and strategy is None and kind in ("ancestral", "tweedie")
+    return kind, SHARP if sharp else temperature

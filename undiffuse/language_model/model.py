@@ -18,7 +18,7 @@ from ..predictor import Predictor
 from ..text.codec import Codec
 from .check import Check, check
 from .decode import Decoded, Prompts, decode
-from .defaults import default_strategy
+from .defaults import default_strategy, filling
 from .fill import fill, fill_object
 from .generate import generate
 from .logits import logits
@@ -67,12 +67,12 @@ class LanguageModel:
 
         Typed holes, choice(a|b), yesno, date, int(1-99) and /regex/, hold a text of their type, always. Each hole comes
         with its probability and up to `top` − 1 further answers. Further options: steps, top_p, top_k, block_length,
-        confidence, threshold. The temperature defaults to the strategy's own (0: the best tokens) for one sample and to
-        1 for several. Of a text longer than the context the model sees the part around the holes. UserError for
-        malformed holes, types that nothing satisfies, or holes that do not fit the context.
+        confidence, threshold. The temperature defaults to the strategy's own (0: the best tokens) for one sample, to
+        0.1 where noise asks for a strategy that draws, and to 1 for several samples. Of a text longer than the context
+        the model sees the part around the holes. UserError for malformed holes, types that nothing satisfies, or holes
+        that do not fit the context.
         """
-        heat = 1.0 if temperature is None and samples > 1 else temperature
-        kind = strategy or default_strategy(self.predictor, drawing=False)
+        kind, heat = filling(self.predictor, strategy, temperature, samples)
         settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, **options)
         return finished(fill(self, text, settings, top), on_event)
 
@@ -93,8 +93,7 @@ class LanguageModel:
 
         UserError for a schema that says more than can be promised (`text/schema.py` lists what is read).
         """
-        heat = 1.0 if temperature is None and samples > 1 else temperature
-        kind = strategy or default_strategy(self.predictor, drawing=False)
+        kind, heat = filling(self.predictor, strategy, temperature, samples)
         settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, **options)
         return finished(fill_object(self, prompt, schema, settings, top), on_event)
 
