@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from benchmarks.processes_page import FOUND, PAGE, copy, page, write
+from benchmarks.processes_page import PAGE, copy, page, write
 
 
 def study(out, recipes=("mdlm", "udlm", "gidd", "xdlm", "ar")):
@@ -36,7 +36,6 @@ def study(out, recipes=("mdlm", "udlm", "gidd", "xdlm", "ar")):
     return out
 
 
-@pytest.mark.skipif(not FOUND.exists(), reason="no study was published")
 def test_the_page_is_written_from_the_result_files():
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m benchmarks.processes_page"
     for image in re.findall(r"\]\((images/[^)]+)\)", page()):

@@ -50,7 +50,11 @@ def fill(
     deadline_ms: DeadlineMs = None,
     temperature: Annotated[
         float | None,
-        typer.Option("--temperature", metavar="T", help="0: the best tokens (default for one sample); 1: draw them."),
+        typer.Option(
+            "--temperature",
+            metavar="T",
+            help="0: the best tokens (default for one sample; 0.1 where noise shows tokens); 1: draw.",
+        ),
     ] = None,
     samples: Samples = 1,
     seed: Seed = 0,

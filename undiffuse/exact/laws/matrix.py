@@ -154,7 +154,7 @@ def prior_error(process: Matrix) -> float:
     """The prior is the mean of q_1(· | x), even numbers draw it, and its cost is what the tables say of each token."""
     end = exponential(process, process.schedule.alpha(torch.ones(1, dtype=torch.float64)))[0, : letters().tokens]
     mean = end.mean(0)
-    cost = torch.where(end > 1e-200, end * (end / mean).log(), 0.0).sum(-1)
+    cost = (torch.xlogy(end, end) - torch.xlogy(end, mean)).sum(-1)
     found = process.prior_cost(process.states[: letters().tokens])
     drawn = process.prior(Draws.seeded(4).at(torch.arange(4096))).ids
     share = torch.stack([(drawn == row).double().mean() for row in process.states])
