@@ -22,6 +22,7 @@ from ...randomness import Draws
 from ...types import Attend, Inputs
 from ..catalog import golden
 from ..expectation import total
+from ..instruments import even
 from ..law import Law
 from ..noise import Noise
 from ..scoring import exact_bound, one_text, texts_of, three, z_score
@@ -192,8 +193,7 @@ def level_error(times: TimeDraw) -> float:
     """The level of every block of every row is uniform over all batches."""
     cells = times.cells(texts_of(three(), 8), 8, 2)
     levels = torch.stack([times.quantiles(cells, Draws.seeded(1).at(n)).flatten() for n in range(500)])
-    even = torch.full((8,), 1 / 8, dtype=torch.float64)
-    return max(surprise((found * 8).long(), even) for found in levels.T)
+    return max(surprise((found * 8).long(), even(8)) for found in levels.T)
 
 
 LAWS = (

@@ -12,12 +12,11 @@ from ...predictor import Predictor
 from ...process.interpolating import Interpolating
 from ..catalog import golden, processes
 from ..denoiser import bayes_predictor
+from ..instruments import canvas, finish, gap, text_surprise
 from ..law import LAST_DIGIT, Law, in_last_digits
 from ..noise import Noise
 from ..reverse import distance, log_predictions, renoised, step_rows
-from ..surprise import surprise
 from ..world import World, small_worlds, toy_a, world
-from .decoding import canvas, finish, number
 
 TIMES = (0.1, 0.5, 0.9)
 HOGWILD = "0.14"  # toy A, t = 0.1
@@ -80,7 +79,7 @@ def gibbs_error(case: Case) -> float:
     for time in TIMES:
         t = torch.tensor([time], dtype=torch.float64)
         p = marginal(case, t)
-        worst = max(worst, (p @ gibbs(case, t) - p).abs().max().item())
+        worst = max(worst, gap(p @ gibbs(case, t), p))
     return worst
 
 
@@ -168,10 +167,8 @@ def chain_error(pair: tuple[Case, str]) -> float:
             move = {"gibbs": gibbs, "informed": informed}
             correction = forward_backward(case, t, s) if kind == "forward-backward" else move[kind](case, s)
             law = law @ correction @ correction
-    begin = canvas(small, small.texts[0], torch.ones(3) > 0, requests=16_000, steps=4)
-    end = finish(predictor, begin, PredictorCorrector(corrector=kind, corrections=2))
-    clean = law[(states < small.tokens).all(-1)]
-    return surprise(number(small, end.ids), torch.nn.functional.pad(clean, (0, 1)))
+    end = finish(predictor, canvas(small, 16_000, steps=4), PredictorCorrector(corrector=kind, corrections=2))
+    return text_surprise(small, end, law[(states < small.tokens).all(-1)])
 
 
 LAWS = (

@@ -9,26 +9,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...decode.canvas import Canvas, start
-from ...decode.loop import walk
+from ...decode.canvas import Canvas
 from ...decode.proposal import Filters
 from ...decode.strategies.greedy_tail import GreedyTail
 from ...decode.strategies.origin import Origin
 from ...decode.strategies.strategy import Strategy, Unmasking
 from ...errors import UserError
 from ...kinds import STRATEGIES
-from ...predictor import Predictor
 from ...process.interpolating import Interpolating
-from ...randomness import Draws
 from ..catalog import golden
 from ..denoiser import BayesDenoiser, bayes_predictor
+from ..instruments import REQUESTS, canvas, even, finish, gap, number, text_surprise
 from ..law import Law
 from ..noise import Noise
 from ..reverse import chain_law, sampler_law, step_rows
 from ..surprise import surprise
 from ..world import World, small_worlds, twins, world
-
-REQUESTS = 4000
 
 
 def four() -> World:
@@ -92,49 +88,25 @@ def by_draw() -> dict[str, Case]:
     return {kind: case for kind, case in one_by_one().items() if kind in ORDER_BY_DRAW}
 
 
-def canvas(small: World, text: Tensor, pending: Tensor, requests: int = REQUESTS, **plan: int) -> Canvas:
-    """The same request many times, with different keys."""
-    ids = torch.where(pending, small.rows[0], small.rows[text])
-    one = start(ids, pending, key=0, **plan)
-    keys = Draws.seeded(17).at(torch.arange(requests)).key
-    return one.select(torch.zeros(requests, dtype=torch.long)).replace(key=keys)
-
-
-def finish(predictor: Predictor, begin: Canvas, strategy: Strategy) -> Canvas:
-    """The last canvas of the loop under test."""
-    return [after for after, _ in walk(predictor, begin, strategy)][-1]
-
-
-def number(small: World, ids: Tensor) -> Tensor:
-    """Which text each row is; a row with anything but tokens becomes one text too many."""
-    numbers = small.numbers(ids)
-    place = small.tokens ** torch.arange(small.length - 1, -1, -1)
-    clean = ((numbers >= 0) & (numbers < small.tokens)).all(-1)
-    return torch.where(clean, (numbers * place).sum(-1), len(small.texts))
-
-
-def _surprise(small: World, ids: Tensor, law: Tensor) -> float:
-    return surprise(number(small, ids), torch.nn.functional.pad(law, (0, 1)))
+def decoded(case: Case, small: World, requests: int = REQUESTS, **plan: int) -> Canvas:
+    """Whole texts of the exact network."""
+    return finish(bayes_predictor(small, case.process), canvas(small, requests, **plan), case.strategy)
 
 
 def chain_error(case: Case) -> float:
     """With the exact network, one token per step samples the language itself, in whole text and in blocks of two."""
-    small, free = four(), torch.ones(4, dtype=torch.bool)
-    predictor = bayes_predictor(small, case.process)
-    plans: list[dict[str, int]] = [{}, {"block_length": 2}]
-    ends = (finish(predictor, canvas(small, small.texts[0], free, **plan), case.strategy) for plan in plans)
-    return max(_surprise(small, end.ids, small.law) for end in ends)
+    small = four()
+    ends = decoded(case, small), decoded(case, small, block_length=2)
+    return max(text_surprise(small, end, small.law) for end in ends)
 
 
 def selection_error(case: Case) -> float:
     """One token per step, the one whose drawn token is most probable: the law by enumeration of all proposals."""
     small = four()
-    predictor = bayes_predictor(small, case.process)
-    end = finish(predictor, canvas(small, small.texts[0], torch.ones(4, dtype=torch.bool)), case.strategy)
     law = torch.zeros(len(small.texts), dtype=torch.float64)
     for text, p in _by_confidence(small, case.process, (small.tokens,) * small.length, 1.0):
         law[sum(v * small.tokens ** (small.length - 1 - i) for i, v in enumerate(text))] += p
-    return _surprise(small, end.ids, law)
+    return text_surprise(small, decoded(case, small), law)
 
 
 def _by_confidence(
@@ -161,20 +133,20 @@ def partly_known(small: World, process: Interpolating, z: Tensor) -> Tensor:
 
 def log_probability_error(case: Case) -> float:
     """Log-probabilities at commitment add up to ln P(text); NFE counts the tokens."""
-    small, free = four(), torch.ones(4, dtype=torch.bool)
-    end = finish(bayes_predictor(small, case.process), canvas(small, small.texts[0], free), case.strategy)
+    small = four()
+    end = decoded(case, small)
     expected = small.law[number(small, end.ids)].log()
     wrong_nfe = float((end.nfe != small.length).any())
-    return max((end.commit_logp.double().sum(-1) - expected).abs().max().item(), wrong_nfe)
+    return max(gap(end.commit_logp.double().sum(-1), expected), wrong_nfe)
 
 
 def conditional_error(case: Case) -> float:
     """Fixed tokens stay, and the rest follows P(rest | fixed)."""
     small, text = four(), torch.tensor([1, 0, 0, 1])
     free = torch.tensor([True, False, True, False])
-    end = finish(bayes_predictor(small, case.process), canvas(small, text, free), case.strategy)
+    begin = canvas(small, text=text, pending=free)
     given = small.law * (small.texts[:, ~free] == text[~free]).all(-1)
-    return _surprise(small, end.ids, given / given.sum())
+    return text_surprise(small, finish(bayes_predictor(small, case.process), begin, case.strategy), given / given.sum())
 
 
 def all_at_once() -> dict[str, Case]:
@@ -188,9 +160,8 @@ def all_at_once() -> dict[str, Case]:
 def parallel_error(case: Case) -> float:
     """All tokens in one step: the product of the marginals, wrong by ½ on P(00) = P(11) = ½."""
     small = twins()
-    begin = canvas(small, small.texts[0], torch.ones(2, dtype=torch.bool), steps=1)
-    end = finish(bayes_predictor(small, golden(small)["mask"]), begin, case.strategy)
-    return _surprise(small, end.ids, torch.full((4,), 0.25, dtype=torch.float64))
+    end = decoded(replace(case, process=golden(small)["mask"]), small, steps=1)
+    return text_surprise(small, end, even(4))
 
 
 def ancestral() -> dict[str, Case]:
@@ -206,11 +177,9 @@ def ancestral() -> dict[str, Case]:
 def ancestral_error(case: Case) -> float:
     """Four steps through the loop against the enumerated law of four steps; no mask is left."""
     small = small_worlds()["K=2 L=3"]
-    predictor = bayes_predictor(small, case.process)
-    law = sampler_law(predictor, small, torch.linspace(1.0, 0.0, 5, dtype=torch.float64))
-    begin = canvas(small, small.texts[0], torch.ones(3, dtype=torch.bool), requests=16_000, steps=4)
-    end = finish(predictor, begin, case.strategy)
-    return _surprise(small, end.ids, law)
+    grid = torch.linspace(1.0, 0.0, 5, dtype=torch.float64)
+    law = sampler_law(bayes_predictor(small, case.process), small, grid)
+    return text_surprise(small, decoded(case, small, 16_000, steps=4), law)
 
 
 def origin() -> dict[str, Case]:
@@ -220,11 +189,10 @@ def origin() -> dict[str, Case]:
 def origin_error(case: Case) -> float:
     """Four steps against the enumerated law of the process on Dream's grid, whose last step goes to 0."""
     small = small_worlds()["K=2 L=3"]
-    predictor = bayes_predictor(small, case.process)
     grid = torch.linspace(1.0, 1e-3, 5, dtype=torch.float64)
     grid[-1] = 0.0
-    begin = canvas(small, small.texts[0], torch.ones(3, dtype=torch.bool), requests=16_000, steps=4)
-    return _surprise(small, finish(predictor, begin, case.strategy).ids, sampler_law(predictor, small, grid))
+    law = sampler_law(bayes_predictor(small, case.process), small, grid)
+    return text_surprise(small, decoded(case, small, 16_000, steps=4), law)
 
 
 def greedy_tail() -> dict[str, Case]:
@@ -235,12 +203,10 @@ def greedy_tail() -> dict[str, Case]:
 def greedy_tail_error(case: Case) -> float:
     """Three steps as drawn, and the most probable state of every position under the transition in the fourth."""
     small = small_worlds()["K=2 L=3"]
-    predictor = bayes_predictor(small, case.process)
     grid = torch.linspace(1.0, 0.0, 5, dtype=torch.float64)
-    rows = step_rows(predictor, small, grid[:-1], grid[1:])
+    rows = step_rows(bayes_predictor(small, case.process), small, grid[:-1], grid[1:])
     rows[-1] = torch.nn.functional.one_hot(rows[-1].argmax(-1), rows.shape[-1]).double()
-    begin = canvas(small, small.texts[0], torch.ones(3, dtype=torch.bool), requests=8_000, steps=4)
-    return _surprise(small, finish(predictor, begin, case.strategy).ids, chain_law(case.process, small, rows))
+    return text_surprise(small, decoded(case, small, 8_000, steps=4), chain_law(case.process, small, rows))
 
 
 def random_order() -> dict[str, Case]:
@@ -249,11 +215,9 @@ def random_order() -> dict[str, Case]:
 
 def order_error(case: Case) -> float:
     """All 24 orders of four positions are equally frequent."""
-    small = four()
-    end = finish(bayes_predictor(small, case.process), canvas(small, small.texts[0], torch.ones(4) > 0), case.strategy)
     orders = torch.tensor(list(permutations(range(4))))
-    which = (end.commit_step[:, None] == orders).all(-1)
-    return surprise(which.long().argmax(-1), torch.full((24,), 1 / 24, dtype=torch.float64))
+    which = (decoded(case, four()).commit_step[:, None] == orders).all(-1)
+    return surprise(which.long().argmax(-1), even(24))
 
 
 def masked_chain() -> dict[str, Case]:
@@ -263,11 +227,8 @@ def masked_chain() -> dict[str, Case]:
 
 def commit_time_error(case: Case) -> float:
     """Over four even steps every position is decided in each with probability ¼, whatever the network says."""
-    small = small_worlds()["K=2 L=3"]
-    begin = canvas(small, small.texts[0], torch.ones(3, dtype=torch.bool), steps=4)
-    end = finish(bayes_predictor(small, case.process), begin, case.strategy)
-    even = torch.full((4,), 0.25, dtype=torch.float64)
-    return max(surprise(steps, even) for steps in end.commit_step.T)
+    end = decoded(case, small_worlds()["K=2 L=3"], steps=4)
+    return max(surprise(steps, even(4)) for steps in end.commit_step.T)
 
 
 def refusals() -> dict[str, Case]:

@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor
 
-from ...decode.canvas import start
-from ...decode.loop import denoise, finished
 from ...decode.strategies.strategy import Strategy
 from ...objective.diffusion_lm import DiffusionLM
 from ...predictor import Predictor
@@ -15,13 +13,12 @@ from ...process.gaussian import FIRST, Gaussian
 from ...randomness import Draws
 from ...types import Batch, Noised, State
 from ...vocabulary import Vocabulary
+from ..instruments import distinct, gap, sums
 from ..law import Law
 from ..scoring import texts_of, z_score
 from ..vectors import average, exact_embeddings, line, reading, terms
 from ..world import World, toy_a, world
-from .gaussian import NOISY, STRATEGIES
-
-REQUESTS = 2_000
+from .gaussian import NOISY, STRATEGIES, off_the_law
 
 CURVES: dict[str, Gamma] = {"γ from -3 to 6": Linear(-3.0, 6.0), "γ from -1 to 5": NOISY}
 STEEP: dict[str, Gamma] = {"square-root": SquareRoot(1e-4), "square-root 0.01": SquareRoot(0.01)}
@@ -90,7 +87,7 @@ def prior_error(gamma: Gamma) -> float:
     q = log_q.exp() / log_q.exp().sum(-1, keepdim=True)
     expected = (q * (log_q + z.square() / 2)).sum((-1, -2))
     found = process.prior_cost(torch.arange(3))
-    return max((found - expected).abs().max().item(), abs(process.prior_kl() - expected.max().item()))
+    return max(gap(found, expected), abs(process.prior_kl() - expected.max().item()))
 
 
 def reading_error(gamma: Gamma) -> float:
@@ -166,20 +163,16 @@ def loss_error(gamma: Gamma) -> float:
     """The mean of the loss is the three terms by quadrature; standard errors."""
     small = toy_a()
     predictor = exact_embeddings(small, gamma, seed=1)
-    batch, objective = texts_of(small), DiffusionLM()
-    found = torch.stack([objective.loss(predictor, batch, Draws.seeded(3).at(n), 128).sum for n in range(60)])
-    rows, counts = torch.unique(
-        torch.cat((small.numbers(batch.ids), batch.editable.long()), dim=-1), dim=0, return_counts=True
-    )
+    batch = texts_of(small)
+    found = sums(DiffusionLM().loss, predictor, batch, seed=3, count=60)
     ends = _process(predictor).at(torch.tensor([FIRST, 1.0], dtype=torch.float64))
     t = (torch.arange(100, dtype=torch.float64) + 0.5) / 100
     expected = 0.0
-    for row, count in zip(rows, counts.tolist(), strict=True):
-        free = row[2:].bool()
-        alone = World(2, 2, (small.texts == row[:2]).all(-1).double())
+    for count, alone, free in distinct(small, batch):
+        text = small.texts[alone.law.argmax()]
         missed = average(predictor, alone, t, _missed, 48, free).mean()
         read = average(predictor, alone, torch.tensor([FIRST], dtype=torch.float64), reading, 48, free)[0]
-        size = line(small)[small.rows[row[:2][free]], 0].square().sum() + free.sum() * ends.gamma[0].exp()
+        size = line(small)[small.rows[text[free]], 0].square().sum() + free.sum() * ends.gamma[0].exp()
         expected += count * (missed + read + ends.alpha[1].square() * size).item()
     return z_score(found, expected)
 
@@ -202,13 +195,8 @@ def decoded_error(strategy: Strategy) -> float:
     right = (shares * chances).sum((1, 2))
     channel = torch.stack((torch.stack((right[0], 1 - right[0])), torch.stack((1 - right[1], right[1]))))
     law = (channel.T @ small.law.view(2, 2) @ channel).flatten()
-    one = start(torch.zeros(2, dtype=torch.long), torch.ones(2, dtype=torch.bool), key=0, steps=64)
-    many = one.select(torch.zeros(REQUESTS, dtype=torch.long))
-    canvas = many.replace(key=Draws.seeded(8).at(torch.arange(REQUESTS)).key)
-    done = finished(denoise(exact_embeddings(small, NOISY), canvas, strategy))
-    text = (small.numbers(done.ids) * torch.tensor([2, 1])).sum(-1)
-    found = torch.bincount(text, minlength=4).double() / REQUESTS
-    return ((found - law).abs().sum() / 2).item()
+    every = torch.ones(2, dtype=torch.bool)
+    return off_the_law(strategy, exact_embeddings(small, NOISY), every, law, requests=2_000, steps=64)
 
 
 def _process(predictor: Predictor) -> Gaussian:

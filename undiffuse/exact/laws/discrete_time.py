@@ -14,18 +14,16 @@ from ...process.destinations.uniform import Uniform
 from ...process.discrete import Discrete
 from ...process.process import Process
 from ...process.schedules.geometric import Geometric
-from ...randomness import Draws
 from ..catalog import golden, processes
 from ..denoiser import ArbitraryDenoiser, bayes_predictor
 from ..expectation import diffusion, enumerate_noise, reconstruction
+from ..instruments import sums
 from ..law import LAST_DIGIT, Law, in_last_digits
 from ..noise import Noise
 from ..reverse import bridge, step_rows
-from ..scoring import ROWS, only, texts_of, three, z_score
+from ..scoring import only, texts_of, three, z_score
 from ..world import World, small_worlds, toy_a
 from .samplers import DISCRETE, prior_cost
-
-REPETITIONS = 40
 
 
 @dataclass(frozen=True)
@@ -179,9 +177,8 @@ def exact_networks() -> dict[str, Predictor]:
 
 def hybrid_error(predictor: Predictor) -> float:
     """The loss is unbiased for Σ_k [KL_k + λ · cross-entropy] of the rows."""
-    batch, objective = texts_of(three()), DiscreteTime(0.3)
-    draws = [objective.loss(predictor, batch, Draws.seeded(3).at(n), ROWS) for n in range(REPETITIONS)]
-    found = torch.stack([loss.sum.double() for loss in draws])
+    batch = texts_of(three())
+    found = sums(DiscreteTime(0.3).loss, predictor, batch, seed=3, count=40)
     assert isinstance(predictor.process, Discrete)
     grid = times(predictor.process)
     expected = 0.0

@@ -10,17 +10,16 @@ from ...objective.duo import Duo
 from ...objective.duo_simple import DuoSimple
 from ...predictor import Predictor
 from ...process.duo import coefficients, log_rest, moments, operator, soften
-from ...process.interpolating import Interpolating
 from ...randomness import Draws
-from ...types import Batch, State
+from ...types import State
 from ...vocabulary import Vocabulary
 from ..catalog import golden
 from ..denoiser import ArbitraryDenoiser
 from ..expectation import diffusion, integral
+from ..instruments import gap, sums, whole_texts
 from ..law import LAST_DIGIT, Law, in_last_digits
-from ..scoring import texts_of, three, z_score
+from ..scoring import three, z_score
 from ..surprise import surprise
-from ..world import World
 
 GAMMAS = (-3.5, -3.0, -2.5, -1.75)
 SIZES = (2, 27, 256, 30522, 262144)
@@ -75,21 +74,21 @@ def spread(size: int) -> Tensor:
 def interpolation_error(size: int) -> float:
     """Of the cubics, against the quadrature."""
     gamma = spread(size)
-    return (operator(size).alpha(gamma) - moments(size, gamma)[0]).abs().max().item()
+    return gap(operator(size).alpha(gamma), moments(size, gamma)[0])
 
 
 def derivative_error(size: int) -> float:
     """Of T' against differences of T."""
     gamma, h = spread(size), 1e-4
     difference = (moments(size, gamma + h)[0] - moments(size, gamma - h)[0]) / (2 * h)
-    return (operator(size).derivative(gamma) - difference).abs().max().item()
+    return gap(operator(size).derivative(gamma), difference)
 
 
 def inverse_error(size: int) -> float:
     alpha = torch.linspace(0.01, 0.99, 99, dtype=torch.float64)
     shape = operator(size)
     falling = max(0.0, shape.derivative(spread(size)).max().item())
-    return max((shape.alpha(shape.inverse(alpha)) - alpha).abs().max().item(), falling)
+    return max(gap(shape.alpha(shape.inverse(alpha)), alpha), falling)
 
 
 def quadrature_error(size: int) -> float:
@@ -173,7 +172,7 @@ def names_error(case: Softening) -> float:
     unreal = ~torch.isin(ids, torch.tensor(case.vocabulary.predictable)).all(-1)
     named = weights[:, : case.top + 1].argmax(-1, keepdim=True)
     wrong = doubled | unreal | (ids[:, 0] != x0) | (ids.gather(1, named)[:, 0] != state.ids)
-    return max(wrong.double().mean().item(), (weights.sum(-1) - 1).abs().max().item() - 1e-6)
+    return max(wrong.double().mean().item(), gap(weights.sum(-1), 1) - 1e-6)
 
 
 TEMPERATURES = (0.02, 0.3)
@@ -218,30 +217,12 @@ def cuts() -> dict[str, float]:
     return {f"c={cut}": cut for cut in (-1.0, 0.3, 2.0)}
 
 
-def uniform_process() -> Interpolating:
-    return golden(three())["uniform"]
-
-
-def rows_of_three() -> tuple[Predictor, Batch, World]:
-    """A network that is wrong and reads tokens alone, a batch, and the law of its texts."""
-    world = three()
-    batch = texts_of(world)
-    batch = batch.rows(batch.editable.all(-1))
-    batch = batch.at(slot=torch.arange(len(batch.ids)))
-    place = world.tokens ** torch.arange(world.length - 1, -1, -1)
-    which = (world.numbers(batch.ids) * place).sum(-1)
-    count = torch.bincount(which, minlength=len(world.texts)).double()
-    mixed = World(world.tokens, world.length, count / count.sum())
-    return Predictor(ArbitraryDenoiser(world, seed=5), uniform_process(), "leave_one_out"), batch, mixed
-
-
 def loss_error(objective: Duo) -> float:
     """To a network that reads argmax(w) alone the loss is the bound over α from 0.95 to 0.05, unbiased."""
-    predictor, batch, mixed = rows_of_three()
-    rows = len(batch.ids)
-    found = [objective.loss(predictor, batch, Draws.seeded(3).at(n), rows).sum.double() for n in range(40)]
-    expected = integral(lambda t: diffusion(predictor, mixed, t), 0.05, 0.95, nodes=60) * rows
-    return z_score(torch.stack(found), expected)
+    predictor = Predictor(ArbitraryDenoiser(three(), seed=5), golden(three())["uniform"], "leave_one_out")
+    batch, mixed = whole_texts(three())
+    found = sums(objective.loss, predictor, batch, seed=3, count=40)
+    return z_score(found, integral(lambda t: diffusion(predictor, mixed, t), 0.05, 0.95, nodes=60) * len(batch.ids))
 
 
 def duos() -> dict[str, Duo]:

@@ -9,10 +9,10 @@ from ...decode.strategies.first_hitting import FirstHitting
 from ...process.interpolating import Interpolating
 from ..catalog import masked
 from ..denoiser import bayes_predictor
+from ..instruments import canvas, even, finish, text_surprise
 from ..law import Law
 from ..surprise import surprise
 from ..world import World, small_worlds
-from .decoding import canvas, finish, number
 
 BINS = 8
 
@@ -33,15 +33,14 @@ def cases() -> dict[str, Case]:
 def law_error(case: Case) -> float:
     """The samples are the language's own, without an error of discretization, under every schedule."""
     world = small()
-    begin = canvas(world, world.texts[0], torch.ones(3) > 0, requests=16_000)
-    end = finish(bayes_predictor(world, case.process), begin, FirstHitting())
-    return surprise(number(world, end.ids), torch.nn.functional.pad(world.law, (0, 1)))
+    end = finish(bayes_predictor(world, case.process), canvas(world, 16_000), FirstHitting())
+    return text_surprise(world, end, world.law)
 
 
 def time_error(case: Case) -> float:
     """The times t at which a position is decided have P(time ≤ t) = 1 − α(t), and fall from step to step."""
     world, strategy = small(), FirstHitting()
-    before = canvas(world, world.texts[0], torch.ones(3) > 0)
+    before = canvas(world)
     times = torch.full(before.ids.shape, torch.nan, dtype=torch.float64)
     worst, last = 0.0, torch.ones(len(before.ids), dtype=torch.float64)
     for after, _ in walk(bayes_predictor(world, case.process), before, strategy):
@@ -54,8 +53,7 @@ def time_error(case: Case) -> float:
     first, end = case.process.schedule.ends
     share = (case.process.schedule.one_minus_alpha(times) - (1 - first)) / (first - end)
     place = (share * BINS).long().clamp(0, BINS - 1)
-    even = torch.full((BINS,), 1 / BINS, dtype=torch.float64)
-    return max(worst, *(surprise(each, even) for each in place.T))
+    return max(worst, *(surprise(each, even(BINS)) for each in place.T))
 
 
 LAWS = (

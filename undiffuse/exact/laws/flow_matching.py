@@ -13,17 +13,15 @@ from ...process.destinations.mask import Mask
 from ...process.destinations.uniform import Uniform
 from ...process.interpolating import Interpolating
 from ...process.schedules.one_minus_t import OneMinusT
-from ...randomness import Draws
 from ..catalog import golden
 from ..denoiser import ArbitraryDenoiser, bayes_predictor
 from ..expectation import enumerate_noise, integral, interpolating
+from ..instruments import canvas, finish, gap, sums, text_surprise, whole_texts
 from ..law import LAST_DIGIT, Law, in_last_digits
 from ..noise import Noise
 from ..reverse import chain_law, distance, log_predictions, renoised, step_rows
-from ..scoring import texts_of, three, z_score
-from ..surprise import surprise
+from ..scoring import three, z_score
 from ..world import World, small_worlds, toy_a, world
-from .decoding import canvas, finish, number
 from .samplers import STEPS, golden_grid
 
 
@@ -80,7 +78,7 @@ def masked_error(process: Interpolating) -> float:
     sites = process.informative(found.noised)
     prediction = predictor.predict(found.noised, found.batch, sites)
     noised = found.noised[sites]
-    return (flow_bound(process, prediction, noised) - process.bound(prediction, noised)).abs().max().item()
+    return gap(flow_bound(process, prediction, noised), process.bound(prediction, noised))
 
 
 def loss_error(case: tuple[Interpolating, float]) -> float:
@@ -88,17 +86,9 @@ def loss_error(case: tuple[Interpolating, float]) -> float:
     process, floor = case
     small = three()
     predictor = bayes_predictor(small, process, "posterior")
-    batch = texts_of(small)
-    batch = batch.rows(batch.editable.all(-1))
-    batch = batch.at(slot=torch.arange(len(batch.ids)))
-    objective = FlowMatching(floor=floor)
-    draws = [objective.loss(predictor, batch, Draws.seeded(5).at(n), len(batch.ids)).sum.double() for n in range(40)]
-    count = torch.zeros(len(small.texts), dtype=torch.float64)
-    place = small.tokens ** torch.arange(small.length - 1, -1, -1)
-    count.index_add_(0, (small.numbers(batch.ids) * place).sum(-1), torch.ones(len(batch.ids), dtype=torch.float64))
-    mixed = World(small.tokens, small.length, count / count.sum())
-    expected = flow_integral(predictor, mixed, floor) / (1 - floor) * len(batch.ids)
-    return z_score(torch.stack(draws), expected)
+    batch, mixed = whole_texts(small)
+    found = sums(FlowMatching(floor=floor).loss, predictor, batch, seed=5, count=40)
+    return z_score(found, flow_integral(predictor, mixed, floor) / (1 - floor) * len(batch.ids))
 
 
 def losses() -> dict[str, tuple[Interpolating, float]]:
@@ -223,9 +213,7 @@ def walk_error(case: Walked) -> float:
     predictor = bayes_predictor(small, case.process)
     grid = torch.linspace(1.0, 0.0, 5, dtype=torch.float64)
     law = chain_law(case.process, small, rows_of(predictor, small, grid, case.strategy))
-    begin = canvas(small, small.texts[0], torch.ones(3, dtype=torch.bool), requests=8_000, steps=4)
-    end = finish(predictor, begin, case.strategy)
-    return surprise(number(small, end.ids), torch.nn.functional.pad(law, (0, 1)))
+    return text_surprise(small, finish(predictor, canvas(small, 8_000, steps=4), case.strategy), law)
 
 
 def renewal_golden() -> dict[str, tuple[Psi, float]]:

@@ -13,6 +13,7 @@ from ...process.prediction import Prediction
 from ...randomness import Draws
 from ...types import Noised, State
 from ..catalog import golden, processes
+from ..instruments import log_rows, read
 from ..law import Law
 from ..noise import Noise
 from ..world import World, world
@@ -47,13 +48,17 @@ class Points:
     @cached_property
     def found(self) -> Float[Tensor, " n"]:
         """The integrand of the code under test."""
+        return self.process.bound(self.prediction, self.noised)
+
+    @cached_property
+    def noised(self) -> Noised:
         x, z, t = self.axes
         rows = letters().rows
-        logits = torch.full((len(x), letters().vocabulary.rows), -torch.inf, dtype=torch.float64)
-        logits[:, rows[:-1]] = self.predicted.log()
-        noised = Noised(rows[x], State(rows[z]), t, torch.ones_like(x, dtype=torch.bool))
-        prediction = Prediction(logits, "leave_one_out", lambda: self.process.log_likelihood(noised.state, t))
-        return self.process.bound(prediction, noised)
+        return Noised(rows[x], State(rows[z]), t, torch.ones_like(x, dtype=torch.bool))
+
+    @property
+    def prediction(self) -> Prediction:
+        return read(self.process, log_rows(letters(), self.predicted), self.noised.state, self.noised.t)
 
     def relative_gap(self, form: Float[Tensor, " n"]) -> float:
         return ((self.found - form).abs() / (1 + form.abs())).max().item()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...decode.canvas import Canvas, start
+from ...decode.canvas import start
 from ...decode.loop import denoise, finished
 from ...decode.strategies.gaussian_ancestral import GaussianAncestral
 from ...decode.strategies.probability_flow import ProbabilityFlow
@@ -30,6 +30,7 @@ from ...process.prediction import Prediction
 from ...randomness import Draws
 from ...types import HeadKind, State
 from ...vocabulary import Vocabulary
+from ..instruments import distinct, gap, number, read, round_trip_error, sums
 from ..law import LAST_DIGIT, Law, in_last_digits
 from ..scoring import texts_of, z_score
 from ..vectors import ExactVectors, Terms, WrongVectors, average, exact_embeddings, exact_vectors, reading, terms
@@ -108,7 +109,7 @@ def prior_of_output_error(name: str) -> float:
     there = found["leave_one_out"].posterior() - found["posterior"].posterior()
     back = found["leave_one_out"].leave_one_out() - found["posterior"].leave_one_out()
     rows = small.rows[:-1]
-    return max(there[..., rows].exp().sub(1).abs().max().item(), back[..., rows].abs().max().item())
+    return max(gap(there[..., rows].exp(), 1), gap(back[..., rows]))
 
 
 def round_trips() -> dict[str, tuple[int, float]]:
@@ -124,9 +125,7 @@ def float32_error(case: tuple[int, float]) -> float:
     ids, times = torch.arange(4), torch.full((4,), t, dtype=torch.float64)
     noised = process.corrupt(ids, times, draws.at(ids), torch.ones(4, dtype=torch.bool))
     logits = (2 * torch.special.ndtri(draws.at(ids).along(size).uniform())).float()
-    first = Prediction(logits, "leave_one_out", lambda: process.log_likelihood(noised.state, noised.t))
-    back = Prediction(first.posterior(), "posterior", first.evidence)
-    return (back.leave_one_out() - logits.double().log_softmax(-1)).abs().max().item()
+    return round_trip_error(read(process, logits, noised.state, noised.t))
 
 
 def tight_cases() -> dict[str, tuple[World, Gamma]]:
@@ -177,7 +176,7 @@ def kernel_error(gamma: Gamma) -> float:
     precision = 1 / v_s + kept.square() / added
     mean = (a_s * x / v_s + kept * z / added) / precision
     found, std = process.kernel(x.expand(*s.shape, 1), z.expand(*s.shape, 1), t.expand(s.shape), s)
-    return max((found[..., 0] - mean).abs().max().item(), (std.square() * precision - 1).abs().max().item())
+    return max(gap(found[..., 0], mean), gap(std.square() * precision, 1))
 
 
 def temperature_error(gamma: Gamma) -> float:
@@ -195,7 +194,7 @@ def temperature_error(gamma: Gamma) -> float:
     for temperature in (1.0, 0.9, 2.0):
         found = process.kernel(process.tempered(x, z, t, temperature), z, t, s)[0]
         expected = (at_s.alpha / at_t.alpha)[..., None] * (z - (c * at_t.sigma)[..., None] * noise / temperature)
-        worst = max(worst, (found - expected).abs().max().item())
+        worst = max(worst, gap(found, expected))
     return worst
 
 
@@ -246,7 +245,6 @@ STRATEGIES: dict[str, Strategy] = {
     "gaussian-ancestral": GaussianAncestral(),
     "probability-flow": ProbabilityFlow(),
 }
-REQUESTS = 5_000
 
 
 def decoded_error(strategy: Strategy) -> float:
@@ -254,24 +252,24 @@ def decoded_error(strategy: Strategy) -> float:
 
     5,000 texts of four kinds are 0.010 away from their own law on average, and 0.03 hardly ever.
     """
-    small = toy_a()
-    return _distance(strategy, small, torch.ones(2, dtype=torch.bool), small.law)
+    return off_the_law(strategy, exact_vectors(toy_a(), WIDE), torch.ones(2, dtype=torch.bool), toy_a().law)
 
 
 def filled_error(strategy: Strategy) -> float:
     """The same with the first token fixed as 1: P(x_2 | x_1 = 1) = (.4, .6)."""
     law = torch.tensor([0.0, 0.0, 0.4, 0.6], dtype=torch.float64)
-    return _distance(strategy, toy_a(), torch.tensor([False, True]), law)
+    return off_the_law(strategy, exact_vectors(toy_a(), WIDE), torch.tensor([False, True]), law)
 
 
-def _distance(strategy: Strategy, small: World, pending: Tensor, law: Tensor) -> float:
-    ids = small.rows[torch.tensor([1, 0])]
-    one = start(ids, pending, key=0, steps=24)
-    many = one.select(torch.zeros(REQUESTS, dtype=torch.long))
-    canvas: Canvas = many.replace(key=Draws.seeded(8).at(torch.arange(REQUESTS)).key)
-    done = finished(denoise(exact_vectors(small, WIDE), canvas, strategy))
-    text = (small.numbers(done.ids) * torch.tensor([2, 1])).sum(-1)
-    found = torch.bincount(text, minlength=4).double() / REQUESTS
+def off_the_law(
+    strategy: Strategy, predictor: Predictor, pending: Tensor, law: Tensor, requests: int = 5_000, steps: int = 24
+) -> float:
+    """Total variation between a law and the texts of toy A that the loop writes from 1, 0."""
+    one = start(toy_a().rows[torch.tensor([1, 0])], pending, key=0, steps=steps)
+    many = one.select(torch.zeros(requests, dtype=torch.long))
+    many = many.replace(key=Draws.seeded(8).at(torch.arange(requests)).key)
+    done = finished(denoise(predictor, many, strategy))
+    found = torch.bincount(number(toy_a(), done.ids), minlength=4).double() / requests
     return ((found - law).abs().sum() / 2).item()
 
 
@@ -297,13 +295,9 @@ def scored() -> dict[str, Scored]:
         ("half of the evidence", half, Variational(reconstruction=0.3, ramp=0.6).at(0.3)),
         ("embeddings", exact_embeddings(small, NOISY), Variational()),
     ):
-        text, parts = texts_of(small), []
-        rows, counts = torch.unique(
-            torch.cat((small.numbers(text.ids), text.editable.long()), dim=-1), dim=0, return_counts=True
-        )
-        for row, count in zip(rows, counts.tolist(), strict=True):
-            alone = World(2, 2, (small.texts == row[:2]).all(-1).double())
-            each = terms(predictor, alone, nodes=64, times=24, editable=row[2:].bool())
+        parts = []
+        for count, alone, editable in distinct(small, texts_of(small)):
+            each = terms(predictor, alone, nodes=64, times=24, editable=editable)
             parts.append([count * value for value in (each.diffusion, each.prior, each.reconstruction)])
         exact = Terms(*torch.tensor(parts, dtype=torch.float64).sum(0).tolist())
         found[name] = Scored(predictor, exact, objective)
@@ -317,9 +311,7 @@ def trained() -> dict[str, Scored]:
 
 def loss_error(case: Scored) -> float:
     """The mean of the loss is the bound, whatever share of rows reconstructs; standard errors."""
-    batch = texts_of(toy_a())
-    found = [case.objective.loss(case.predictor, batch, Draws.seeded(3).at(n), 128) for n in range(60)]
-    return z_score(torch.stack([loss.sum for loss in found]), case.exact.total)
+    return z_score(sums(case.objective.loss, case.predictor, texts_of(toy_a()), seed=3, count=60), case.exact.total)
 
 
 def likelihood_error(case: Scored) -> float:
@@ -343,16 +335,12 @@ def interpolation_error(head: HeadKind) -> float:
     small, curve = toy_a(), learned_curves()["warp"]
     process = Gaussian(small.vocabulary).along(curve)
     predictor = Predictor(ExactVectors(small, head), process, head)
-    batch, objective = texts_of(small), ScoreInterpolation()
-    found = torch.stack([objective.loss(predictor, batch, Draws.seeded(3).at(n), 128).sum.detach() for n in range(60)])
-    rows, counts = torch.unique(
-        torch.cat((small.numbers(batch.ids), batch.editable.long()), dim=-1), dim=0, return_counts=True
-    )
+    batch = texts_of(small)
+    found = sums(ScoreInterpolation().loss, predictor, batch, seed=3, count=60)
     t = (torch.arange(100, dtype=torch.float64) + 0.5) / 100
     expected = 0.0
-    for row, count in zip(rows, counts.tolist(), strict=True):
-        alone = World(2, 2, (small.texts == row[:2]).all(-1).double())
-        expected += count * average(predictor, alone, t, reading, 48, row[2:].bool()).mean().item()
+    for count, alone, editable in distinct(small, batch):
+        expected += count * average(predictor, alone, t, reading, 48, editable).mean().item()
     return z_score(found, expected)
 
 

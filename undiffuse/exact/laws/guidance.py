@@ -13,7 +13,6 @@ from ...decode.guidance.first_order import FirstOrder
 from ...decode.guidance.guidance import Guidance, Guided
 from ...decode.guidance.prompt import Prompt
 from ...decode.look import Sites, look
-from ...decode.loop import walk
 from ...decode.strategies.ancestral import Ancestral
 from ...decode.strategies.strategy import Strategy
 from ...predictor import Predictor
@@ -23,15 +22,15 @@ from ...types import State
 from ..catalog import golden
 from ..denoiser import bayes_predictor
 from ..expectation import interpolating
+from ..instruments import canvas, finish, gap, log_rows, number, text_surprise
 from ..law import LAST_DIGIT, Law, in_last_digits
 from ..noise import Noise
 from ..reverse import distance, kernel_rows, renoised, sampler_law, step_rows
-from ..surprise import surprise
 from ..world import World, small_worlds, toy_a
 from . import decoding
 from .marginals import every_process, letters
 from .samplers import STEPS, uniform_toy
-from .steps import PAIRS, log_rows, predictions
+from .steps import PAIRS, predictions
 
 SCALES = (0.0, 0.5, 1.0, 2.0, 3.0)
 # Total variation from P(x | y) on toy A after T steps on an even grid from 1 to 1e-4, told one time for the whole text
@@ -112,13 +111,13 @@ def transition_error(process: Interpolating) -> float:
     """The kernel written out over the table is the mixture of its branches; no other row has mass."""
     states, worst = Noise(process).states, 0.0
     z = torch.arange(states)[:, None].expand(1, states, len(predictions()))
-    log_x = log_rows(predictions()).expand(1, states, -1, -1)
+    log_x = log_rows(letters(), predictions()).expand(1, states, -1, -1)
     for s, t in [*PAIRS, (0.0, 0.6)]:
         at, to = (torch.tensor([time], dtype=torch.float64) for time in (t, s))
         rows = process.transition(log_x, State(letters().rows[z]), at.view(1, 1, 1), to.view(1, 1, 1)).exp()
         expected = torch.zeros_like(rows)
         expected[..., letters().rows[:states]] = kernel_rows(process, log_x, z, at, to, letters())
-        worst = max(worst, (rows - expected).abs().max().item())
+        worst = max(worst, gap(rows, expected))
     return worst
 
 
@@ -256,14 +255,12 @@ def _power(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
 def sampled_error(case: Case) -> float:
     """Four guided steps through the loop have the law of four steps of the language given y."""
     world = case.world
-    free = torch.ones(world.length, dtype=torch.bool)
-    begin = decoding.canvas(world, world.texts[0], free, requests=8_000, steps=4)
     decoder = Decoder(Ancestral(), guidance=Classifier(1.0, log_probability=case.classifier))
-    end = _end(bayes_predictor(world, case.process), begin, decoder)
+    end = finish(bayes_predictor(world, case.process), canvas(world, 8_000, steps=4), decoder)
     expected = sampler_law(
         bayes_predictor(case.given, case.process), case.given, torch.linspace(1, 0, 5, dtype=torch.float64)
     )
-    return surprise(decoding.number(world, end.ids), torch.nn.functional.pad(expected, (0, 1)))
+    return text_surprise(world, end, expected)
 
 
 def one_by_one() -> dict[str, Strategy]:
@@ -273,16 +270,10 @@ def one_by_one() -> dict[str, Strategy]:
 def chain_error(strategy: Strategy) -> float:
     """One token at a time under masked noise, in whatever order: samples of P(x | y), and their log-probabilities."""
     case = cases()["mask"]
-    world, free = case.world, torch.ones(3, dtype=torch.bool)
     decoder = Decoder(strategy, guidance=Classifier(1.0, log_probability=case.classifier))
-    end = _end(bayes_predictor(world, case.process), decoding.canvas(world, world.texts[0], free), decoder)
-    texts = decoding.number(world, end.ids)
-    gap = (end.commit_logp.double().sum(-1) - case.given.law[texts].log()).abs().max().item()
-    return max(surprise(texts, torch.nn.functional.pad(case.given.law, (0, 1))), gap * 1e5)
-
-
-def _end(predictor: Predictor, begin: Canvas, decoder: Decoder) -> Canvas:
-    return [after for after, _ in walk(predictor, begin, decoder)][-1]
+    end = finish(bayes_predictor(case.world, case.process), canvas(case.world), decoder)
+    expected = case.given.law[number(case.world, end.ids)].log()
+    return max(text_surprise(case.world, end, case.given.law), gap(end.commit_logp.double().sum(-1), expected) * 1e5)
 
 
 LAWS = (

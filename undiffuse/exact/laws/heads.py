@@ -23,6 +23,7 @@ from ...types import HeadKind, State
 from ...vocabulary import Vocabulary
 from ..denoiser import BayesDenoiser, bayes_predictor
 from ..expectation import enumerate_noise
+from ..instruments import gap, read, round_trip_error
 from ..law import Law
 from ..noise import Noise
 from ..vectors import ExactVectors
@@ -50,7 +51,7 @@ def _conversion_error(case: Case, given: str, wanted: str) -> float:
     z = case.world.numbers(found.noised.state.ids)
     exact = BayesDenoiser(case.world, Noise(case.process), wanted).probabilities(z, found.noised.t)[sites]  # type: ignore[arg-type]
     converted = (prediction.posterior() if wanted == "posterior" else prediction.leave_one_out()).exp()
-    return (converted[..., case.world.rows[:-1]] - exact).abs().max().item()
+    return gap(converted[..., case.world.rows[:-1]], exact)
 
 
 def masked_agreement_error(case: Case) -> float:
@@ -61,8 +62,8 @@ def masked_agreement_error(case: Case) -> float:
     decided = ~case.process.informative(found.noised)[everywhere]
     ids = found.noised.state.ids[everywhere]
     own = prediction.posterior().exp().gather(-1, ids[:, None])[:, 0]
-    agree = (prediction.posterior().exp() - prediction.leave_one_out().exp())[~decided].abs().max()
-    return max((own[decided] - 1).abs().max().item(), agree.item())
+    both = prediction.posterior().exp()[~decided], prediction.leave_one_out().exp()[~decided]
+    return max(gap(own[decided], 1), gap(*both))
 
 
 def masked_pairs() -> dict[str, Case]:
@@ -79,9 +80,7 @@ def float32_error(case: tuple[int, float]) -> float:
     process = Interpolating(Vocabulary(rows=size), OneMinusT(), Uniform())
     logits = (2 * torch.special.ndtri(Draws.seeded(1).at(torch.arange(4)).along(size).uniform())).float()
     state, times = State(torch.arange(4)), torch.full((4,), t, dtype=torch.float64)
-    first = Prediction(logits, "leave_one_out", lambda: process.log_likelihood(state, times))
-    back = Prediction(first.posterior(), "posterior", first.evidence)
-    return (back.leave_one_out() - logits.double().log_softmax(-1)).abs().max().item()
+    return round_trip_error(read(process, logits, state, times))
 
 
 def banned_error(case: Case) -> float:
@@ -91,8 +90,7 @@ def banned_error(case: Case) -> float:
     prediction = bayes_predictor(case.world, case.process).predict(found.noised, found.batch, everywhere)
     banned = torch.tensor(case.world.vocabulary.unpredictable)
     both: list[Tensor] = [prediction.posterior().exp(), prediction.leave_one_out().exp()]
-    sums = max((p.sum(-1) - 1).abs().max().item() for p in both)
-    return max(sums, *(p[..., banned].abs().max().item() for p in both))
+    return max(max(gap(p.sum(-1), 1), gap(p[..., banned])) for p in both)
 
 
 def one_world() -> dict[str, Case]:
@@ -233,7 +231,7 @@ def marginal_error(case: Case) -> float:
     for exchange in exchanges(case.world, predictor, case.world.tokens, t):
         shown = case.world.texts[:, exchange.site]
         law = torch.zeros(case.world.tokens, dtype=torch.float64).index_add_(0, shown, case.world.law)
-        worst = max(worst, (spread(exchange.looks()[0].logits) - spread(law.log())).abs().max().item())
+        worst = max(worst, gap(spread(exchange.looks()[0].logits), spread(law.log())))
     return worst
 
 

@@ -10,6 +10,7 @@ from ...process.interpolating import Interpolating
 from ...randomness import Draws
 from ...types import State
 from ..catalog import golden, processes
+from ..instruments import gap
 from ..law import Law
 from ..noise import Noise
 from ..surprise import surprise
@@ -53,7 +54,7 @@ def published_error(case: tuple[Interpolating, Masses]) -> float:
     process, masses = case
     at = process.marginal(TIMES)
     expected = torch.stack(masses(TIMES, TOKENS))
-    return (torch.stack([at.alpha, at.real, at.mask]) - expected).abs().max().item()
+    return gap(torch.stack([at.alpha, at.real, at.mask]), expected)
 
 
 def marginal_error(process: Interpolating) -> float:
@@ -63,8 +64,7 @@ def marginal_error(process: Interpolating) -> float:
     found = at.real[:, None, None] + torch.zeros_like(table) + at.alpha[:, None, None] * torch.eye(TOKENS, noise.states)
     if noise.states > TOKENS:
         found[..., TOKENS] = at.mask[:, None]
-    rows = (table.sum(-1) - 1).abs().max()
-    return max((found - table).abs().max().item(), rows.item(), (at.corrupted + at.alpha - 1).abs().max().item())
+    return max(gap(found, table), gap(table.sum(-1), 1), gap(at.corrupted + at.alpha, 1))
 
 
 def transition_error(process: Interpolating) -> float:
@@ -72,13 +72,8 @@ def transition_error(process: Interpolating) -> float:
     noise, worst = Noise(process), 0.0
     for s, t in pairwise(TIMES):
         kernel = noise.transition(s, t)
-        carried = noise.marginal(s) @ kernel
-        worst = max(
-            worst,
-            -kernel.min().item(),
-            (kernel.sum(-1) - 1).abs().max().item(),
-            (carried - noise.marginal(t)).abs().max().item(),
-        )
+        off = gap(noise.marginal(s) @ kernel, noise.marginal(t))
+        worst = max(worst, -kernel.min().item(), gap(kernel.sum(-1), 1), off)
     return worst
 
 
@@ -89,7 +84,7 @@ def small_steps_error(process: Interpolating) -> float:
     carried = noise.marginal(grid[0])
     for kernel in noise.transition(grid[:-1], grid[1:]):
         carried = carried @ kernel
-    return (carried - noise.marginal(grid[-1])).abs().max().item()
+    return gap(carried, noise.marginal(grid[-1]))
 
 
 def evidence_error(process: Interpolating) -> float:
@@ -102,7 +97,7 @@ def evidence_error(process: Interpolating) -> float:
         flat = torch.zeros(len(t), letters().vocabulary.rows, dtype=torch.float64)
         spike = process.log_likelihood(State(rows[z].expand(len(t))), t)
         found = spike.add_to(flat.index_fill(-1, torch.tensor(process.vocabulary.unpredictable), -torch.inf))
-        worst = max(worst, (found.exp()[:, rows[:-1]] - expected / expected.sum(-1, keepdim=True)).abs().max().item())
+        worst = max(worst, gap(found.exp()[:, rows[:-1]], expected / expected.sum(-1, keepdim=True)))
     return worst
 
 

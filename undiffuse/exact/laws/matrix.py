@@ -10,6 +10,7 @@ from ...predictor import Predictor
 from ...process.discrete import Discrete
 from ...process.matrix import Exponentials, Matrix
 from ...process.prediction import Prediction
+from ...process.process import Process
 from ...process.schedules.geometric import Geometric
 from ...process.schedules.one_minus_cos import OneMinusCos
 from ...process.schedules.one_minus_t import OneMinusT
@@ -18,6 +19,7 @@ from ...randomness import Draws
 from ...types import Noised, State
 from ..catalog import destinations
 from ..denoiser import ArbitraryDenoiser, BayesDenoiser
+from ..instruments import gap, log_rows, read, shares
 from ..law import Law
 from ..noise import Noise
 from ..reverse import log_predictions
@@ -103,14 +105,17 @@ class Grid:
 
     def found(self) -> Float[Tensor, " n"]:
         """The code under test."""
-        k, x, z = self.points()
-        rows = self.process.states
-        logits = torch.full((len(k), self.process.vocabulary.rows), -torch.inf, dtype=torch.float64)
-        logits[:, rows[: letters().tokens]] = self.predicted(len(k)).log()
-        t = times(self.process)[k]
-        noised = Noised(rows[x], State(rows[z]), t, torch.ones_like(k, dtype=torch.bool))
-        evidence = lambda: self.process.log_likelihood(noised.state, t)  # noqa: E731
-        return self.process.bound(Prediction(logits, "leave_one_out", evidence), noised)
+        noised = self.noised()
+        return self.process.bound(self.prediction(self.process), noised)
+
+    def noised(self) -> Noised:
+        (k, x, z), rows = self.points(), self.process.states
+        return Noised(rows[x], State(rows[z]), times(self.process)[k], torch.ones_like(k, dtype=torch.bool))
+
+    def prediction(self, process: Process) -> Prediction:
+        """The predictions, under a process with the same noise."""
+        noised = self.noised()
+        return read(process, log_rows(letters(), self.predicted(len(noised.t))), noised.state, noised.t)
 
 
 def path_error(process: Matrix) -> float:
@@ -136,7 +141,7 @@ def chapman_kolmogorov_error(process: Matrix) -> float:
     grid = torch.cat((torch.zeros(1, dtype=torch.float64), times(process)))
     until = torch.stack([process.marginal(states[:tokens], t.expand(tokens)) for t in grid])
     alpha = torch.cat((torch.ones(1, dtype=torch.float64), process.schedule.alpha(grid[1:])))
-    worst = (until - exponential(process, alpha)[:, :tokens]).abs().max().item()
+    worst = gap(until, exponential(process, alpha)[:, :tokens])
     for early, late in [(i, j) for i in range(len(grid)) for j in range(i, len(grid))]:
         if alpha[early] == 0:
             continue
@@ -145,8 +150,7 @@ def chapman_kolmogorov_error(process: Matrix) -> float:
         evidence = joint.sum(1, keepdim=True)
         bridges = joint / evidence.where(evidence > 0, 1.0)
         back = (bridges * until[late][:, None]).sum(-1)
-        worst = max(worst, (evidence[:, 0] - until[late]).abs().max().item())
-        worst = max(worst, (back - until[early]).abs().max().item(), (move.sum(-1) - 1).abs().max().item())
+        worst = max(worst, gap(evidence[:, 0], until[late]), gap(back, until[early]), gap(move.sum(-1), 1))
     return worst
 
 
@@ -157,9 +161,8 @@ def prior_error(process: Matrix) -> float:
     cost = (torch.xlogy(end, end) - torch.xlogy(end, mean)).sum(-1)
     found = process.prior_cost(process.states[: letters().tokens])
     drawn = process.prior(Draws.seeded(4).at(torch.arange(4096))).ids
-    share = torch.stack([(drawn == row).double().mean() for row in process.states])
-    gap = max((found - cost).abs().max().item(), abs(process.prior_kl() - cost.max().item()))
-    return max(gap * 1e9, (share - mean).abs().max().item())
+    off = max(gap(found, cost), abs(process.prior_kl() - cost.max().item()))
+    return max(off * 1e9, gap(shares(drawn, process.states), mean))
 
 
 def named() -> dict[str, Matrix]:
@@ -172,25 +175,20 @@ def given_error(process: Matrix) -> float:
     grid, other = Grid(process), Grid(same)
     k, x, z = grid.points()
     rows, t = process.states, times(process)[k]
-    gap = (grid.found() - other.found()).abs().max().item()
     state, flat = State(rows[z]), torch.zeros(len(k), process.vocabulary.rows, dtype=torch.float64)
     posteriors = (each.log_likelihood(state, t).add_to(flat).exp() for each in (process, same))
-    for one, two in (
-        (process.marginal(rows[x], t), same.marginal(rows[x], t)),
-        tuple(posteriors),
-        (process.prior_cost(rows[: letters().tokens]), same.prior_cost(rows[: letters().tokens])),
-    ):
-        gap = max(gap, (one - two).abs().max().item())
     mass = torch.nn.functional.pad(grid.predicted(len(k)), (0, len(rows) - letters().tokens))
     rho = process.alpha(t)
     powers, series = process.powers, Exponentials(process.move)
-    for one, two in (
-        (powers.carried(mass, rho), series.carried(mass, rho)),
-        (powers.out_of(x, rho), series.out_of(x, rho)),
-        (powers.into(z, rho), series.into(z, rho)),
-    ):
-        gap = max(gap, (one - two).abs().max().item())
-    return gap
+    return max(
+        gap(grid.found(), other.found()),
+        gap(process.marginal(rows[x], t), same.marginal(rows[x], t)),
+        gap(*posteriors),
+        gap(process.prior_cost(rows[: letters().tokens]), same.prior_cost(rows[: letters().tokens])),
+        gap(powers.carried(mass, rho), series.carried(mass, rho)),
+        gap(powers.out_of(x, rho), series.out_of(x, rho)),
+        gap(powers.into(z, rho), series.into(z, rho)),
+    )
 
 
 def agreeing() -> dict[str, tuple[Matrix, Discrete]]:
@@ -207,18 +205,16 @@ def agreement_error(case: tuple[Matrix, Discrete]) -> float:
     """Marginals, bound, evidence and prior of the two classes."""
     matrix, discrete = case
     grid = Grid(matrix)
-    k, x, z = grid.points()
+    k, x, _ = grid.points()
     rows, t = matrix.states, times(matrix)[k]
     table = Noise(discrete).marginal(t)[torch.arange(len(k)), x]
-    worst = (matrix.marginal(rows[x], t) - table).abs().max().item()
-    logits = torch.full((len(k), matrix.vocabulary.rows), -torch.inf, dtype=torch.float64)
-    logits[:, rows[: letters().tokens]] = grid.predicted(len(k)).log()
-    noised = Noised(rows[x], State(rows[z]), t, torch.ones_like(k, dtype=torch.bool))
-    of_discrete = Prediction(logits, "leave_one_out", lambda: discrete.log_likelihood(noised.state, t))
-    of_matrix = Prediction(logits, "leave_one_out", lambda: matrix.log_likelihood(noised.state, t))
-    gap = (grid.found() - discrete.bound(of_discrete, noised)).abs().max().item()
-    posterior = (of_discrete.posterior().exp() - of_matrix.posterior().exp()).abs().max().item()
-    return max(worst, gap, posterior, abs(matrix.prior_kl() - discrete.prior_kl()))
+    of_discrete, of_matrix = grid.prediction(discrete), grid.prediction(matrix)
+    return max(
+        gap(matrix.marginal(rows[x], t), table),
+        gap(grid.found(), discrete.bound(of_discrete, grid.noised())),
+        gap(of_discrete.posterior().exp(), of_matrix.posterior().exp()),
+        abs(matrix.prior_kl() - discrete.prior_kl()),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,8 +263,7 @@ class Enumerated:
             t[k][:, None].expand(-1, self.where.length),
             torch.ones(len(k), self.where.length, dtype=torch.bool),
         )
-        evidence = lambda: self.process.log_likelihood(noised.state, noised.t)  # noqa: E731
-        prediction = Prediction(self.predicted()[k, z], "leave_one_out", evidence)
+        prediction = read(self.process, self.predicted()[k, z], noised.state, noised.t)
         weight = joint[k, x, z]
         each = torch.zeros_like(t).index_add(0, k, weight * self.process.bound(prediction, noised).sum(-1)) / len(t)
         first = torch.where(k == 0, weight * self.process.reconstruction(prediction, noised).sum(-1), 0.0)
@@ -288,8 +283,8 @@ class Enumerated:
             model = model / model.sum(-1, keepdim=True)
             true = until[:, self.where.texts[:, i]][:, :, None] * into[:, None]  # T, X, Z, y
             true = true / true.sum(-1, keepdim=True).clamp(min=1e-300)
-            gap = torch.where(true > 0, true * (true / model[:, None]).log(), 0.0).sum(-1)
-            total += torch.where(joint > 0, joint * gap, 0.0).sum((1, 2))
+            kl = torch.where(true > 0, true * (true / model[:, None]).log(), 0.0).sum(-1)
+            total += torch.where(joint > 0, joint * kl, 0.0).sum((1, 2))
         return total
 
 
@@ -363,20 +358,14 @@ def draw_error(process: Matrix) -> float:
     for place in range(0, len(k), 17):
         t = times(process)[k[place]]
         s = t - 1 / process.steps if k[place] else torch.zeros_like(t)
-        logits = torch.full((process.vocabulary.rows,), -torch.inf, dtype=torch.float64)
-        logits[rows[: letters().tokens]] = grid.predicted(len(k))[place].log()
         state = State(rows[z[place]].expand(count))
-        prediction = Prediction(
-            logits.expand(count, -1),
-            "leave_one_out",
-            lambda state=state, t=t: process.log_likelihood(state, t),  # type: ignore[misc]
-        )
+        logits = log_rows(letters(), grid.predicted(len(k))[place])
+        prediction = read(process, logits.expand(count, -1), state, t)
         drawn = process.step(prediction, state, t, s, Draws.seeded(4).at(torch.arange(count))).state.ids
         alpha_s, alpha_t = (a[k[place]] for a in grid.alphas)
         model = grid.predicted(len(k))[place] @ exponential(process, alpha_s)[: letters().tokens]
         law = model * exponential(process, alpha_t / alpha_s)[:, z[place]]
-        share = torch.stack([(drawn == row).double().mean() for row in rows])
-        worst = max(worst, (share - law / law.sum()).abs().max().item())
+        worst = max(worst, gap(shares(drawn, rows), law / law.sum()))
     return worst
 
 

@@ -24,21 +24,14 @@ from ...types import Batch
 from ..catalog import golden
 from ..denoiser import ArbitraryDenoiser, bayes_predictor
 from ..expectation import enumerate_noise, integral
+from ..instruments import sums
 from ..law import Law
-from ..scoring import ROWS, exact_bound, only, predictors, texts_of, three, z_score
+from ..scoring import exact_bound, only, predictors, texts_of, three, z_score
 from .times import time_draws
-
-REPETITIONS = 40
 
 
 def losses(objective: Callable[[Predictor, Batch, Draws, int], Loss], predictor: Predictor) -> Tensor:
-    batch = texts_of(three())
-    return torch.stack(
-        [
-            objective(predictor, batch, Draws.seeded(3).at(repetition), ROWS).sum.double()
-            for repetition in range(REPETITIONS)
-        ]
-    )
+    return sums(objective, predictor, texts_of(three()), seed=3, count=40)
 
 
 @dataclass(frozen=True)
@@ -102,9 +95,7 @@ def cross_entropy_error(process: Interpolating) -> float:
     """With the exact posterior its mean is the entropy of the clean tokens given the noisy text, over all times."""
     predictor = bayes_predictor(three(), process, "posterior")
     batch, objective = texts_of(three()), CrossEntropy(IndependentTimes())
-    draws = [objective.loss(predictor, batch, Draws.seeded(2).at(n), ROWS) for n in range(REPETITIONS)]
-    found = torch.stack([loss.sum.double() for loss in draws])
-
+    found = sums(objective.loss, predictor, batch, seed=2, count=40)
     rows = Counter((tuple(x.tolist()), tuple(e.tolist())) for x, e in zip(batch.ids, batch.editable, strict=True))
     expected = sum(count * _uncertainty(predictor, process, *row) for row, count in rows.items())
     return z_score(found, expected)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from itertools import permutations
 
 import torch
-from torch import Tensor
 
 from ...randomness import Draws, draw_categorical
+from ..instruments import even
 from ..law import Law
 from ..surprise import surprise
 
@@ -17,12 +17,8 @@ def keys(seed: int = 0) -> Draws:
     return Draws.seeded(seed).at(torch.arange(N))
 
 
-def _even(bins: int) -> Tensor:
-    return torch.full((bins,), 1 / bins, dtype=torch.float64)
-
-
 def uniform_surprise() -> float:
-    return surprise((keys().uniform() * 1000).long(), _even(1000))
+    return surprise((keys().uniform() * 1000).long(), even(1000))
 
 
 def neighbor_surprise() -> float:
@@ -35,11 +31,11 @@ def neighbor_surprise() -> float:
         keys().at(1).uniform(),
         keys().along(2).uniform()[:, 1],
     )
-    return max(surprise((u * 20).long() * 20 + (other * 20).long(), _even(400)) for other in others)
+    return max(surprise((u * 20).long() * 20 + (other * 20).long(), even(400)) for other in others)
 
 
 def integer_surprise() -> float:
-    return surprise(keys().integers(7), _even(7))
+    return surprise(keys().integers(7), even(7))
 
 
 def order_surprise() -> float:
@@ -49,7 +45,7 @@ def order_surprise() -> float:
     number = torch.full((256,), -1)
     for place, order in enumerate(permutations(range(4))):
         number[sum(rank * 4**i for i, rank in enumerate(order))] = place
-    return surprise(number[code], _even(24))
+    return surprise(number[code], even(24))
 
 
 def heavy_tail_surprise(dtype: torch.dtype) -> float:

@@ -13,12 +13,11 @@ from ...decode.strategies.remdm import Remdm
 from ...process.interpolating import Interpolating
 from ..catalog import golden, masked
 from ..denoiser import bayes_predictor
+from ..instruments import canvas, finish, gap, text_surprise
 from ..law import Law
 from ..noise import Noise
 from ..reverse import distance, log_predictions
-from ..surprise import surprise
 from ..world import World, small_worlds, toy_a
-from .decoding import canvas, finish, number
 
 STEPS = 8
 STRONG = {"cap": 0.2, "rescale": 0.3, "loop": 0.25}
@@ -49,7 +48,7 @@ def pushed(case: Case, world: World, steps: int) -> Iterator[tuple[float, Float[
     process, predictor = case.process, bayes_predictor(world, case.process)
     states = world.states(Noise(process).states)
     mask = world.tokens
-    begin = canvas(world, world.texts[0], torch.ones(world.length) > 0, len(states), steps=steps)
+    begin = canvas(world, len(states), steps=steps)
     begin = begin.replace(ids=world.rows[states], pending=states == mask, block=torch.zeros_like(states))
     begin = _in_window(begin)
     law = (states == mask).all(-1).double()
@@ -84,7 +83,7 @@ def share_error(case: Case) -> float:
     worst = 0.0
     for alpha, law in pushed(case, world, STEPS):
         found = law @ (states == world.tokens).double()
-        worst = max(worst, (found - (1 - alpha)).abs().max().item())
+        worst = max(worst, gap(found, 1 - alpha))
     return worst
 
 
@@ -101,10 +100,8 @@ def on_a_line() -> dict[str, Case]:
 def law_error(case: Case) -> float:
     """The loop's texts follow the law that its rates have, also where a window has no mask left before its end."""
     world = small()
-    begin = canvas(world, world.texts[0], torch.ones(3) > 0, requests=16_000, steps=STEPS)
-    end = finish(bayes_predictor(world, case.process), begin, case.strategy)
-    law = torch.nn.functional.pad(final_law(case, world, STEPS), (0, 1))
-    return surprise(number(world, end.ids), law)
+    end = finish(bayes_predictor(world, case.process), canvas(world, 16_000, steps=STEPS), case.strategy)
+    return text_surprise(world, end, final_law(case, world, STEPS))
 
 
 def off(eta: float, mode: str, steps: int) -> float:
@@ -138,7 +135,7 @@ def every_mode() -> dict[str, Remdm]:
 def count_error(strategy: Remdm) -> float:
     """The mean number of masks in 4000 canvases after every step, in standard errors from that of the process."""
     world, process = small(), golden(small())["mask"]
-    begin = canvas(world, world.texts[0], torch.ones(3) > 0, steps=STEPS)
+    begin = canvas(world, steps=STEPS)
     worst, before = 0.0, begin
     for after, event in walk(bayes_predictor(world, process), begin, strategy):
         if int(event.step) > 0:

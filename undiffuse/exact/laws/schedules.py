@@ -12,6 +12,7 @@ from ...process.schedules.gidd import Gidd
 from ...process.schedules.schedule import Schedule
 from ..catalog import destinations, schedules
 from ..expectation import integral
+from ..instruments import gap
 from ..law import LAST_DIGIT, Law, in_last_digits
 
 GRID = torch.linspace(0.0, 1.0, 203, dtype=torch.float64)[1:-1]
@@ -43,7 +44,7 @@ def published() -> dict[str, tuple[Schedule, Callable[[float], float]]]:
 def curve_error(case: tuple[Schedule, Callable[[float], float]]) -> float:
     schedule, formula = case
     expected = torch.tensor([formula(t) for t in GRID.tolist()], dtype=torch.float64)
-    return _gap(schedule.alpha(GRID), expected)
+    return gap(schedule.alpha(GRID), expected)
 
 
 def golden_weights() -> dict[str, tuple[Schedule, tuple[str, ...]]]:
@@ -60,16 +61,16 @@ def weight_error(case: tuple[Schedule, tuple[str, ...]]) -> float:
 def derivative_error(schedule: Schedule) -> float:
     """Against automatic differentiation of α, relative to the slope."""
     slope = _derivative(schedule.alpha)
-    return _gap(schedule.derivative(GRID) / slope, torch.ones_like(slope))
+    return gap(schedule.derivative(GRID) / slope, torch.ones_like(slope))
 
 
 def complement_error(schedule: Schedule) -> float:
-    return _gap(schedule.alpha(GRID) + schedule.one_minus_alpha(GRID), torch.ones_like(GRID))
+    return gap(schedule.alpha(GRID) + schedule.one_minus_alpha(GRID), torch.ones_like(GRID))
 
 
 def weight_definition_error(schedule: Schedule) -> float:
     """w(1 − α) = −α'."""
-    return _gap(schedule.weight(GRID) * (1 - schedule.alpha(GRID)), -_derivative(schedule.alpha))
+    return gap(schedule.weight(GRID) * (1 - schedule.alpha(GRID)), -_derivative(schedule.alpha))
 
 
 def integral_error(schedule: Schedule) -> float:
@@ -80,7 +81,7 @@ def integral_error(schedule: Schedule) -> float:
 
 def inverse_error(schedule: Schedule) -> float:
     """In the value of α: where the curve is flat, t itself is not determined."""
-    return _gap(schedule.alpha(schedule.inverse(schedule.alpha(GRID))), schedule.alpha(GRID))
+    return gap(schedule.alpha(schedule.inverse(schedule.alpha(GRID))), schedule.alpha(GRID))
 
 
 def shares_error(destination: Destination) -> float:
@@ -88,7 +89,7 @@ def shares_error(destination: Destination) -> float:
     t = torch.cat([GRID, ends])
     share = destination.share(t)
     wrong_flag = float(destination.uniform != bool((share > 0).any()) or destination.mask != bool((share < 1).any()))
-    return max(_gap(share + destination.mask_share(t), torch.ones_like(t)), wrong_flag)
+    return max(gap(share + destination.mask_share(t), torch.ones_like(t)), wrong_flag)
 
 
 def share_derivative_error(destination: Destination) -> float:
@@ -99,7 +100,7 @@ def share_derivative_error(destination: Destination) -> float:
     worst = 0.0
     for share, log_derivative in pairs:
         if (share(GRID) > 0).all():
-            worst = max(worst, _gap(log_derivative(GRID) * share(GRID), _derivative(share)))
+            worst = max(worst, gap(log_derivative(GRID) * share(GRID), _derivative(share)))
     return worst
 
 
@@ -109,7 +110,7 @@ def growing_share_error(destination: GrowingMask) -> float:
     corrupted = Gidd(destination.uniform_share, destination.shape).one_minus_alpha(half)
     share = destination.share(half) * corrupted
     ends = destination.share(torch.tensor([0.0, 1.0], dtype=torch.float64))
-    return max(abs(share.item() - destination.uniform_share), _gap(ends, torch.tensor([1.0, 0.0], dtype=torch.float64)))
+    return max(abs(share.item() - destination.uniform_share), gap(ends, torch.tensor([1.0, 0.0], dtype=torch.float64)))
 
 
 def growing() -> dict[str, GrowingMask]:
@@ -122,10 +123,6 @@ def _derivative(curve: Callable[[Tensor], Tensor]) -> Tensor:
     if not value.requires_grad:
         return torch.zeros_like(GRID)
     return torch.autograd.grad(value, t)[0]
-
-
-def _gap(found: Tensor, expected: Tensor) -> float:
-    return (found - expected).abs().max().item()
 
 
 LAWS = (

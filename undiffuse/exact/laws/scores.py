@@ -25,25 +25,24 @@ from ...process.schedules.geometric import Geometric
 from ...process.schedules.one_minus_t import OneMinusT
 from ...process.scores import Move, analytic, leap, log_scores, score_entropy
 from ...randomness import Draws
-from ...types import Attend, Inputs, Noised, State
+from ...types import Attend, Inputs, State
 from ..catalog import golden, processes
 from ..denoiser import ArbitraryDenoiser, BayesDenoiser, bayes_predictor, everything
 from ..expectation import diffusion, enumerate_noise, integral, interpolating, total
+from ..instruments import canvas, finish, gap, log_rows, read, text_surprise
 from ..law import LAST_DIGIT, Law, in_last_digits
 from ..noise import Noise
 from ..reverse import chain_law, distance, log_predictions, sampler_law
 from ..scoring import exact_bound, texts_of, three, z_score
 from ..slack import slack
-from ..surprise import surprise
 from ..world import World, small_worlds, toy_a
 from .bounds import Case
-from .decoding import canvas, finish, number
 from .forms import Points, letters
 from .forms import every_process as every_point
 from .marginals import letters as three_letters
 from .objectives import losses
 from .samplers import STEPS, golden_grid
-from .steps import PAIRS, kernel, log_rows, posterior, predictions
+from .steps import PAIRS, kernel, posterior, predictions
 
 TIMES = torch.tensor([0.05, 0.4, 0.9], dtype=torch.float64)
 
@@ -122,15 +121,14 @@ def ratio_error(case: Case) -> float:
         ids = small.rows[states]
         times = t.expand(ids.shape)
         log_x = log_predictions(bayes_predictor(small, process), small, states, t[None])[0]
-        prediction = Prediction(log_x, "leave_one_out", lambda i=ids, t=times: process.log_likelihood(State(i), t))  # type: ignore[misc]
+        prediction = read(process, log_x, State(ids), times)
         found = log_scores(process, prediction, State(ids), times)[..., small.rows[: noise.states]].exp()
         place = noise.states ** torch.arange(small.length - 1, -1, -1)
         for i in range(small.length):
             for v in range(noise.states):
                 other = ((states * place).sum(-1) + (v - states[:, i]) * place[i]).long()
                 possible = law > 0
-                gap = found[:, i, v] * law - law[other]
-                worst = max(worst, gap[possible].abs().max().item())
+                worst = max(worst, gap((found[:, i, v] * law)[possible], law[other][possible]))
     return worst
 
 
@@ -154,7 +152,7 @@ def exponential_error(process: Interpolating) -> float:
         found = at.real + at.alpha * torch.eye(noise.tokens, noise.states, dtype=torch.float64)
         if noise.states > noise.tokens:
             found[:, -1] = at.mask
-        worst = max(worst, (found - exact).abs().max().item())
+        worst = max(worst, gap(found, exact))
     return worst
 
 
@@ -172,20 +170,7 @@ def _is_simple(process: Interpolating) -> bool:
 
 def prediction_error(points: Points) -> float:
     """With the ratios of a prediction, score entropy is the integrand of the bound, per (x, z)."""
-    return points.relative_gap(score_entropy(points.process, _predicted(points), _noised(points)))
-
-
-def _noised(points: Points) -> Noised:
-    x, z, t = points.axes
-    rows = letters().rows
-    return Noised(rows[x], State(rows[z]), t, torch.ones_like(x, dtype=torch.bool))
-
-
-def _predicted(points: Points) -> Prediction:
-    logits = torch.full((len(points.predicted), letters().vocabulary.rows), -torch.inf, dtype=torch.float64)
-    logits[:, letters().rows[:-1]] = points.predicted.log()
-    noised = _noised(points)
-    return Prediction(logits, "leave_one_out", lambda: points.process.log_likelihood(noised.state, noised.t))
+    return points.relative_gap(score_entropy(points.process, points.prediction, points.noised))
 
 
 def free_error(points: Points) -> float:
@@ -203,7 +188,7 @@ def free_error(points: Points) -> float:
         [torch.autograd.grad(step[:, v - 1, v].sum(), later, retain_graph=True)[0] for v in range(noise.states)], -1
     )
     expected = into[n, z] * term.sum(-1)
-    found = points.process.bound(prediction, _noised(points))
+    found = points.process.bound(prediction, points.noised)
     return ((found - expected).abs() / (1 + expected.abs())).max().item()
 
 
@@ -216,8 +201,7 @@ def free(process: Interpolating, x: Tensor, z: Tensor, t: Tensor) -> tuple[Tenso
     at = process.marginal(t)
     scale = 0.0 if process.destination.uniform else (at.alpha / at.mask).log()[:, None] - math.log(noise.tokens)
     logits[:, rows[: noise.tokens]] = (log_s - scale)[:, : noise.tokens]
-    state = State(rows[z])
-    return log_s, Prediction(logits, "score", lambda: process.log_likelihood(state, t))
+    return log_s, read(process, logits, State(rows[z]), t, "score")
 
 
 def simple_points() -> dict[str, Points]:
@@ -261,13 +245,17 @@ def _moves(process: Interpolating, step: Callable[..., Move], kind: str, s: floa
     small, noise = three_letters(), Noise(process)
     z = torch.arange(noise.states)[:, None].expand(-1, len(predictions()))
     state, time = State(small.rows[z]), torch.tensor(t, dtype=torch.float64)
-    logits = log_rows(predictions()).expand(noise.states, -1, -1).clone()
-    if kind == "score":
-        logits[..., small.rows[:-1]] = given(
-            process, predictions().expand(noise.states, -1, -1), z, time.expand(z.shape)
-        )
-    prediction = Prediction(logits, kind, lambda: process.log_likelihood(state, time))  # type: ignore[arg-type]
+    prediction = _of_predictions(process, kind, z, time)
     return rows_of(step(process, prediction, state, time, torch.tensor(s, dtype=torch.float64)), z, noise, small)
+
+
+def _of_predictions(process: Interpolating, kind: str, z: Tensor, time: Tensor) -> Prediction:
+    """The predictions of `steps` as heads of that kind give them, for every state."""
+    small, every = three_letters(), predictions().expand(len(z), -1, -1)
+    logits = log_rows(small, every)
+    if kind == "score":
+        logits[..., small.rows[:-1]] = given(process, every, z, time.expand(z.shape))
+    return read(process, logits, State(small.rows[z]), time, kind)
 
 
 def steppable() -> dict[str, tuple[Interpolating, str]]:
@@ -281,7 +269,7 @@ def analytic_error(case: tuple[Interpolating, str]) -> float:
     worst = 0.0
     for s, t in (*PAIRS, (0.0, 0.6)):
         expected = kernel(process, predictions(), s, t)
-        worst = max(worst, (_moves(process, analytic, kind, s, t) - expected).abs().max().item())
+        worst = max(worst, gap(_moves(process, analytic, kind, s, t), expected))
     return worst
 
 
@@ -300,19 +288,16 @@ def clamped_error(process: Interpolating) -> float:
         table = (log_s.exp() @ torch.linalg.inv(step) * step.T[z]).clamp(min=0.0)
         early = torch.full((n,), s, dtype=torch.float64)
         found = rows_of(analytic(process, prediction, State(letters().rows[z]), times, early), z, noise, letters())
-        worst = max(worst, (found - table / table.sum(-1, keepdim=True)).abs().max().item())
+        worst = max(worst, gap(found, table / table.sum(-1, keepdim=True)))
     return worst
 
 
 def posterior_error(process: Interpolating) -> float:
     """The posterior of a score that belongs to a prediction is the prediction's."""
-    noise, small, time = Noise(process), three_letters(), torch.tensor(0.6, dtype=torch.float64)
-    expected = posterior(noise, predictions(), 0.6)
+    noise, small = Noise(process), three_letters()
     z = torch.arange(noise.states)[:, None].expand(-1, len(predictions()))
-    logits = log_rows(predictions()).expand(noise.states, -1, -1).clone()
-    logits[..., small.rows[:-1]] = given(process, predictions().expand(noise.states, -1, -1), z, time.expand(z.shape))
-    prediction = Prediction(logits, "score", lambda: process.log_likelihood(State(small.rows[z]), time))
-    return (prediction.posterior().exp()[..., small.rows[:-1]] - expected).abs().max().item()
+    prediction = _of_predictions(process, "score", z, torch.tensor(0.6, dtype=torch.float64))
+    return gap(prediction.posterior().exp()[..., small.rows[:-1]], posterior(noise, predictions(), 0.6))
 
 
 def leap_rows(predictor: Predictor, small: World, t: Tensor, s: Tensor) -> Float[Tensor, "T Z L N"]:
@@ -324,7 +309,7 @@ def leap_rows(predictor: Predictor, small: World, t: Tensor, s: Tensor) -> Float
     found = []
     for k in range(len(t)):
         ids, time, to = State(small.rows[states]), t[k].expand(states.shape), s[k].expand(states.shape)
-        prediction = Prediction(log_x[k], "leave_one_out", lambda i=ids, u=time: process.log_likelihood(i, u))  # type: ignore[misc]
+        prediction = read(process, log_x[k], ids, time)
         move = leap(process, prediction, ids, time, to)
         if s[k] == 0:
             move = Move(torch.zeros_like(move.stay), torch.ones_like(move.leave), prediction.posterior())
@@ -382,9 +367,8 @@ def euler_error(case: Chain) -> float:
 
 
 def _surprise(case: Chain, law: Tensor) -> float:
-    begin = canvas(case.world, case.world.texts[0], torch.ones(3, dtype=torch.bool), requests=16_000, steps=4)
-    end = finish(case.predictor, begin, case.strategy)
-    return surprise(number(case.world, end.ids), torch.nn.functional.pad(law.clamp(min=0.0), (0, 1)))
+    end = finish(case.predictor, canvas(case.world, 16_000, steps=4), case.strategy)
+    return text_surprise(case.world, end, law.clamp(min=0.0))
 
 
 # Objectives
@@ -403,14 +387,14 @@ def pythagoras_error(case: Case) -> float:
     right, wrong = scored(small, process), scored(small, process, ArbitraryDenoiser(small, seed=3, scale=1.0))
     at = found.noised[sites]
     exact, other = (p.predict(found.noised, found.batch, sites) for p in (right, wrong))
-    gap = log_scores(process, other, at.state, at.t).exp() - log_scores(process, exact, at.state, at.t).exp()
+    missed = log_scores(process, other, at.state, at.t).exp() - log_scores(process, exact, at.state, at.t).exp()
     marginal, noise = process.marginal(at.t), Noise(process)
     slope = -process.schedule.derivative(at.t) / marginal.alpha
     rate, base = (slope, marginal.mask) if not process.destination.uniform else (slope / noise.tokens, marginal.real)
     own = rate * base / (marginal.alpha + marginal.real)
     weight = found.probability[:, None].expand(sites.shape)[sites]
     excess = squares(process, other, at) - squares(process, exact, at)
-    real = gap[..., small.rows[:-1]].square().sum(-1)
+    real = missed[..., small.rows[:-1]].square().sum(-1)
     return abs((weight * excess).sum() - (weight * own * real).sum()).item() / (weight * own * real).sum().item()
 
 

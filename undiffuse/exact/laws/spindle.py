@@ -9,13 +9,13 @@ from torch import Tensor
 from ...predictor import Predictor
 from ...process.destinations.mask import Mask
 from ...process.interpolating import Interpolating
-from ...process.prediction import Prediction
 from ...process.schedules.one_minus_t import OneMinusT
 from ...process.spindle import Spindle
 from ...randomness import Draws
 from ...types import HeadKind, Noised, State
 from ..denoiser import ArbitraryDenoiser, BayesDenoiser
 from ..expectation import diffusion, integral
+from ..instruments import gap, read, shares
 from ..law import Law
 from ..noise import Noise
 from ..reverse import log_predictions
@@ -58,8 +58,8 @@ def integrand(world: World, predictor: Predictor, t: Float[Tensor, " T"]) -> Flo
     ids = world.rows[world.texts[x]]
     editable = torch.ones_like(ids, dtype=torch.bool)
     noised = Noised(ids, State(world.rows[states[z]]), t[node][:, None].expand(ids.shape), editable)
-    evidence = lambda: process.log_likelihood(noised.state, noised.t)  # noqa: E731
-    nats = process.bound(Prediction(logits[node, z], predictor.head, evidence), noised).sum(-1)
+    prediction = read(process, logits[node, z], noised.state, noised.t, predictor.head)
+    nats = process.bound(prediction, noised).sum(-1)
     return torch.zeros(len(t), dtype=torch.float64).index_add_(0, node, joint[node, x, z] * nats)
 
 
@@ -115,7 +115,7 @@ def plain_error(world: World) -> float:
     t = torch.tensor([0.01, 0.3, 0.5, 0.9, 0.999], dtype=torch.float64)
     spindle = Predictor(ArbitraryDenoiser(world, 5), process_of(world, 0.0), "leave_one_out")
     masks = Predictor(spindle.denoiser, Interpolating(world.vocabulary, OneMinusT(), Mask()), "leave_one_out")
-    return (integrand(world, spindle, t) - diffusion(masks, world, t)).abs().max().item()
+    return gap(integrand(world, spindle, t), diffusion(masks, world, t))
 
 
 def rate_error(seed: int) -> float:
@@ -150,11 +150,9 @@ def reverse_error(times: tuple[float, float]) -> float:
     posterior = posterior / posterior.sum()
     opened = posterior * (after.diagonal() - before.diagonal()) / before[:, -1]
     law = torch.cat((opened, 1 - opened.sum(-1, keepdim=True)))
-    evidence = lambda: process.log_likelihood(State(ids), t)  # noqa: E731
-    prediction = Prediction(log_x.expand(count, -1), "leave_one_out", evidence)
+    prediction = read(process, log_x.expand(count, -1), State(ids), t)
     drawn = process.step(prediction, State(ids), t, s, Draws.seeded(6).at(torch.arange(count))).state.ids
-    share = torch.stack([(drawn == row).double().mean() for row in world.rows])
-    return (share - law).abs().max().item()
+    return gap(shares(drawn, world.rows), law)
 
 
 LAWS = (

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from ...process.interpolating import Interpolating
-from ...process.prediction import Prediction
 from ...randomness import Draws
 from ...types import State
+from ..instruments import log_rows, read
 from ..law import Law
 from ..noise import Noise
 from ..reverse import bridge, kernel_rows
@@ -24,18 +24,11 @@ def predictions() -> Tensor:
     return (2.5 * torch.special.ndtri(draws.along(TOKENS).uniform())).softmax(-1)
 
 
-def log_rows(predicted: Tensor) -> Tensor:
-    """ln x_θ over the rows of the network's table."""
-    logits = torch.full((*predicted.shape[:-1], letters().vocabulary.rows), -torch.inf, dtype=torch.float64)
-    logits[..., letters().rows[:-1]] = predicted.log()
-    return logits
-
-
 def kernel(process: Interpolating, predicted: Tensor, s: float, t: float) -> Tensor:
     """Rows of the kernel under test for every state (Z) and prediction (n): (Z, n, N)."""
     states = Noise(process).states
     z = torch.arange(states)[:, None].expand(1, states, len(predicted))
-    log_x = log_rows(predicted).expand(1, states, -1, -1)
+    log_x = log_rows(letters(), predicted).expand(1, states, -1, -1)
     return kernel_rows(process, log_x, z, _time(t)[None], _time(s)[None], letters())[0]
 
 
@@ -116,7 +109,8 @@ def mass_error(process: Interpolating) -> float:
 
     def gap(noise: Noise, s: float, t: float) -> Tensor:
         z = letters().rows[: noise.states][:, None].expand(-1, len(predictions()))
-        masses = process.kernel(log_rows(predictions()).expand(noise.states, -1, -1), State(z), _time(t), _time(s))
+        log_x = log_rows(letters(), predictions()).expand(noise.states, -1, -1)
+        masses = process.kernel(log_x, State(z), _time(t), _time(s))
         total = masses.copy + masses.denoise + masses.renoise
         return total - (predictions() @ noise.marginal(_time(t))).T
 
@@ -149,8 +143,7 @@ def draws_error(process: Interpolating) -> float:
         expected = kernel(process, predicted, s, t)[:, 0]
         for z in range(noise.states):
             state = State(letters().rows[z].expand(n))
-            logits = log_rows(predicted).expand(n, -1)
-            prediction = Prediction(logits, "leave_one_out", lambda: process.log_likelihood(state, _time(t)))  # noqa: B023
+            prediction = read(process, log_rows(letters(), predicted).expand(n, -1), state, _time(t))
             draws = Draws.seeded(9).at(number, z, torch.arange(n))
             stepped = process.step(prediction, state, _time(t).expand(n), _time(s).expand(n), draws)
             found = letters().numbers(stepped.state.ids)
@@ -170,8 +163,7 @@ def reads_error(process: Interpolating) -> float:
     draws, t, s = Draws.seeded(6).at(torch.arange(n)), _time(0.8).expand(n), _time(0.5).expand(n)
     outcomes = []
     for row in (0, 1):
-        logits = log_rows(predictions()[row]).expand(n, -1)
-        prediction = Prediction(logits, "leave_one_out", lambda: process.log_likelihood(state, t))
+        prediction = read(process, log_rows(letters(), predictions()[row]).expand(n, -1), state, t)
         outcomes.append(process.step(prediction, state, t, s, draws).state.ids)
     differ = outcomes[0] != outcomes[1]
     return float((differ & ~process.reads(state, t, s, draws)).sum())

@@ -10,6 +10,7 @@ from ...objective import times as times_package
 from ...objective.times.time_draw import TimeDraw
 from ...objective.times.uniform import Uniform as IndependentTimes
 from ...randomness import Draws
+from ..instruments import even
 from ..law import Law
 from ..scoring import texts_of, three
 from ..surprise import surprise
@@ -36,8 +37,7 @@ def quantiles(times: TimeDraw) -> Tensor:
 
 def level_error(times: TimeDraw) -> float:
     """Every row's level is uniform over all batches: no row owns a part of time."""
-    even = torch.full((8,), 1 / 8, dtype=torch.float64)
-    return max(surprise((levels * 8).long(), even) for levels in quantiles(times).T)
+    return max(surprise((levels * 8).long(), even(8)) for levels in quantiles(times).T)
 
 
 def variance_error(times: TimeDraw) -> float:
