@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 import torch
 
+from undiffuse.kinds import build_process
 from undiffuse.language_model import LanguageModel
-from undiffuse.language_model.storage import build_process
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.predictor import Predictor
 from undiffuse.text.tokenizer import Tokenizer

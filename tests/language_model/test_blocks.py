@@ -7,9 +7,8 @@ from undiffuse.decode.canvas import start
 from undiffuse.decode.loop import walk
 from undiffuse.decode.strategies.confidence import Confidence
 from undiffuse.errors import UserError
-from undiffuse.kinds import CACHES
-from undiffuse.language_model import LanguageModel
-from undiffuse.language_model.storage import build_process, load
+from undiffuse.kinds import CACHES, build_process
+from undiffuse.language_model import LanguageModel, load
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.predictor import Predictor
 from undiffuse.text.tokenizer import Tokenizer

@@ -4,7 +4,7 @@ import json
 
 import torch
 
-from undiffuse.language_model.storage import load
+from undiffuse.language_model import load
 from undiffuse.training.run_directory import RunDirectory
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from undiffuse.errors import UserError
-from undiffuse.language_model.storage import load
+from undiffuse.language_model import load
 from undiffuse.training.recipe import resolve
 from undiffuse.training.run import resume, train
 

@@ -2,9 +2,10 @@
 
 from .check import Check, Finding
 from .decode import Decoded
+from .loading import load
 from .model import LanguageModel
 from .results import Alternative, Filled, FilledObject, Generated, HoleFill, Score
-from .storage import load, newest_run
+from .storage import newest_run
 
 __all__ = [
     "Alternative",

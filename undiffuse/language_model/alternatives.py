@@ -6,8 +6,6 @@ choices, and the probability is again the product over the hole's tokens in thei
 no mask everything is decided in the last step together, so the token is exchanged and nothing else changes.
 """
 
-from typing import TYPE_CHECKING
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,9 +19,7 @@ from ..process.interpolating import Interpolating
 from .plan import Plan
 from .results import Alternative
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from .model import LanguageModel
+from .trained import Trained
 
 Where = tuple[int, int]  # request, hole
 CERTAIN = 1e-6  # nats
@@ -31,7 +27,7 @@ CERTAIN = 1e-6  # nats
 
 @torch.no_grad()
 def alternatives(
-    model: "LanguageModel", plan: Plan, strategy: Strategy, trail: list[Canvas], count: int
+    model: Trained, plan: Plan, strategy: Strategy, trail: list[Canvas], count: int
 ) -> dict[Where, tuple[Alternative, ...]]:
     """Up to `count` other answers per request and hole, most probable first; `trail` holds the canvas at every step."""
     done = trail[-1]
@@ -67,7 +63,7 @@ def _first_written(trail: list[Canvas], row: int, begin: int, end: int) -> tuple
 
 
 def _distribution(
-    model: "LanguageModel", plan: Plan, strategy: Strategy, before: Canvas, base: Canvas, place: int
+    model: Trained, plan: Plan, strategy: Strategy, before: Canvas, base: Canvas, place: int
 ) -> Float[Tensor, " V"]:
     """ln p of the tokens that may stand at a position of `base`, as the model saw it `before`."""
     here = torch.zeros_like(before.pending)
@@ -82,7 +78,7 @@ def _distribution(
     return (log_p if restricted is None else restricted.log_p)[sites.index == place][0]
 
 
-def _open_branch(model: "LanguageModel", done: Canvas, before: Canvas, row: int) -> Canvas:
+def _open_branch(model: Trained, done: Canvas, before: Canvas, row: int) -> Canvas:
     process = model.predictor.process
     masked = isinstance(process, Interpolating) and process.destination.mask
     return before if masked else done.select(torch.tensor([row]))
@@ -100,7 +96,7 @@ def _with_token(canvas: Canvas, place: int, token: Tensor, logp: float) -> Canva
 
 
 def _answers(
-    model: "LanguageModel", plan: Plan, branches: list[Canvas], origin: list[Where], done: Canvas
+    model: Trained, plan: Plan, branches: list[Canvas], origin: list[Where], done: Canvas
 ) -> dict[Where, tuple[Alternative, ...]]:
     if not branches:
         return {}

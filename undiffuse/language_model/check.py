@@ -28,7 +28,7 @@ Every token is read with as much text on both sides as the trained context has r
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -49,9 +49,7 @@ from .alternatives import alternatives
 from .plan import Plan
 from .results import Alternative
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from .model import LanguageModel
+from .trained import Trained
 
 TOKENS_AT_ONCE = 4096
 LENGTHS = 8
@@ -108,7 +106,7 @@ class Reading:
 
 
 @torch.no_grad()
-def check(model: "LanguageModel", text: str, top: int | None, proposals: int, threshold: float) -> Check:
+def check(model: Trained, text: str, top: int | None, proposals: int, threshold: float) -> Check:
     """See `LanguageModel.check`."""
     _refuse_one_sided(model)
     if top is not None and top < 1:
@@ -142,7 +140,7 @@ def check(model: "LanguageModel", text: str, top: int | None, proposals: int, th
     )
 
 
-def _refuse_one_sided(model: "LanguageModel") -> None:
+def _refuse_one_sided(model: Trained) -> None:
     denoiser, process = model.predictor.denoiser, model.predictor.process
     if not isinstance(process, Interpolating):
         raise UserError(
@@ -156,7 +154,7 @@ def _refuse_one_sided(model: "LanguageModel") -> None:
         )
 
 
-def _has_mask(model: "LanguageModel") -> bool:
+def _has_mask(model: Trained) -> bool:
     process = model.predictor.process
     return isinstance(process, Interpolating) and process.destination.mask
 
@@ -164,7 +162,7 @@ def _has_mask(model: "LanguageModel") -> bool:
 # Reading
 
 
-def read(model: "LanguageModel", ids: Sequence[int], found: Sequence[tuple[int, int]], count: int) -> Reading:
+def read(model: Trained, ids: Sequence[int], found: Sequence[tuple[int, int]], count: int) -> Reading:
     """Every token given the rest of the text, the words `found` hidden whole where noise has a mask."""
     count = min(count, model.predictor.process.vocabulary.size)
     truth = torch.tensor(ids)
@@ -177,9 +175,7 @@ def read(model: "LanguageModel", ids: Sequence[int], found: Sequence[tuple[int, 
     return Reading(*(torch.cat(column) for column in zip(*values, strict=True)))
 
 
-def _hidden(
-    model: "LanguageModel", ids: Sequence[int], found: Sequence[tuple[int, int]]
-) -> Iterator[Float[Tensor, "R V"]]:
+def _hidden(model: Trained, ids: Sequence[int], found: Sequence[tuple[int, int]]) -> Iterator[Float[Tensor, "R V"]]:
     """One row per token, hidden with what follows it of its word; the row's text lies around the token."""
     mask = model.predictor.process.vocabulary.mask
     assert mask is not None
@@ -194,7 +190,7 @@ def _hidden(
         yield _look(model, rows, hidden.sum(-1), place == token[:, None]).posterior()
 
 
-def _as_it_stands(model: "LanguageModel", ids: Sequence[int]) -> Iterator[Float[Tensor, "R V"]]:
+def _as_it_stands(model: Trained, ids: Sequence[int]) -> Iterator[Float[Tensor, "R V"]]:
     """One row per half a context, of which the middle is read."""
     text = torch.tensor(ids, device=model.device)
     length = min(model.context, len(ids))
@@ -210,7 +206,7 @@ def _as_it_stands(model: "LanguageModel", ids: Sequence[int]) -> Iterator[Float[
         done = end
 
 
-def _look(model: "LanguageModel", ids: Int[Tensor, "R L"], noise: Int[Tensor, " R"], sites: Tensor) -> Prediction:
+def _look(model: Trained, ids: Int[Tensor, "R L"], noise: Int[Tensor, " R"], sites: Tensor) -> Prediction:
     """Predictions at the sites (R, L), at the noise level at which `noise` of the row's tokens are noise on average."""
     process = model.predictor.process
     assert isinstance(process, Interpolating)
@@ -243,7 +239,7 @@ class _Places:
 
 
 def _finding(
-    model: "LanguageModel",
+    model: Trained,
     ids: Sequence[int],
     word: tuple[int, int],
     reading: Reading,
@@ -278,7 +274,7 @@ def _finding(
     )
 
 
-def _exchanges(model: "LanguageModel", ids: Sequence[int], word: tuple[int, int], reading: Reading) -> dict[str, float]:
+def _exchanges(model: Trained, ids: Sequence[int], word: tuple[int, int], reading: Reading) -> dict[str, float]:
     """ln p of the word with one token exchanged, where that leaves whole characters and not nothing."""
     begin, end = word
     tokenizer = model.tokenizer
@@ -302,7 +298,7 @@ def _text(data: bytes) -> str:
 
 
 def _fillings(
-    model: "LanguageModel", ids: Sequence[int], word: tuple[int, int], text: str, count: int
+    model: Trained, ids: Sequence[int], word: tuple[int, int], text: str, count: int
 ) -> tuple[float, dict[str, float]]:
     """ln p(k | r) of the word's own length, and ln p(n | r) p(filling | n, r) of fillings of several lengths."""
     begin, end = word

@@ -5,7 +5,6 @@ by the chain rule from left to right: by Bayes the probability among the choices
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
@@ -19,9 +18,7 @@ from ..randomness import Draws
 from ..text.layout import Blank
 from .plan import Plan
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from .model import LanguageModel
+from .trained import Trained
 
 MANY = 64
 """More choices than this are not scored one by one."""
@@ -53,7 +50,7 @@ def choice_scores(
     return score
 
 
-def choice_probabilities(model: "LanguageModel", plan: Plan, done: Canvas) -> dict[tuple[int, int], dict[str, float]]:
+def choice_probabilities(model: Trained, plan: Plan, done: Canvas) -> dict[tuple[int, int], dict[str, float]]:
     """Per request and hole of choices: their probabilities given all the rest of the finished text.
 
     Choices that the context has no room for are left out.

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
@@ -13,9 +12,7 @@ from ..decode.loop import denoise, finished
 from ..errors import UserError
 from ..randomness import Draws
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from .model import LanguageModel
+from .trained import Trained
 
 Prompts = Int[Tensor, "R P"] | Sequence[Sequence[int] | Int[Tensor, " P"]]
 
@@ -40,7 +37,7 @@ class Decoded:
 
 
 def decode(
-    model: "LanguageModel",
+    model: Trained,
     prompt_ids: Prompts,
     length: int,
     settings: Settings,
@@ -72,7 +69,7 @@ def decode(
     return Decoded(each(done.ids), each(done.commit_step), each(done.commit_logp), done.nfe, done.nfe, done.rows)
 
 
-def _prompts(model: "LanguageModel", prompt_ids: Prompts, length: int, settings: Settings) -> list[Tensor]:
+def _prompts(model: Trained, prompt_ids: Prompts, length: int, settings: Settings) -> list[Tensor]:
     """The prompts as tensors, each of whole numbers that may stand in a text."""
     vocabulary = model.predictor.process.vocabulary
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
@@ -113,7 +110,7 @@ def _check_windows(length: int, settings: Settings) -> None:
         raise UserError(f"{settings.steps} steps do not divide into {windows} blocks of {block}: use steps={good}")
 
 
-def _check_banned(model: "LanguageModel", banned: tuple[int, ...]) -> None:
+def _check_banned(model: Trained, banned: tuple[int, ...]) -> None:
     if set(model.predictor.process.vocabulary.predictable) <= set(banned):
         raise UserError("banned_ids leave no token to write")
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..decode.canvas import Canvas
 from ..decode.event import Event
@@ -18,19 +18,17 @@ from .lengths import choose_lengths, refuse_too_long
 from .plan import Plan
 from .results import Alternative, Filled, FilledObject, HoleFill, Length
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from .model import LanguageModel
+from .trained import Trained
 
 
-def fill(model: "LanguageModel", text: str, settings: Settings, top: int) -> Generator[Event, None, list[Filled]]:
+def fill(model: Trained, text: str, settings: Settings, top: int) -> Generator[Event, None, list[Filled]]:
     """See `LanguageModel.fill`; yields the events of the decoding itself, not those of the search for lengths."""
     _refuse_blocks(model)
     return (yield from fill_layout(model, lay_out(parse(text), model.tokenizer), settings, top))
 
 
 def fill_object(
-    model: "LanguageModel", prompt: str, schema: Mapping[str, Any], settings: Settings, top: int
+    model: Trained, prompt: str, schema: Mapping[str, Any], settings: Settings, top: int
 ) -> Generator[Event, None, list[FilledObject]]:
     """See `LanguageModel.fill_object`."""
     _refuse_blocks(model)
@@ -41,9 +39,7 @@ def fill_object(
     return [FilledObject(json.loads(text), text, filled) for text, filled in zip(texts, found, strict=True)]
 
 
-def fill_layout(
-    model: "LanguageModel", layout: Layout, settings: Settings, top: int
-) -> Generator[Event, None, list[Filled]]:
+def fill_layout(model: Trained, layout: Layout, settings: Settings, top: int) -> Generator[Event, None, list[Filled]]:
     """`fill` for a text that is laid out already."""
     refuse_too_long(model, layout)
     settings.strategy.check(model.predictor.process)
@@ -68,7 +64,7 @@ def fill_layout(
     return filled
 
 
-def _refuse_blocks(model: "LanguageModel") -> None:
+def _refuse_blocks(model: Trained) -> None:
     span = model.predictor.denoiser.block_length
     if span is not None:
         raise UserError(
@@ -99,7 +95,7 @@ def _hole(
 
 
 def _result(
-    model: "LanguageModel", plan: Plan, done: Canvas, row: int, holes: tuple[HoleFill, ...], settings: Settings
+    model: Trained, plan: Plan, done: Canvas, row: int, holes: tuple[HoleFill, ...], settings: Settings
 ) -> Filled:
     nfe = int(done.nfe[row])
     return Filled(

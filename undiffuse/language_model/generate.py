@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -24,9 +23,7 @@ from ..randomness import Draws
 from ..text.utf8 import HoleText
 from .results import Generated
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from .model import LanguageModel
+from .trained import Trained
 
 LONGEST = 1 << 20
 
@@ -41,7 +38,7 @@ class Part:
 
 
 def generate(
-    model: "LanguageModel",
+    model: Trained,
     prompt: str,
     length: int | None,
     settings: Settings,
@@ -164,7 +161,7 @@ def _left(budget: Budget, began: float) -> Budget:
 
 
 def _canvas(
-    model: "LanguageModel", rows: dict[int, list[int]], part: Part, settings: Settings, number: int, steps: int | None
+    model: Trained, rows: dict[int, list[int]], part: Part, settings: Settings, number: int, steps: int | None
 ) -> Canvas:
     """The visible end of the row of every sample that goes on, and the part that is pending."""
     canvases = []
@@ -177,7 +174,7 @@ def _canvas(
     return Canvas.concatenate(canvases).to(model.device)
 
 
-def _text(model: "LanguageModel", canvas: Canvas) -> WholeText:
+def _text(model: Trained, canvas: Canvas) -> WholeText:
     """Whole characters throughout; the end-of-text token may stand between characters, as a line break does."""
     tokens = list(model.tokenizer.tokens)
     if model.tokenizer.vocabulary.eos is not None:
@@ -188,7 +185,7 @@ def _text(model: "LanguageModel", canvas: Canvas) -> WholeText:
 
 
 def _result(
-    model: "LanguageModel", prompt: str, ids: list[int], nfe: int, settings: Settings, note: str, certificate: float
+    model: Trained, prompt: str, ids: list[int], nfe: int, settings: Settings, note: str, certificate: float
 ) -> Generated:
     eos = model.tokenizer.vocabulary.eos
     kept = ids[: ids.index(eos)] if eos in ids else ids

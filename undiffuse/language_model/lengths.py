@@ -5,8 +5,6 @@ type the probability that n tokens make a text of it belongs to the product: exa
 the mass of the type's language under the marginals of the open hole, which is exact for one token.
 """
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
@@ -18,12 +16,10 @@ from ..text.layout import Layout
 from .choices import choice_scores, listed
 from .plan import Plan
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from .model import LanguageModel
+from .trained import Trained
 
 
-def refuse_too_long(model: "LanguageModel", layout: Layout) -> None:
+def refuse_too_long(model: Trained, layout: Layout) -> None:
     """UserError for holes that may not fit the context. A hole with a type takes what room there is."""
     for blank in layout.blanks:
         if blank.language and blank.minimum > model.context:
@@ -35,7 +31,7 @@ def refuse_too_long(model: "LanguageModel", layout: Layout) -> None:
     Plan(model, layout, _widest(layout))
 
 
-def choose_lengths(model: "LanguageModel", layout: Layout, settings: Settings) -> tuple[Plan, list[dict[int, float]]]:
+def choose_lengths(model: Trained, layout: Layout, settings: Settings) -> tuple[Plan, list[dict[int, float]]]:
     """The most probable length of each hole in reading order, later ones at their shortest; the shortest among equals.
 
     Also p(n | text) of every length that was considered.
@@ -54,9 +50,7 @@ def choose_lengths(model: "LanguageModel", layout: Layout, settings: Settings) -
     return Plan(model, layout, lengths), posteriors
 
 
-def _scores(
-    model: "LanguageModel", layout: Layout, lengths: list[int], number: int, sizes: list[int], key: Draws
-) -> Tensor:
+def _scores(model: Trained, layout: Layout, lengths: list[int], number: int, sizes: list[int], key: Draws) -> Tensor:
     """ln p(n, what is fixed, the hole's type), up to a constant, for every size."""
     blank = layout.blanks[number]
     plans = {size: Plan(model, layout, [*lengths[:number], size, *lengths[number + 1 :]]) for size in sizes}
@@ -76,7 +70,7 @@ def _scores(
     return score
 
 
-def _fitting(model: "LanguageModel", layout: Layout, lengths: list[int], number: int) -> list[int]:
+def _fitting(model: Trained, layout: Layout, lengths: list[int], number: int) -> list[int]:
     """The lengths of a hole that leave room for the others."""
     blank, widest = layout.blanks[number], _widest(layout)
     plan = Plan(model, layout, [*lengths[:number], blank.minimum, *widest[number + 1 :]])

@@ -1,22 +1,16 @@
 """The network's logits over whole sequences of ids."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..errors import UserError
 from ..types import State
-
-if TYPE_CHECKING:
-    from .model import LanguageModel
+from .trained import Trained
 
 
 @torch.no_grad()
-def logits(
-    model: "LanguageModel", ids: Int[Tensor, "B L"], valid: Bool[Tensor, "B L"] | None
-) -> Float[Tensor, "B L V"]:
+def logits(model: Trained, ids: Int[Tensor, "B L"], valid: Bool[Tensor, "B L"] | None) -> Float[Tensor, "B L V"]:
     """See `LanguageModel.logits`.
 
     A network that reads the noise level is told the share of masks of each row, one that reads which positions may

@@ -25,6 +25,8 @@ from .logits import logits
 from .results import Filled, FilledObject, Generated, Score
 from .score import score
 from .settings import Settings
+from .storage import save
+from .trained import Trained
 
 OnEvent = Callable[[Event], None]
 
@@ -41,15 +43,23 @@ class LanguageModel:
     manifest: dict[str, Any]
     name: str = ""
 
+    @classmethod
+    def of(cls, trained: Trained) -> "LanguageModel":
+        return cls(trained.predictor, trained.tokenizer, trained.manifest, trained.name)
+
+    @cached_property
+    def trained(self) -> Trained:
+        """What the functions behind the verbs work on."""
+        return Trained(self.predictor, self.tokenizer, self.manifest, self.name)
+
     @property
     def context(self) -> int:
         """Positions the network was trained on."""
-        return self.predictor.denoiser.context
+        return self.trained.context
 
-    @cached_property
+    @property
     def device(self) -> torch.device:
-        parameters = getattr(self.predictor.denoiser, "parameters", None)
-        return next(parameters()).device if parameters else torch.device("cpu")
+        return self.trained.device
 
     def fill(
         self,
@@ -74,7 +84,7 @@ class LanguageModel:
         """
         kind, heat = filling(self.predictor, strategy, temperature, samples)
         settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, **options)
-        return finished(fill(self, text, settings, top), on_event)
+        return finished(fill(self.trained, text, settings, top), on_event)
 
     def fill_object(
         self,
@@ -95,7 +105,7 @@ class LanguageModel:
         """
         kind, heat = filling(self.predictor, strategy, temperature, samples)
         settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, **options)
-        return finished(fill_object(self, prompt, schema, settings, top), on_event)
+        return finished(fill_object(self.trained, prompt, schema, settings, top), on_event)
 
     def generate(
         self,
@@ -118,7 +128,7 @@ class LanguageModel:
         """
         kind = strategy or default_strategy(self.predictor, drawing=temperature > 0)
         settings = Settings.of(kind, temperature=temperature, seed=seed, samples=samples, steps=steps, **options)
-        return finished(generate(self, prompt, length, settings), on_event)
+        return finished(generate(self.trained, prompt, length, settings), on_event)
 
     def score(
         self,
@@ -138,7 +148,7 @@ class LanguageModel:
         """
         each = [texts] if isinstance(texts, str) else list(texts)
         before: list[str | None] = [prompts] if isinstance(prompts, str) else list(prompts or [None] * len(each))
-        return score(self, each, before, draws, precision, per_token, seed, as_)
+        return score(self.trained, each, before, draws, precision, per_token, seed, as_)
 
     def check(self, text: str, *, top: int | None = None, proposals: int = 3, threshold: float = 8.0) -> Check:
         """Proofread: the words that their two sides make least likely, the clearest first, with what they expect.
@@ -146,7 +156,7 @@ class LanguageModel:
         At most `top` words whose best proposal is more probable by `threshold` bits. UserError for an empty text, and
         for a model that does not see both sides.
         """
-        return check(self, text, top, proposals, threshold)
+        return check(self.trained, text, top, proposals, threshold)
 
     def stream(
         self,
@@ -166,7 +176,9 @@ class LanguageModel:
         heat = 1.0 if temperature is None and text is None else temperature
         kind = strategy or default_strategy(self.predictor, drawing=text is None and bool(heat))
         settings = Settings.of(kind, temperature=heat, seed=seed, **options)
-        return generate(self, prompt, length, settings) if text is None else fill(self, text, settings, top=1)
+        if text is None:
+            return generate(self.trained, prompt, length, settings)
+        return fill(self.trained, text, settings, top=1)
 
     def logits(self, ids: Int[Tensor, "B L"], valid: Bool[Tensor, "B L"] | None = None) -> Float[Tensor, "B L V"]:
         """float32 logits over all rows of the vocabulary, nothing excluded; row i speaks of position i.
@@ -174,7 +186,7 @@ class LanguageModel:
         `valid` is false at padding, on either side: positions count from the first valid token, and logits at padding
         mean nothing. Networks with attention blocks see their blocks. UserError for ids outside the table.
         """
-        return logits(self, ids, valid)
+        return logits(self.trained, ids, valid)
 
     def decode(
         self,
@@ -208,7 +220,7 @@ class LanguageModel:
         settings = Settings.of(
             strategy, steps=steps, block_length=block_length, cache=cache, guidance=guidance, seed=seed, **options
         )
-        return decode(self, prompt_ids, length, settings, stop=tuple(stop_ids), banned=tuple(banned_ids))
+        return decode(self.trained, prompt_ids, length, settings, stop=tuple(stop_ids), banned=tuple(banned_ids))
 
     def save(self, directory: str | Path, layout: str | None = None) -> None:
         """Write model.safetensors, tokenizer.json and manifest.json into a new directory, entirely or not at all.
@@ -216,6 +228,4 @@ class LanguageModel:
         A public checkpoint, or any model with a `layout` (`undiffuse list layouts`), is written in that public layout,
         with a config.json. UserError where the layout cannot describe the network.
         """
-        from .storage import save
-
-        save(self, Path(directory), layout)
+        save(self.trained, Path(directory), layout)

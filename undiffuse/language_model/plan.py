@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,9 +13,7 @@ from ..randomness import Draws
 from ..text.layout import Blank, Layout
 from ..text.utf8 import HoleText
 from .settings import Settings
-
-if TYPE_CHECKING:
-    from .model import LanguageModel
+from .trained import Trained
 
 
 @lru_cache(maxsize=8)
@@ -31,7 +28,7 @@ class Plan:
     Of a text longer than the context the canvas holds the part around the holes.
     """
 
-    def __init__(self, model: "LanguageModel", layout: Layout, lengths: Sequence[int]) -> None:
+    def __init__(self, model: Trained, layout: Layout, lengths: Sequence[int]) -> None:
         self.model, self.layout, self.lengths = model, layout, tuple(lengths)
         ids: list[int] = []
         self.holes: list[tuple[int, int]] = []

@@ -29,8 +29,8 @@ from ..process.schedules.one_minus_t import OneMinusT
 from ..text.codec import Codec
 from ..text.published import NoTokenizer, PublishedTokenizer
 from ..vocabulary import Vocabulary
-from .model import LanguageModel
 from .special_ids import vocabulary_of
+from .trained import Trained
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 TOKENIZER_FILES = (
@@ -98,7 +98,7 @@ def load(
     dtype: torch.dtype | None = None,
     family: str | None = None,
     mask_id: int | None = None,
-) -> LanguageModel:
+) -> Trained:
     """The model in a directory of a public layout, in `dtype` or as it is stored."""
     config = _json(directory / CONFIG)
     tensors = Tensors.of(directory)
@@ -110,7 +110,7 @@ def load(
     process = Interpolating(vocabulary, OneMinusT(), Mask())
     manifest = {"layout": kind, "config": config}
     tokenizer = _tokenizer(directory, files, vocabulary)
-    return LanguageModel(Predictor(network, process, "leave_one_out"), tokenizer, manifest, name=str(directory))
+    return Trained(Predictor(network, process, "leave_one_out"), tokenizer, manifest, name=str(directory))
 
 
 class Uninitialized(TorchFunctionMode):
@@ -145,7 +145,7 @@ def build(
     return network.eval().requires_grad_(False)
 
 
-def write(model: LanguageModel, directory: Path, family: str, config: Mapping[str, Any]) -> None:
+def write(model: Trained, directory: Path, family: str, config: Mapping[str, Any]) -> None:
     """Config, weights and tokenizer files into an existing directory, the config last."""
     network = model.predictor.denoiser
     assert isinstance(network, Transformer)
@@ -162,7 +162,7 @@ def write(model: LanguageModel, directory: Path, family: str, config: Mapping[st
     write_json(directory / CONFIG, config)
 
 
-def config_of(model: LanguageModel, family: str) -> dict[str, Any]:
+def config_of(model: Trained, family: str) -> dict[str, Any]:
     """The config.json of a model in a family's layout; UserError for a network that the layout cannot describe."""
     network = model.predictor.denoiser
     assert isinstance(network, Transformer)

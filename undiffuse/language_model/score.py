@@ -1,19 +1,15 @@
 """The likelihood of texts."""
 
-from typing import TYPE_CHECKING
-
 from ..errors import UserError
 from ..likelihood.bound import PASSES, REPETITIONS, bound
 from ..likelihood.convention import convention_of
 from ..likelihood.windows import windows
 from .results import Score, TokenScore
-
-if TYPE_CHECKING:
-    from .model import LanguageModel
+from .trained import Trained
 
 
 def score(
-    model: "LanguageModel",
+    model: Trained,
     texts: list[str],
     prompts: list[str | None],
     draws: int | None,

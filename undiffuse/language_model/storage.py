@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,7 +17,6 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
-from .. import __version__
 from ..durable import new_directory, write_bytes, write_json
 from ..errors import UserError, did_you_mean
 from ..kinds import build_process, describe_process
@@ -25,13 +25,13 @@ from ..predictor import Predictor
 from ..text.tokenizer import Tokenizer
 from ..types import HeadKind
 from . import probe, published
-from .model import LanguageModel
+from .trained import Trained
 
 FORMAT = 1
 MANIFEST, WEIGHTS, TOKENIZER = "manifest.json", "model.safetensors", "tokenizer.json"
 
 
-def save(model: LanguageModel, directory: Path, layout: str | None = None) -> None:
+def save(model: Trained, directory: Path, layout: str | None = None) -> None:
     """Write a new directory, in a public layout if one is named or the model came in one.
 
     UserError if it exists, cannot be written, or if the layout has no words for the network.
@@ -47,7 +47,7 @@ def save(model: LanguageModel, directory: Path, layout: str | None = None) -> No
             write(model, partial)
 
 
-def write(model: LanguageModel, directory: Path) -> None:
+def write(model: Trained, directory: Path) -> None:
     """Write the three files into an existing directory, the manifest last: a directory without it is not a model."""
     network = model.predictor.denoiser
     assert isinstance(network, Transformer)
@@ -59,7 +59,7 @@ def write(model: LanguageModel, directory: Path) -> None:
     write_json(directory / MANIFEST, {**model.manifest, **_description(model, content)})
 
 
-def _description(model: LanguageModel, weights: bytes) -> dict[str, Any]:
+def _description(model: Trained, weights: bytes) -> dict[str, Any]:
     """The part of the manifest from which the model is built again."""
     predictor = model.predictor
     process = predictor.process
@@ -67,7 +67,7 @@ def _description(model: LanguageModel, weights: bytes) -> dict[str, Any]:
     assert isinstance(model.tokenizer, Tokenizer)
     return {
         "format": FORMAT,
-        "undiffuse": __version__,
+        "undiffuse": version("undiffuse"),
         "model": {"kind": "transformer", **asdict(predictor.denoiser.config)},
         "process": describe_process(process),
         "head": predictor.head,
@@ -80,21 +80,16 @@ def _description(model: LanguageModel, weights: bytes) -> dict[str, Any]:
     }
 
 
-def load(
-    directory: str | Path | None = None,
+def read(
+    directory: str | Path | None,
     *,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype | None = None,
-    family: str | None = None,
-    mask_id: int | None = None,
-    check_head: bool = True,
-) -> LanguageModel:
-    """The model in a directory, or of the newest run under `runs`. UserError for anything that is not whole.
-
-    A directory of a public family (LLaDA, Dream, SDAR) loads as it is published; `family` and `mask_id` overrule what
-    its files say. Without a `dtype` it keeps the one it is stored in; models of our own are float32. With
-    `check_head` a manifest is refused too if the network's answers contradict the kind of head that it claims.
-    """
+    device: str | torch.device,
+    dtype: torch.dtype | None,
+    family: str | None,
+    mask_id: int | None,
+    check_head: bool,
+) -> Trained:
+    """See `loading.load`."""
     directory = newest_run() if directory is None else Path(directory)
     if (directory / published.CONFIG).is_file() and not (directory / MANIFEST).is_file():
         return published.load(directory, device=device, dtype=dtype, family=family, mask_id=mask_id)
@@ -117,7 +112,7 @@ def load(
     predictor = Predictor(network, process, _head(manifest, directory))
     if check_head:
         probe.check_head(predictor, manifest, directory / MANIFEST, device)
-    return LanguageModel(predictor, tokenizer, manifest, name=str(directory))
+    return Trained(predictor, tokenizer, manifest, name=str(directory))
 
 
 def newest_run(root: str | Path = "runs") -> Path:

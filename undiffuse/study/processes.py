@@ -11,12 +11,12 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .. import __version__
 from ..data.corpus import Corpus
 from ..data.readers import read
 from ..data.split import split
@@ -144,7 +144,11 @@ class Study:
             "files": [Path(file).name for file in self.files],
             "bytes": {"train": train.bytes, "valid": valid.bytes},
             "machine": {"platform": platform.platform(), "cores": os.cpu_count()},
-            "versions": {"undiffuse": __version__, "python": platform.python_version(), "torch": torch.__version__},
+            "versions": {
+                "undiffuse": version("undiffuse"),
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+            },
         }
 
     def _check_run(self, cell: Cell) -> None:

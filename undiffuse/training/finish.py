@@ -31,7 +31,7 @@ def finish(run: RunDirectory, plan: Plan, job: Job, state: TrainingState, tokeni
     model = LanguageModel(predictor, tokenizer, {"training": training}, name=str(run.path))
     write_report(run, model, training)
     (run.path / MANIFEST).unlink(missing_ok=True)  # an older one must never describe newer weights
-    write(model, run.path)
+    write(model.trained, run.path)
     return model
 
 
