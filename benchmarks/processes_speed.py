@@ -71,7 +71,7 @@ def masked() -> Action:
         noised = draw.noise(process, batch, draws, ROWS)
         logits = predictor.predict(noised, batch, batch.editable).logits
         nats = F.cross_entropy(logits, batch.ids.flatten(), reduction="none")
-        weight = process.schedule.weight(noised.t) * process.is_mask(noised.state.ids)
+        weight = process.schedule.weight(noised.t) * process.law.is_mask(noised.state.ids)
         (weight.flatten().float() * nats).sum().backward()
 
     return step

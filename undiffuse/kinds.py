@@ -88,7 +88,7 @@ DESTINATIONS = Family(
     "destination", "undiffuse.process.destinations", "undiffuse.process.destinations.destination:Destination"
 )
 GAMMAS = Family("noise curve", "undiffuse.process.gammas", "undiffuse.process.gammas.gamma:Gamma")
-TIMES = Family("times", "undiffuse.objective.times", "undiffuse.objective.times.time_draw:TimeDraw")
+TIMES = Family("times", "undiffuse.objective.times", "undiffuse.objective.times.estimator:Estimator")
 PROCESSES = Family(
     "process",
     "undiffuse.process",

@@ -10,8 +10,7 @@ from torch import Tensor
 from .errors import UserError
 from .models.base import Denoiser
 from .models.kept import Kept
-from .process.gaussian import Gaussian
-from .process.interpolating import Interpolating
+from .process.needs import on_vectors
 from .process.prediction import Prediction
 from .process.process import Process
 from .types import Attend, Batch, HeadKind, Inputs, Noised, State, Tags
@@ -29,7 +28,7 @@ class Predictor:
     def __post_init__(self) -> None:
         # the tables belong to the network, which may have been exchanged
         object.__setattr__(self, "process", self.process.bind(getattr(self.denoiser, "tables", {})))
-        if self.predicts_embedding and (self.head != "posterior" or not isinstance(self.process, Gaussian)):
+        if self.predicts_embedding and (self.head != "posterior" or not self.process.moves_vectors):
             raise UserError(
                 "a network that predicts embeddings needs noise on vectors and an objective for it: use objective "
                 '"diffusion-lm" and process.kind="gaussian", or leave out model.output'
@@ -80,7 +79,7 @@ class Predictor:
         are told that.
         """
         shares = getattr(self.denoiser, "row_level", False) and self.head == "leave_one_out"
-        if not (shares and self.denoiser.takes_time and isinstance(self.process, Interpolating)):
+        if not (shares and self.denoiser.takes_time and self.process.law is not None):
             return None
         level = self.process.level(t)
         weight = torch.ones_like(level) if live is None else live.to(level.dtype)
@@ -153,9 +152,8 @@ class Predictor:
         found = self.denoiser.head(hidden)
         if not self.predicts_embedding:
             return found, None
-        assert isinstance(self.process, Gaussian)
         vectors = found if found.dtype == torch.float64 else found.float()
-        return self.process.rounding(vectors), vectors
+        return on_vectors(self.process).rounding(vectors), vectors
 
     def predict(
         self,

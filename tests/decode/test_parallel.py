@@ -163,7 +163,7 @@ def test_the_greedy_tail_is_the_best_of_the_last_transition(destination):
     sites = Sites.of(before.window & before.pending)
     t, s = torch.tensor([[0.25]]).double(), torch.zeros(1, 1).double()
     prediction = look(model, before, sites, torch.where(before.pending, 0.25, 0.0).double())
-    law = model.process.transition(prediction.leave_one_out(), State(sites.gather(before.ids)), t, s)
+    law = model.process.law.transition(prediction.leave_one_out(), State(sites.gather(before.ids)), t, s)
     assert torch.equal(sites.gather(after.ids), law.argmax(-1))
 
 

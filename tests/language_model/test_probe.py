@@ -63,7 +63,7 @@ def test_ratios_are_told_by_mere_noise():
 def test_mere_noise_is_where_a_token_says_nothing():
     process = Interpolating(SKEWED.vocabulary, destination=Uniform())
     t = torch.tensor(late_time(bayes_predictor(SKEWED, process)), dtype=torch.float64)
-    at = process.marginal(t)
+    at = process.law.marginal(t)
     assert math.log1p(at.alpha / at.real) == pytest.approx(LATE)
     blind = Predictor(ArbitraryDenoiser(SKEWED, 0), process, "score")
     assert late_time(blind) is None, "a network that is not told the time cannot be flat in mere noise alone"

@@ -19,5 +19,5 @@ MUTATIONS = (
         "every + count",
         "block/unbiased equal-count per block, blocks of 2",
     ),
-    Mutation("objective/times/time_draw.py", "low + (high - low) *", "low + high *", "objective/clipped"),
+    Mutation("objective/times/estimator.py", "low + (high - low) *", "low + high *", "objective/clipped"),
 )

@@ -4,8 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import UserError
 from ..predictor import Predictor
-from ..process.gaussian import Gaussian
-from ..process.interpolating import Interpolating
+from ..process.needs import jumps_to_mask, require
 from ..process.process import Process
 from .caches.cache import CachePolicy
 from .caches.none import NoCache
@@ -48,9 +47,9 @@ class Decoder:
 
     def check(self, predictor: Predictor, canvas: Canvas) -> None:
         """Raise UserError for what cannot work together, before any forward pass."""
-        self.strategy.check(predictor.process)
+        require(self.strategy.needs, predictor.process)
         self.cache.check(predictor)
-        if isinstance(predictor.process, Gaussian) and type(self.strategy).view is Strategy.view:
+        if predictor.process.moves_vectors and type(self.strategy).view is Strategy.view:
             raise UserError(
                 "this model moves vectors, which this strategy does not: use 'gaussian-ancestral' or 'probability-flow'"
             )
@@ -83,7 +82,7 @@ class Decoder:
 
     def _check_score(self, process: Process) -> None:
         """At the mask ratios are a prediction; under uniform noise they have no leave-one-out form."""
-        if isinstance(process, Interpolating) and not process.destination.uniform:
+        if jumps_to_mask(process):
             return
         if not self.strategy.scored:
             raise UserError(

@@ -7,16 +7,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..errors import UserError
 from ..process.gaussian import FIRST, Gaussian
+from ..process.needs import Need, moves_vectors
 from ..process.prediction import Prediction
-from ..process.process import Process
 from .canvas import Canvas
 from .look import View
 from .strategies.strategy import Decision, Look, Memory, Step, Strategy
 
 
-class Denoising(Strategy):
+class Denoising(Strategy[Gaussian]):
     """Strategies that move vectors. A canvas reads as the best token of every pending position until the last step.
 
     Memory holds the latents and the network's last estimate of the clean ones, which it sees again (self-conditioning).
@@ -27,16 +26,11 @@ class Denoising(Strategy):
     """
 
     progressive = False
+    needs = (
+        Need(moves_vectors, "this strategy moves vectors, and this model's noise has none; use strategy 'ancestral'"),
+    )
 
-    def check(self, process: Process) -> None:
-        if not isinstance(process, Gaussian):
-            raise UserError("this strategy moves vectors, and this model's noise has none; use strategy 'ancestral'")
-
-    def noise(self, process: Process, canvas: Canvas) -> Int[Tensor, "R L"]:
-        assert isinstance(process, Gaussian)
-        return process.unread(canvas.ids)
-
-    def begin(self, process: Process, canvas: Canvas) -> Memory:
+    def begin(self, process: Gaussian, canvas: Canvas) -> Memory:
         latent = process.prior(canvas.draws.stream("prior")).latent
         assert latent is not None
         return {"latent": latent, "estimate": torch.zeros_like(latent)}
@@ -55,8 +49,7 @@ class Denoising(Strategy):
     ) -> Float[Tensor, "R M d"]:
         """Latents at the second of the times, from those at the first."""
 
-    def advance(self, process: Process, look: Look, step: Step, memory: Memory) -> Decision:
-        assert isinstance(process, Gaussian)
+    def advance(self, process: Gaussian, look: Look, step: Step, memory: Memory) -> Decision:
         t, s = (time[:, None].expand(look.ids.shape) for time in (step.t, step.s))
         log_p = look.prediction.posterior()
         if look.allowed is not None:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from ..errors import UserError
+from ..process.needs import Need
 from ..process.process import Process
 from .canvas import Canvas
 from .look import View
@@ -60,9 +61,9 @@ class Mixed(Strategy):
     def scored(self) -> bool:
         return all(member.scored for member in self.members)
 
-    def check(self, process: Process) -> None:
-        for member in self.members:
-            member.check(process)
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        return tuple(need for member in self.members for need in member.needs)
 
     def noise(self, process: Process, canvas: Canvas) -> Int[Tensor, "R L"]:
         strangers = (canvas.member < 0) | (canvas.member >= len(self.members))

@@ -18,9 +18,6 @@ from torch import Tensor
 from ..errors import UserError
 from ..language_model import LanguageModel
 from ..likelihood.windows import windows
-from ..process.gaussian import Gaussian
-from ..process.interpolating import Interpolating
-from ..process.matrix import Matrix
 from ..randomness import Draws
 from ..types import Batch, Noised, State
 from .infill import Accuracy, TokenBlank
@@ -82,18 +79,12 @@ def _ask(model: LanguageModel, blanks: Sequence[TokenBlank]) -> Int[Tensor, " n"
 
 def _drawn(model: LanguageModel) -> bool:
     """Whether noise is a token that is seen."""
-    process = model.predictor.process
-    if model.predictor.denoiser.previous:
-        return False
-    if isinstance(process, Interpolating):
-        return bool(process.destination.share(torch.ones((), dtype=torch.float64)) > 0)
-    return isinstance(process, Matrix) and process.moves != "mask"
+    return not model.predictor.denoiser.previous and model.predictor.process.unread_is_drawn
 
 
 def _hidden(model: LanguageModel, batch: Batch, draw: int) -> Noised:
     """The windows with noise in place of their editable token, which nothing of is left."""
     process = model.predictor.process
     draws = Draws.seeded(0, model.device).stream("blanks").at(draw, batch.positions)
-    noise = process.unread(batch.ids) if isinstance(process, Gaussian) else process.prior(draws).ids
-    ids = torch.where(batch.editable, noise, batch.ids)
+    ids = torch.where(batch.editable, process.unread(draws), batch.ids)
     return Noised(ids, State(ids), batch.editable.double(), batch.editable)

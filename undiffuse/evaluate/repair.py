@@ -41,14 +41,10 @@ from ..errors import UserError, did_you_mean
 from ..language_model import LanguageModel
 from ..likelihood.windows import chunks, windows
 from ..predictor import Predictor
-from ..process.gaussian import Gaussian
-from ..process.interpolating import Interpolating
-from ..process.matrix import Matrix
+from ..process.needs import law_of, on_vectors
 from ..process.prediction import Prediction
 from ..process.process import Process
-from ..process.schedules.schedule import Schedule
 from ..process.scores import analytic
-from ..process.spindle import Spindle
 from ..randomness import Draws
 from ..types import Batch, Noised, State
 from ..vocabulary import Vocabulary
@@ -188,25 +184,10 @@ def error_time(process: Process, ids: Int[Tensor, "n L"], share: float) -> float
 
 def _errors(process: Process, ids: Int[Tensor, "n L"], t: float) -> float:
     """The expected share of wrong tokens among those that are seen at a time."""
+    tokens = ids.flatten()[:SAMPLE]
     time = torch.tensor(t, dtype=torch.float64, device=ids.device)
-    if isinstance(process, Interpolating):
-        at, size = process.marginal(time), process.vocabulary.size
-        return ((size - 1) * at.real / (at.alpha + size * at.real)).nan_to_num(0.0).item()
-    if isinstance(process, Matrix):
-        tokens = ids.flatten()[:SAMPLE]
-        seen = process.marginal(tokens, time.expand(tokens.shape))[:, : process.vocabulary.size]
-        own = seen.gather(-1, process.numbers(tokens)[:, None])[:, 0]
-        return (1 - own.sum() / seen.sum()).nan_to_num(0.0).item()
-    if isinstance(process, Gaussian):
-        tokens = ids.flatten()[:SAMPLE]
-        draws = Draws.seeded(0, ids.device).stream("misread").at(torch.arange(len(tokens), device=ids.device))
-        at, everywhere = time.expand(tokens.shape), torch.ones_like(tokens, dtype=torch.bool)
-        evidence = process.log_likelihood(process.corrupt(tokens, at, draws, everywhere).state, at)
-        blank = torch.full((len(tokens), process.vocabulary.rows), -torch.inf, device=ids.device)
-        real = torch.tensor(process.vocabulary.predictable, device=ids.device)
-        nearest = evidence.add_to(blank.index_fill(-1, real, 0.0)).argmax(-1)
-        return (nearest != tokens).double().mean().item()
-    return 0.0  # masks alone
+    draws = Draws.seeded(0, ids.device).stream("misread").at(torch.arange(len(tokens), device=ids.device))
+    return process.error_share(tokens, time, draws).item()
 
 
 # The two methods
@@ -227,7 +208,7 @@ class Task:
         """The text after the reverse process from t0, and the evaluations of a window."""
         process, ids = self.predictor.process, self.batch.ids
         state, estimate, cost = State(ids), None, 0
-        if isinstance(process, Gaussian):
+        if process.moves_vectors:
             state = process.corrupt(ids, self._at(self.t0), self.draws, self.batch.editable).state
         for number, (t, s) in enumerate(pairwise(times(process, self.t0, self.steps))):
             draws = self.draws.stream("step").at(number)
@@ -237,8 +218,8 @@ class Task:
             cost += 1
             if s == 0:
                 return prediction.posterior().argmax(-1).view(ids.shape), cost
-            if isinstance(process, Gaussian):
-                estimate = process.estimate(prediction).view(*ids.shape, -1)
+            if process.moves_vectors:
+                estimate = on_vectors(process).estimate(prediction).view(*ids.shape, -1)
             state = self._step(prediction, state, t, s, draws)
         return state.ids, cost
 
@@ -261,8 +242,8 @@ class Task:
         self, text: Int[Tensor, "B L"], draws: Draws, parts: int
     ) -> tuple[Float[Tensor, "B L"], Int[Tensor, "B L"]]:
         """ln of the odds of the best other token at every place, and that token."""
-        process, mask = self.predictor.process, self.predictor.process.vocabulary.mask
-        if isinstance(process, Gaussian):
+        process, mask = self.predictor.process, self.predictor.process.mask
+        if process.moves_vectors:
             noisy = process.corrupt(text, self._at(self.t0), draws, self.batch.editable).state
             return _best_other(self._look(noisy, self.t0, text), text)
         if not self._hides:
@@ -280,12 +261,7 @@ class Task:
     @property
     def _hides(self) -> bool:
         """Whether a token must be hidden before anything is said about it."""
-        process = self.predictor.process
-        if self.predictor.denoiser.previous or isinstance(process, Gaussian):
-            return False
-        if isinstance(process, Interpolating):
-            return not process.destination.uniform
-        return process.moves == "mask" if isinstance(process, Matrix) else True
+        return not self.predictor.denoiser.previous and not self.predictor.process.shows_tokens
 
     def _look(
         self, state: State, t: float, text: Int[Tensor, "B L"], feedback: Float[Tensor, "B L d"] | None = None
@@ -303,8 +279,8 @@ class Task:
             self._at(t)[everywhere],
             self._at(s)[everywhere],
         )
-        if prediction.kind == "score" and isinstance(process, Interpolating):
-            after = State(analytic(process, prediction, now, at_t, at_s).draw(now.ids, keys))
+        if prediction.kind == "score":
+            after = State(analytic(law_of(process), prediction, now, at_t, at_s).draw(now.ids, keys))
         else:
             after = process.step(prediction, now, at_t, at_s, keys).state
         latent = None if after.latent is None else after.latent.view(*everywhere.shape, -1)
@@ -326,13 +302,8 @@ def times(process: Process, t0: float, steps: int) -> list[float]:
 def _mask_time(process: Process, share: float) -> float:
     """The time at which a share of the tokens is hidden; in discrete time one of its own."""
     kept = torch.tensor(1 - share, dtype=torch.float64)
-    t = share if isinstance(process, Spindle) else _schedule(process).inverse(kept).item()
+    t = process.time_at(kept).item()
     return t if process.steps is None else max(1, round(t * process.steps)) / process.steps
-
-
-def _schedule(process: Process) -> Schedule:
-    assert isinstance(process, Interpolating | Matrix)
-    return process.schedule
 
 
 def _best_other(prediction: Prediction, text: Int[Tensor, "B L"]) -> tuple[Float[Tensor, "B L"], Int[Tensor, "B L"]]:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..predictor import Predictor
-from ..process.interpolating import Interpolating
+from ..process.jumps import Jumps
 from ..randomness import Draws
 from ..types import Attend, HeadKind, Inputs, Tags
 from .noise import Noise
@@ -55,7 +55,7 @@ class BayesDenoiser:
         """Logits already: the trunk sees the whole text, the head only one position."""
         if inputs.level is None:
             raise ValueError("exact denoisers need the noise level of each position")
-        t = self.noise.process.schedule.inverse(1 - inputs.level)
+        t = self.noise.process.law.schedule.inverse(1 - inputs.level)
         probabilities = self.probabilities(self.world.numbers(inputs.state.ids), t)
         logits = torch.full((*probabilities.shape[:2], self.rows), 3.0, dtype=torch.float64)
         logits[..., self.world.rows[:-1]] = probabilities.log()
@@ -113,6 +113,6 @@ class ArbitraryDenoiser:
         return hidden
 
 
-def bayes_predictor(world: World, process: Interpolating, head: HeadKind = "leave_one_out") -> Predictor:
+def bayes_predictor(world: World, process: Jumps, head: HeadKind = "leave_one_out") -> Predictor:
     """The real `Predictor` on top of the exact denoiser."""
     return Predictor(BayesDenoiser(world, Noise(process), head), process, head)

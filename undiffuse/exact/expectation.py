@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..predictor import Predictor
-from ..process.interpolating import Interpolating
+from ..process.jumps import Jumps
 from ..process.quadrature import gauss_legendre
 from ..types import Batch, Noised, State
 from .noise import Noise
@@ -39,7 +39,7 @@ class Enumeration:
 
 
 def enumerate_noise(
-    world: World, process: Interpolating, times: Float[Tensor, " T"], editable: Positions | None = None
+    world: World, process: Jumps, times: Float[Tensor, " T"], editable: Positions | None = None
 ) -> Enumeration:
     """All (text, state) pairs at each time; positions that are not editable (all are by default) stay clean."""
     editable = torch.ones(world.length, dtype=torch.bool) if editable is None else editable
@@ -64,9 +64,9 @@ def enumerate_noise(
     return Enumeration(noised, batch, probability[node, x, z], node)
 
 
-def interpolating(predictor: Predictor) -> Interpolating:
+def interpolating(predictor: Predictor) -> Jumps:
     """The predictor's process, of the one family that can be enumerated."""
-    if not isinstance(predictor.process, Interpolating):
+    if not isinstance(predictor.process, Jumps):
         raise TypeError(f"{type(predictor.process).__name__} has no tables to enumerate")
     return predictor.process
 

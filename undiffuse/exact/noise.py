@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..process.interpolating import Interpolating
+from ..process.jumps import Jumps
 
 Times = Float[Tensor, "*t"]
 
@@ -20,7 +20,7 @@ Times = Float[Tensor, "*t"]
 class Noise:
     """The tables of one process. N = K + 1 states with a mask, K without."""
 
-    process: Interpolating
+    process: Jumps
 
     @property
     def tokens(self) -> int:
@@ -28,11 +28,11 @@ class Noise:
 
     @property
     def states(self) -> int:
-        return self.tokens + self.process.destination.mask
+        return self.tokens + self.process.law.destination.mask
 
     def marginal(self, t: Times) -> Float[Tensor, "*t K N"]:
         """q_t(z | x): row x, column z."""
-        alpha, share = self.process.schedule.alpha(t), self.process.destination.share(t)
+        alpha, share = self.process.law.schedule.alpha(t), self.process.law.destination.share(t)
         table = torch.zeros(*t.shape, self.tokens, self.states, dtype=torch.float64)
         for x in range(self.tokens):
             for v in range(self.tokens):
@@ -48,7 +48,7 @@ class Noise:
         The token survives with probability ρ = α_t/α_s or is redrawn from one distribution for all states; what is
         redrawn is what q_t(· | x) lacks when q_s(· | x) is carried over.
         """
-        rho = (self.process.schedule.alpha(t) / self.process.schedule.alpha(s))[..., None]
+        rho = (self.process.law.schedule.alpha(t) / self.process.law.schedule.alpha(s))[..., None]
         carried = self.marginal(t) - rho[..., None] * self.marginal(s)
         z = torch.arange(self.states)
         redrawn = carried[..., (z + 1) % self.tokens, z]  # read where nothing survives, so that nothing cancels

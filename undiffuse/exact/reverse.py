@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..predictor import Predictor
-from ..process.interpolating import Interpolating
+from ..process.jumps import Jumps
 from ..types import State
 from .expectation import interpolating
 from .noise import Noise
@@ -18,7 +18,7 @@ Times = Float[Tensor, " T"]
 
 
 def kernel_rows(
-    process: Interpolating,
+    process: Jumps,
     log_x: Float[Tensor, "T *lead V"],
     z: Int[Tensor, "T *lead"],
     t: Times,
@@ -27,7 +27,7 @@ def kernel_rows(
 ) -> Float[Tensor, "T *lead N"]:
     """p(z_s | z_t) over the states, from the branch masses of the code under test; states of mass zero stay."""
     column = (-1, *[1] * (z.ndim - 1))
-    masses = process.kernel(log_x, State(world.rows[z]), t.view(column), s.view(column))
+    masses = process.law.kernel(log_x, State(world.rows[z]), t.view(column), s.view(column))
     noise = Noise(process)
     stays = torch.nn.functional.one_hot(z, noise.states).double()
     predicted = torch.zeros_like(stays)
@@ -43,7 +43,7 @@ def kernel_rows(
 def renoised(noise: Noise, s: Float[Tensor, "*t"]) -> Float[Tensor, "*t N"]:
     """What corrupted tokens of time s are drawn from; zero where there are none."""
     corrupted = noise.marginal(s)[..., 0, :].clone()
-    corrupted[..., 0] -= noise.process.schedule.alpha(s)
+    corrupted[..., 0] -= noise.process.law.schedule.alpha(s)
     total = corrupted.sum(-1, keepdim=True)
     return torch.where(total > 0, corrupted / total, 0.0)
 
@@ -86,7 +86,7 @@ def sampler_law(predictor: Predictor, world: World, grid: Times, last: Predictor
     return chain_law(interpolating(predictor), world, rows)
 
 
-def chain_law(process: Interpolating, world: World, rows: Float[Tensor, "T Z L N"]) -> Float[Tensor, " X"]:
+def chain_law(process: Jumps, world: World, rows: Float[Tensor, "T Z L N"]) -> Float[Tensor, " X"]:
     """The law over texts of a chain from the prior, whose steps have these rows."""
     noise = Noise(process)
     states = world.states(noise.states)

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..process.interpolating import Interpolating
+from ..process.jumps import Jumps
 from .noise import Noise
 from .world import World
 
@@ -13,11 +13,11 @@ def prior_of(noise: Noise) -> Float[Tensor, " N"]:
     """What corrupted tokens are drawn from at t = 1."""
     end = torch.ones((), dtype=torch.float64)
     corrupted = noise.marginal(end)[0]
-    corrupted[0] -= noise.process.schedule.alpha(end)
+    corrupted[0] -= noise.process.law.schedule.alpha(end)
     return corrupted / corrupted.sum()
 
 
-def slack(world: World, process: Interpolating) -> float:
+def slack(world: World, process: Jumps) -> float:
     """KL(Σ_i q_1(z_i | x_i) ‖ prior) above the mutual information, plus the total correlation of x given z at t = 0.
 
     The reverse chain of the optimal leave-one-out network is exact, so −ln p is exceeded by KL(q_1(z) ‖ prior) and by

@@ -15,7 +15,6 @@ from ..decode.decoder import Decoder
 from ..decode.look import Sites, look
 from ..decode.loop import denoise, finished, times
 from ..decode.strategies.strategy import Strategy
-from ..process.interpolating import Interpolating
 from .plan import Plan
 from .results import Alternative
 from .settings import Settings
@@ -79,9 +78,7 @@ def _distribution(
 
 
 def _open_branch(model: Trained, done: Canvas, before: Canvas, row: int) -> Canvas:
-    process = model.predictor.process
-    masked = isinstance(process, Interpolating) and process.destination.mask
-    return before if masked else done.select(torch.tensor([row]))
+    return before if model.predictor.process.mask is not None else done.select(torch.tensor([row]))
 
 
 def _with_token(canvas: Canvas, place: int, token: Tensor, logp: float) -> Canvas:

@@ -39,7 +39,7 @@ from ..decode.length import length_score
 from ..decode.loop import walk
 from ..errors import UserError
 from ..models import rules
-from ..process.interpolating import Interpolating
+from ..process.needs import Need, moves_tokens, require
 from ..process.prediction import Prediction
 from ..randomness import Draws
 from ..text.layout import SPACE, Blank, Fixed, Layout
@@ -51,6 +51,13 @@ from .results import Alternative
 from .settings import Settings
 from .trained import Trained
 
+NEEDS = (
+    Need(
+        moves_tokens,
+        "this model's noise is added to vectors, and findings come from noise between tokens: check with a model of "
+        "another recipe: undiffuse train FILE --recipe default",
+    ),
+)
 TOKENS_AT_ONCE = 4096
 LENGTHS = 8
 """How many lengths are tried for a word of several tokens."""
@@ -141,22 +148,13 @@ def check(model: Trained, text: str, top: int | None, proposals: int, threshold:
 
 
 def _refuse_one_sided(model: Trained) -> None:
-    denoiser, process = model.predictor.denoiser, model.predictor.process
-    if not isinstance(process, Interpolating):
-        raise UserError(
-            f"this model's noise is no noise between tokens ({type(process).__name__}), and findings come from such "
-            "noise: check with a model of another recipe: undiffuse train FILE --recipe default"
-        )
+    denoiser = model.predictor.denoiser
+    require(NEEDS, model.predictor.process)
     if denoiser.block_length is not None or denoiser.rule is rules.causal:
         raise UserError(
             "this model does not see the text after a word (it was trained by block diffusion, or is causal), so it "
             "cannot judge from both sides; check with a model of another recipe: undiffuse train FILE --recipe default"
         )
-
-
-def _has_mask(model: Trained) -> bool:
-    process = model.predictor.process
-    return isinstance(process, Interpolating) and process.destination.mask
 
 
 # Reading
@@ -168,7 +166,7 @@ def read(model: Trained, ids: Sequence[int], found: Sequence[tuple[int, int]], c
     truth = torch.tensor(ids)
     values = []
     done = 0
-    for log_p in _hidden(model, ids, found) if _has_mask(model) else _as_it_stands(model, ids):
+    for log_p in _hidden(model, ids, found) if model.predictor.process.mask is not None else _as_it_stands(model, ids):
         own = log_p.gather(-1, truth[done : done + len(log_p), None].to(log_p.device))[:, 0]
         done += len(log_p)
         values.append((own.double().cpu(), *(part.cpu() for part in log_p.double().topk(count))))
@@ -177,7 +175,7 @@ def read(model: Trained, ids: Sequence[int], found: Sequence[tuple[int, int]], c
 
 def _hidden(model: Trained, ids: Sequence[int], found: Sequence[tuple[int, int]]) -> Iterator[Float[Tensor, "R V"]]:
     """One row per token, hidden with what follows it of its word; the row's text lies around the token."""
-    mask = model.predictor.process.vocabulary.mask
+    mask = model.predictor.process.mask
     assert mask is not None
     text = torch.tensor(ids, device=model.device)
     stop = torch.tensor([end for begin, end in found for _ in range(begin, end)], device=model.device)
@@ -208,10 +206,8 @@ def _as_it_stands(model: Trained, ids: Sequence[int]) -> Iterator[Float[Tensor, 
 
 def _look(model: Trained, ids: Int[Tensor, "R L"], noise: Int[Tensor, " R"], sites: Tensor) -> Prediction:
     """Predictions at the sites (R, L), at the noise level at which `noise` of the row's tokens are noise on average."""
-    process = model.predictor.process
-    assert isinstance(process, Interpolating)
     length = ids.shape[1]
-    t = process.schedule.inverse(1 - noise.double() / length)[:, None].expand(ids.shape)
+    t = model.predictor.process.time_at(1 - noise.double() / length)[:, None].expand(ids.shape)
     positions = torch.arange(length, device=ids.device).expand_as(ids)
     state = State(ids)
     hidden = model.predictor.hidden(state, t, positions, torch.ones_like(sites))
@@ -250,7 +246,7 @@ def _finding(
     start, stop = place.character(begin), place.character(end)
     text = place.text[start:stop]
     own = reading.own[begin:end].sum().item()
-    if end - begin > 1 and _has_mask(model):
+    if end - begin > 1 and model.predictor.process.mask is not None:
         length, answers = _fillings(model, ids, word, text, count)
         own += length
     else:

@@ -1,8 +1,6 @@
 """What a verb does when it is not told."""
 
 from ..predictor import Predictor
-from ..process.gaussian import Gaussian
-from ..process.interpolating import Interpolating
 
 
 def default_strategy(predictor: Predictor, *, drawing: bool) -> str:
@@ -10,10 +8,9 @@ def default_strategy(predictor: Predictor, *, drawing: bool) -> str:
     if predictor.denoiser.previous:
         return "left-to-right"
     process = predictor.process
-    if isinstance(process, Gaussian):
+    if process.moves_vectors:
         return "gaussian-ancestral" if drawing else "probability-flow"
-    masks = isinstance(process, Interpolating) and process.destination.mask
-    if not drawing and masks:
+    if not drawing and process.mask is not None:
         return "confidence"
     return "tweedie" if predictor.head == "score" else "ancestral"
 

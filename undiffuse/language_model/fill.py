@@ -8,6 +8,7 @@ from ..decode.canvas import Canvas
 from ..decode.event import Event
 from ..decode.loop import walk
 from ..errors import UserError
+from ..process.needs import require
 from ..randomness import Draws
 from ..text.holes import Text, parse
 from ..text.layout import Layout, advice, lay_out
@@ -42,7 +43,7 @@ def fill_object(
 def fill_layout(model: Trained, layout: Layout, settings: Settings, top: int) -> Generator[Event, None, list[Filled]]:
     """`fill` for a text that is laid out already."""
     refuse_too_long(model, layout)
-    settings.strategy.check(model.predictor.process)
+    require(settings.strategy.needs, model.predictor.process)
     plan, lengths = choose_lengths(model, layout, settings)
     settings.check(sum(plan.lengths))
     key = Draws.seeded(settings.seed).stream("fill")

@@ -18,7 +18,7 @@ from ..kinds import OBJECTIVES
 from ..objective.objective import Objective
 from ..predictor import Predictor
 from ..process.head_kinds import evidence_share, spread
-from ..process.interpolating import Interpolating
+from ..process.needs import jumps_to_tokens_alone, law_of
 from ..process.prediction import Prediction
 from ..randomness import Draws, draw_categorical
 from ..types import HeadKind, State
@@ -205,11 +205,11 @@ def recorded(manifest: Mapping[str, Any]) -> HeadKind | None:
 def late_time(predictor: Predictor) -> float | None:
     """The time at which λ is `LATE`; None where the network is not told it, and under noise other than uniform."""
     process = predictor.process
-    if not isinstance(process, Interpolating) or process.destination.mask or not predictor.denoiser.takes_time:
+    if not (jumps_to_tokens_alone(process) and predictor.denoiser.takes_time):
         return None
     odds = torch.tensor(LATE, dtype=torch.float64).expm1() / process.vocabulary.size  # α/(1 − α)
     alpha = odds / (1 + odds)
-    return process.schedule.inverse(alpha).item() if alpha > process.schedule.ends[1] else None
+    return process.time_at(alpha).item() if alpha > law_of(process).schedule.ends[1] else None
 
 
 def _rows(prediction: Prediction, time: int) -> Prediction:

@@ -2,22 +2,20 @@
 
 import math
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import replace
 from itertools import zip_longest
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import UserError
-from ..objective.bound import Bound
+from ..objective.feedback import predict
 from ..objective.times.equal_count import EqualCount
+from ..objective.times.estimator import WHOLE, Estimator, element_draws
 from ..objective.times.shared_offset import SharedOffset
-from ..objective.times.time_draw import WHOLE, TimeDraw, element_draws
-from ..objective.variational import diffusion, reconstruction
 from ..predictor import Predictor
-from ..process.gaussian import Gaussian
-from ..process.interpolating import Interpolating
+from ..process.needs import meets
 from ..randomness import Draws
 from ..types import Batch
 from .chain import chain
@@ -30,17 +28,16 @@ REPETITIONS = 8
 PASSES = 2
 
 
-def default_times(predictor: Predictor) -> TimeDraw:
+def default_times(predictor: Predictor) -> Estimator:
     """Equal counts where they apply (masked noise, no time input): no variance from the number of masks.
 
     Else low noise levels more often, unless noise is visible from the start.
     """
     process = predictor.process
-    if not isinstance(process, Interpolating) or process.steps is not None:
-        return SharedOffset()
-    if not process.destination.uniform and not predictor.denoiser.takes_time and predictor.head != "score":
+    timeless = not predictor.denoiser.takes_time and predictor.head != "score"
+    if timeless and meets(EqualCount.needs, process):
         return EqualCount()
-    return Early() if process.schedule.ends[0] == 1 else SharedOffset()
+    return Early() if meets(Early.needs, process) else SharedOffset()
 
 
 def bound(
@@ -50,7 +47,7 @@ def bound(
     draws: int = REPETITIONS * PASSES,
     precision: float | None = None,
     seed: int = 0,
-    times: TimeDraw | None = None,
+    times: Estimator | None = None,
     convention: Convention | None = None,
 ) -> Estimate:
     """Estimate the bound of all windows of `text` with `draws` passes over it; exact for the autoregressive twin.
@@ -77,7 +74,7 @@ def bound(
     passes = max(1, draws // REPETITIONS)
     least = math.ceil(draws / passes)
     cells = times.cells(text, len(text.ids), predictor.denoiser.block_length)
-    exact = isinstance(times, EqualCount) and int(cells.sizes(text).max()) == 1
+    exact = not times.draws_times and int(cells.sizes(text).max()) == 1
     totals: list[float] = []
     ends: list[float] = []
     per_token = torch.zeros(text.ids.shape, dtype=torch.float64, device=text.ids.device)
@@ -125,19 +122,21 @@ def _precise(totals: list[float], precision: float) -> bool:
 
 @torch.no_grad()
 def _repeat(
-    predictor: Predictor, text: Batch, times: TimeDraw, passes: int, draws: Draws, clip: tuple[float, float] = WHOLE
+    predictor: Predictor, text: Batch, times: Estimator, passes: int, draws: Draws, clip: tuple[float, float] = WHOLE
 ) -> Float[Tensor, "B L"]:
     """One estimate of every token's contribution, averaged over `passes` jointly stratified passes."""
-    gaussian = isinstance(predictor.process, Gaussian)
-    integrand = partial(diffusion, times=times) if gaussian else partial(Bound(times).integrand, clip=clip)
+    process = predictor.process.evenly()
+    predictor, span = replace(predictor, process=process), predictor.denoiser.block_length
     rows = len(text.ids)
     nats = torch.zeros(text.ids.shape, dtype=torch.float64, device=text.ids.device)
     for number in range(passes):
         for part in chunks(text):
             placed = part.at(slot=part.slot + number * rows, epoch=torch.full_like(part.epoch, number))
-            drawn = integrand(predictor, batch=placed, draws=draws, rows=passes * rows)
+            noised = times.noise(process, placed, draws, passes * rows, span, clip)
+            sites = process.informative(noised)
+            prediction = predict(predictor, noised, placed, sites, _all(placed))
             value = torch.zeros_like(nats[part.slot])
-            value[drawn.sites] = drawn.nats.double()
+            value[sites] = times.integrand(process, prediction, noised[sites]).double()
             nats[part.slot] += value / passes
     return nats
 
@@ -147,20 +146,19 @@ def _reconstruction(predictor: Predictor, text: Batch, draws: Draws) -> Float[Te
     """E −ln p(x | z) at the time `first`, from one draw: zero where that is t = 0 and α(0) = 1; nats per token."""
     process = predictor.process
     nats = torch.zeros(text.ids.shape, dtype=torch.float64, device=text.ids.device)
-    if process.steps is None and (not isinstance(process, Interpolating | Gaussian) or _starts_clean(process)):
+    if process.starts_clean:
         return nats
     for part in chunks(text):
         value = torch.zeros(part.ids.shape, dtype=torch.float64, device=part.ids.device)
-        if isinstance(process, Gaussian):
-            value[part.editable] = reconstruction(predictor, part, draws).double()
-        else:
-            t = torch.full_like(value, process.first)
-            noised = process.corrupt(part.ids, t, element_draws(part, draws), part.editable)
-            sites = process.informative(noised)
-            value[sites] = process.reconstruction(predictor.predict(noised, part, sites), noised[sites]).double()
+        t = torch.full_like(value, process.first)
+        noised = process.corrupt(part.ids, t, element_draws(part, draws), part.editable)
+        sites = process.informative(noised)
+        prediction = predict(predictor, noised, part, sites, _all(part))
+        value[sites] = process.reconstruction(prediction, noised[sites]).double()
         nats[part.slot] = value
     return nats
 
 
-def _starts_clean(process: Interpolating | Gaussian) -> bool:
-    return isinstance(process, Interpolating) and process.schedule.ends[0] == 1
+def _all(batch: Batch) -> Bool[Tensor, " B"]:
+    """Every row sees the network's own estimate, where the network takes one."""
+    return torch.ones_like(batch.index, dtype=torch.bool)

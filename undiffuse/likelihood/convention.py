@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from ..errors import UserError, did_you_mean
 from ..predictor import Predictor
-from ..process.interpolating import Interpolating
-from ..process.schedules.one_minus_t import OneMinusT
+from ..process.needs import continuous, jumps, law_of
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,12 @@ class Convention:
     def range(self, predictor: Predictor) -> tuple[tuple[float, float], float]:
         """Our times, and the factor from their mean to that of the code's; UserError where they have no meaning."""
         process = predictor.process
-        if predictor.denoiser.previous or not isinstance(process, Interpolating) or process.steps is not None:
+        if predictor.denoiser.previous or not (jumps(process) and continuous(process)):
             raise UserError(
                 f"the {self.name} convention cuts the times of noise between tokens, which this model does not have; "
                 "leave out --as"
             )
-        scale = 1 - self.kept if isinstance(process.schedule, OneMinusT) else 1.0
+        scale = 1 - self.kept if law_of(process).schedule.linear else 1.0
         return (scale * self.low, scale * self.high), scale
 
 

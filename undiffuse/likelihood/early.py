@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from ..objective.times.estimator import Cells, Estimator
 from ..objective.times.shared_offset import SharedOffset
-from ..objective.times.time_draw import Cells, TimeDraw
+from ..process.needs import Need, continuous, jumps
 from ..process.prediction import Prediction
 from ..process.process import Process
 from ..randomness import Draws
@@ -23,8 +24,14 @@ from ..types import Noised
 
 
 @dataclass(frozen=True)
-class Early(TimeDraw):
+class Early(Estimator):
     """t = u², u evenly spaced with one random offset; over all noise levels only, which is what a bound takes."""
+
+    needs = (
+        Need(jumps, "times 'early' are of noise between tokens"),
+        Need(continuous, "times 'early' are not those of steps of noise"),
+        Need(lambda process: process.starts_clean, "times 'early' are of noise that begins at the text itself"),
+    )
 
     def quantiles(self, cells: Cells, draws: Draws) -> Float[Tensor, "B C"]:
         return SharedOffset().quantiles(cells, draws).square()

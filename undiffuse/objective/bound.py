@@ -9,8 +9,8 @@ from ..predictor import Predictor
 from ..randomness import Draws
 from ..types import Batch, Noised
 from .objective import Loss, Objective, summed
+from .times.estimator import WHOLE, Estimator
 from .times.shared_offset import SharedOffset
-from .times.time_draw import WHOLE, TimeDraw
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,7 @@ class Integrand:
 class Bound(Objective):
     """The diffusion bound of the process (masked: MDLM; uniform: UDLM; mixtures: GIDD). Trains a leave-one-out head."""
 
-    times: TimeDraw = field(default_factory=SharedOffset)
+    times: Estimator = field(default_factory=SharedOffset)
 
     head = "leave_one_out"
     is_bound = True

@@ -17,16 +17,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import UserError
 from ..predictor import Predictor
-from ..process.interpolating import Interpolating
-from ..process.schedules.one_minus_t import OneMinusT
+from ..process.needs import Need, masks_by_time
 from ..randomness import Draws
 from ..types import Batch
 from .bound import Bound
 from .objective import Loss, Objective, summed
+from .times.estimator import WHOLE, Estimator
 from .times.shared_offset import SharedOffset
-from .times.time_draw import WHOLE, TimeDraw
 
 GRID = 20
 """Interval ends are multiples of 1/GRID."""
@@ -44,9 +42,15 @@ class Clipped(Objective):
     """
 
     clip: Literal["search"] | list[float] = "search"
-    times: TimeDraw = field(default_factory=SharedOffset)
+    times: Estimator = field(default_factory=SharedOffset)
 
     head = "leave_one_out"
+    needs = (
+        Need(
+            masks_by_time,
+            "objective 'clipped' draws mask ratios: it needs masked noise with schedule 'one-minus-t'",
+        ),
+    )
 
     def __post_init__(self) -> None:
         if self.clip != "search" and not (len(self.clip) == 2 and 0 <= self.clip[0] < self.clip[1] <= 1):
@@ -67,10 +71,6 @@ class Clipped(Objective):
 
     def check(self, predictor: Predictor) -> None:
         super().check(predictor)
-        process = predictor.process
-        masked = isinstance(process, Interpolating) and not process.destination.uniform
-        if not masked or not isinstance(process.schedule, OneMinusT):  # type: ignore[attr-defined]
-            raise UserError("objective 'clipped' draws mask ratios: it needs masked noise with schedule 'one-minus-t'")
         self.times.check(predictor)
 
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:

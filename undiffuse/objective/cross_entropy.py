@@ -6,15 +6,15 @@ from ..predictor import Predictor
 from ..randomness import Draws
 from ..types import Batch
 from .objective import Loss, Objective, summed
+from .times.estimator import Estimator
 from .times.shared_offset import SharedOffset
-from .times.time_draw import TimeDraw
 
 
 @dataclass(frozen=True)
 class CrossEntropy(Objective):
     """Unweighted −ln p(x | z), averaged over the positions whose logits matter. Trains a posterior head; no bound."""
 
-    times: TimeDraw = field(default_factory=SharedOffset)
+    times: Estimator = field(default_factory=SharedOffset)
 
     head = "posterior"
     is_bound = False

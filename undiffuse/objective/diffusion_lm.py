@@ -25,15 +25,14 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..predictor import Predictor
-from ..process.gammas.learned import Learned
 from ..process.gaussian import FIRST
+from ..process.needs import on_vectors
 from ..randomness import Draws
 from ..types import Batch, Noised
+from .feedback import VECTORS
 from .objective import Loss, Objective, summed
-from .times.equal_count import EqualCount
+from .times.estimator import Estimator, element_draws
 from .times.shared_offset import SharedOffset
-from .times.time_draw import TimeDraw, element_draws
-from .variational import gaussian
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,23 +49,24 @@ class Terms:
 class DiffusionLM(Objective):
     """Squared error of predicted embeddings, their size at the end of noise, and the nats of rounding; no bound."""
 
-    times: TimeDraw = field(default_factory=SharedOffset)
+    times: Estimator = field(default_factory=SharedOffset)
 
     head = "posterior"
     is_bound = False
+    needs = VECTORS
 
     def __post_init__(self) -> None:
-        if isinstance(self.times, EqualCount):
+        if not self.times.draws_times:
             raise ValueError("times 'equal-count' are of masked noise alone; use 'shared-offset'")
 
     def check(self, predictor: Predictor) -> None:
         super().check(predictor)
-        process = gaussian(predictor)
+        process = on_vectors(predictor.process)
         if not predictor.predicts_embedding:
             raise UserError(
                 "objective 'diffusion-lm' trains a network that predicts embeddings: model.output=\"embedding\""
             )
-        if isinstance(process.gamma, Learned):
+        if process.gamma.learned:
             raise UserError("objective 'diffusion-lm' trains no curve of noise: set process.gamma=\"square-root\"")
         if getattr(predictor.denoiser, "takes_feedback", False):
             raise UserError(
@@ -76,7 +76,7 @@ class DiffusionLM(Objective):
 
     def terms(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Terms:
         """One draw of each term, per position: squares per number of an embedding, and nats."""
-        process, sites = gaussian(predictor), batch.editable
+        process, sites = on_vectors(predictor.process), batch.editable
         noised = self.times.noise(process, batch, draws, rows)
         ids = batch.ids[sites]
         missed = process.embed(ids).double() - process.estimate(predictor.predict(noised, batch, sites)).double()

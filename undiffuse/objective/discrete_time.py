@@ -20,8 +20,8 @@ from ..predictor import Predictor
 from ..randomness import Draws
 from ..types import Batch
 from .objective import Loss, Objective, summed
+from .times.estimator import Estimator
 from .times.shared_offset import SharedOffset
-from .times.time_draw import TimeDraw
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class DiscreteTime(Objective):
     """The bound of all steps plus `auxiliary` (λ) times the cross-entropy at each; with 0 the bound itself (D3PM)."""
 
     auxiliary: float = 0.01
-    times: TimeDraw = field(default_factory=SharedOffset)
+    times: Estimator = field(default_factory=SharedOffset)
 
     head = "leave_one_out"
 

@@ -18,15 +18,19 @@ from torch import Tensor
 from ..errors import UserError
 from ..predictor import Predictor
 from ..process.duo import operator, soften
-from ..process.interpolating import Interpolating
-from ..process.process import Process
+from ..process.jumps import Jumps
+from ..process.needs import Need, jumping, jumps_to_tokens_alone
 from ..randomness import Draws
 from ..types import Batch, Noised, State
 from .bound import Bound
 from .objective import Loss, Objective, summed
-from .times.equal_count import EqualCount
+from .times.estimator import Estimator, element_draws
 from .times.shared_offset import SharedOffset
-from .times.time_draw import TimeDraw, element_draws
+
+
+def soft_needs(name: str) -> tuple[Need, ...]:
+    """Soft tokens are of uniform noise."""
+    return (Need(jumps_to_tokens_alone, f"objective '{name}' is of uniform noise: set process.destination=uniform"),)
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,11 @@ class Duo(Objective):
     curriculum: float = 0.5
     temperature: float = 1e-3
     top: int = 2
-    times: TimeDraw = field(default_factory=SharedOffset)
+    times: Estimator = field(default_factory=SharedOffset)
 
     head = "leave_one_out"
     is_bound = False
+    needs = soft_needs("duo")
 
     def __post_init__(self) -> None:
         if not 0 <= self.curriculum <= 1:
@@ -51,14 +56,14 @@ class Duo(Objective):
 
     def check(self, predictor: Predictor) -> None:
         super().check(predictor)
-        check_noise("duo", predictor)
+        check_rows("duo", predictor)
         self.times.check(predictor)
 
     def at(self, progress: float) -> Objective:
         return self if progress < self.curriculum else Bound(self.times)
 
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
-        process = uniform_noise(predictor.process)
+        process = jumping(predictor.process)
         shape = operator(process.vocabulary.size)
         first, last = shape.range
         cells = self.times.cells(batch, rows, None)
@@ -67,13 +72,13 @@ class Duo(Objective):
         noised = soft_noise(process, batch, draws, gamma, alpha, self.top, self.temperature)
         sites = process.informative(noised)
         prediction = predictor.predict(noised, batch, sites)
-        stretch = (slope * (last - first) / process.schedule.derivative(noised.t.where(batch.editable, 0.5)))[sites]
+        stretch = (slope * (last - first) / process.law.schedule.derivative(noised.t.where(batch.editable, 0.5)))[sites]
         nats = process.bound(prediction, noised[sites]) * stretch
         return summed(nats, sites, noised, batch.editable)
 
 
 def soft_noise(
-    process: Interpolating,
+    process: Jumps,
     batch: Batch,
     draws: Draws,
     gamma: Float[Tensor, "B L"],
@@ -91,30 +96,21 @@ def soft_noise(
         top=top,
         temperature=temperature,
     )
-    t = process.schedule.inverse(alpha).where(batch.editable, 0.0)
+    t = process.time_at(alpha).where(batch.editable, 0.0)
     return Noised(batch.ids, State(view.ids), t, batch.editable, view)
 
 
-def uniform_noise(process: Process) -> Interpolating:
-    """The process, which `check_noise` let pass."""
-    assert isinstance(process, Interpolating)
-    return process
-
-
-def check_soft(temperature: float, top: int, times: TimeDraw) -> None:
+def check_soft(temperature: float, top: int, times: Estimator) -> None:
     """ValueError for options that no soft token can have."""
     if not 0 < temperature < torch.inf:
         raise ValueError(f"temperature must be positive, not {temperature}; 0.001 is published")
     if top < 1:
         raise ValueError(f"top counts the tokens besides the text's own: at least 1, not {top}")
-    if isinstance(times, EqualCount):
+    if not times.draws_times:
         raise ValueError("times 'equal-count' count masks, and soft tokens have none; use 'shared-offset'")
 
 
-def check_noise(name: str, predictor: Predictor) -> None:
-    """UserError unless the noise is uniform, and every position of a row may see every other."""
-    process = predictor.process
-    if not isinstance(process, Interpolating) or process.destination.mask:
-        raise UserError(f"objective '{name}' is of uniform noise: set process.destination=uniform")
+def check_rows(name: str, predictor: Predictor) -> None:
+    """UserError unless every position of a row may see every other."""
     if predictor.denoiser.block_length is not None or predictor.denoiser.previous:
         raise UserError(f"objective '{name}' shows soft tokens, which networks with blocks or causal ones do not take")

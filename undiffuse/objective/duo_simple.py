@@ -29,12 +29,13 @@ from torch import Tensor
 
 from ..predictor import Predictor
 from ..process.duo import operator
+from ..process.needs import jumping
 from ..randomness import Draws
 from ..types import Batch, HeadKind
-from .duo import check_noise, check_soft, soft_noise, uniform_noise
+from .duo import check_rows, check_soft, soft_needs, soft_noise
 from .objective import Loss, Objective, summed
+from .times.estimator import Estimator
 from .times.shared_offset import SharedOffset
-from .times.time_draw import TimeDraw
 
 FLOOR = 1e-8
 """Of the one-hot vector under the logarithm, and of τ."""
@@ -56,9 +57,10 @@ class DuoSimple(Objective):
     temperature: float = 1e-3
     top: int = 2
     reverse: float = 1.0
-    times: TimeDraw = field(default_factory=SharedOffset)
+    times: Estimator = field(default_factory=SharedOffset)
 
     is_bound = False
+    needs = soft_needs("duo-simple")
 
     def __post_init__(self) -> None:
         check_soft(self.temperature, self.top, self.times)
@@ -71,14 +73,14 @@ class DuoSimple(Objective):
 
     def check(self, predictor: Predictor) -> None:
         super().check(predictor)
-        check_noise("duo-simple", predictor)
+        check_rows("duo-simple", predictor)
         self.times.check(predictor)
 
     def at(self, progress: float) -> Objective:
         return replace(self, temperature=max(self.temperature * (1 - progress), FLOOR))
 
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
-        process = uniform_noise(predictor.process)
+        process = jumping(predictor.process)
         size = process.vocabulary.size
         shape = operator(size)
         cells = self.times.cells(batch, rows, None)

@@ -25,16 +25,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import UserError
 from ..predictor import Predictor
-from ..process.interpolating import Interpolating
+from ..process.law import Law
+from ..process.needs import Need, jumps_one_way, law_of
 from ..process.prediction import Prediction
 from ..randomness import Draws
 from ..types import Batch, HeadKind, Noised
 from .objective import Loss, Objective, summed
-from .times.equal_count import EqualCount
+from .times.estimator import Estimator
 from .times.shared_offset import SharedOffset
-from .times.time_draw import TimeDraw
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,20 @@ class FlowMatching(Objective):
 
     output: Literal["leave_one_out", "posterior"] = "leave_one_out"
     floor: float = 1e-3
-    times: TimeDraw = field(default_factory=SharedOffset)
+    times: Estimator = field(default_factory=SharedOffset)
+
+    needs = (
+        Need(
+            jumps_one_way,
+            "objective 'flow-matching' has one source: set process.destination to mask or uniform; mixtures have "
+            "objective 'bound'",
+        ),
+    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.floor < 1:
             raise ValueError(f"floor must lie in [0, 1), not {self.floor}")
-        if isinstance(self.times, EqualCount):
+        if not self.times.draws_times:
             raise ValueError("times 'equal-count' are of masked noise alone; use 'shared-offset'")
 
     @property
@@ -64,28 +71,21 @@ class FlowMatching(Objective):
 
     def check(self, predictor: Predictor) -> None:
         super().check(predictor)
-        process = predictor.process
-        if not isinstance(process, Interpolating) or (process.destination.mask and process.destination.uniform):
-            raise UserError(
-                "objective 'flow-matching' has one source: set process.destination to mask or uniform; mixtures have "
-                "objective 'bound'"
-            )
         self.times.check(predictor)
 
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
         process = predictor.process
-        assert isinstance(process, Interpolating)
         clip = (self.floor, 1.0)
         noised = self.times.noise(process, batch, draws, rows, predictor.denoiser.block_length, clip)
         sites = process.informative(noised)
-        nats = flow_bound(process, predictor.predict(noised, batch, sites), noised[sites])
+        nats = flow_bound(law_of(process), predictor.predict(noised, batch, sites), noised[sites])
         return summed(nats, sites, noised, batch.editable)
 
 
-def flow_bound(process: Interpolating, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
+def flow_bound(law: Law, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
     """ℓ_t of flow matching at informative positions, nats; t in (0, 1]."""
     log_p, z, x = prediction.posterior(), noised.state.ids, noised.x0
     at_x = log_p.gather(-1, x[..., None])[..., 0].double()
     at_z = log_p.gather(-1, z[..., None])[..., 0].double()
     nats = torch.where(z == x, -at_z.expm1(), -at_z.exp() - at_x)
-    return process.schedule.weight(noised.t.double()) * nats
+    return law.schedule.weight(noised.t.double()) * nats

@@ -7,15 +7,12 @@ t ~ U(0, 1), and divides the cross-entropy of the masked tokens by p. For α = 1
 
 from dataclasses import dataclass, field
 
-from ..errors import UserError
 from ..predictor import Predictor
-from ..process.interpolating import Interpolating
-from ..process.schedules.one_minus_t import OneMinusT
+from ..process.needs import Need, masks_by_time
 from ..randomness import Draws
 from ..types import Batch
 from .objective import Loss, Objective, summed
-from .times.equal_count import EqualCount
-from .times.time_draw import TimeDraw
+from .times.estimator import Estimator
 from .times.uniform import Uniform
 
 
@@ -24,14 +21,20 @@ class Llada(Objective):
     """Cross-entropy of masked tokens divided by their masking probability p = (1 − floor)·t + floor (LLaDA)."""
 
     floor: float = 1e-3
-    times: TimeDraw = field(default_factory=Uniform)
+    times: Estimator = field(default_factory=Uniform)
 
     head = "leave_one_out"
+    needs = (
+        Need(
+            masks_by_time,
+            "objective 'llada' is defined for masked noise with schedule 'one-minus-t'; use 'bound'",
+        ),
+    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.floor < 1:
             raise ValueError(f"floor must lie in [0, 1), not {self.floor}")
-        if isinstance(self.times, EqualCount):
+        if not self.times.draws_times:
             raise ValueError(
                 "times 'equal-count' leave no masking probability to draw; use objective 'bound' with them"
             )
@@ -42,10 +45,6 @@ class Llada(Objective):
 
     def check(self, predictor: Predictor) -> None:
         super().check(predictor)
-        process = predictor.process
-        masked = isinstance(process, Interpolating) and not process.destination.uniform
-        if not masked or not isinstance(process.schedule, OneMinusT):  # type: ignore[attr-defined]
-            raise UserError("objective 'llada' is defined for masked noise with schedule 'one-minus-t'; use 'bound'")
 
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
         process = predictor.process

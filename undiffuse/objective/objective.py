@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..predictor import Predictor
+from ..process.needs import Need, require
 from ..randomness import Draws
 from ..types import Batch, HeadKind, Noised
 
@@ -40,11 +41,13 @@ class Objective(ABC):
     head: ClassVar[HeadKind]
     is_bound: ClassVar[bool]
     search_passes: ClassVar[int] = 0
+    needs: ClassVar[tuple[Need, ...]] = ()  # what it asks of a process; most accept every one
 
     def check(self, predictor: Predictor) -> None:
         """Raise UserError when this objective has no meaning for the process or network."""
         if predictor.head != self.head:
             raise UserError(f"this objective trains a {self.head} head, and the model is labelled {predictor.head}")
+        require(self.needs, predictor.process)
 
     @abstractmethod
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:

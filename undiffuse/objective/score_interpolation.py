@@ -17,11 +17,12 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..predictor import Predictor
+from ..process.needs import on_vectors
 from ..randomness import Draws
 from ..types import Batch
+from .feedback import VECTORS, predict
 from .objective import Loss, Objective, summed
 from .times.shared_offset import SharedOffset
-from .variational import gaussian, predict
 
 
 @runtime_checkable
@@ -44,6 +45,7 @@ class ScoreInterpolation(Objective):
 
     head = "posterior"
     is_bound = False
+    needs = VECTORS
 
     def __post_init__(self) -> None:
         if not 0 <= self.feedback <= 1:
@@ -51,17 +53,17 @@ class ScoreInterpolation(Objective):
 
     def check(self, predictor: Predictor) -> None:
         super().check(predictor)
-        if not isinstance(gaussian(predictor).curve, Fitted):
+        if not isinstance(on_vectors(predictor.process).curve, Fitted):
             raise UserError(
                 "objective 'score-interpolation' fits the curve of noise to its loss: set "
                 'process.gamma="learned" and model.noise_curve="warp"'
             )
 
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
-        process, sites = gaussian(predictor), batch.editable
+        process, sites = on_vectors(predictor.process), batch.editable
         noised = SharedOffset().noise(process, batch, draws, rows)
         fed = draws.stream("feedback").at(batch.index, batch.epoch).uniform() < self.feedback
-        nats = -predict(predictor, noised, batch, fed).log_prob(batch.ids[sites])
+        nats = -predict(predictor, noised, batch, sites, fed).log_prob(batch.ids[sites])
         curve = process.curve
         assert isinstance(curve, Fitted)
         count = sites.sum(-1)

@@ -11,8 +11,7 @@ Three kinds of parameters have three gradients (Gulrajani & Hashimoto 2023, sect
                                                   ∇E[ℓ²] = E[2ℓ∇ℓ], so the gradient of each row is multiplied by 2ℓ
     vectors and curve, on rows with feedback      none: what is fed back has no gradient, and theirs would be wrong
 
-Feedback is the network's own estimate from a first pass over the same noisy text. That makes both passes one function
-of the noisy text, so the bound holds; it is given on a share of the rows in training, and on all in evaluation.
+Feedback (`feedback`) is given on a share of the rows in training, and on all in evaluation (`likelihood`).
 """
 
 from dataclasses import dataclass, replace
@@ -24,36 +23,15 @@ from torch import Tensor
 from ..errors import UserError
 from ..predictor import Predictor
 from ..process.gammas.gamma import Curve, Pass, Time, unchanged
-from ..process.gaussian import FIRST, Gaussian
+from ..process.gaussian import FIRST
+from ..process.needs import on_vectors
 from ..process.prediction import Prediction
 from ..randomness import Draws
-from ..types import Batch, Noised
-from .bound import Integrand
+from ..types import Batch
+from .feedback import VECTORS, predict
 from .objective import Loss, Objective, summed
+from .times.estimator import Cells, element_draws
 from .times.shared_offset import SharedOffset
-from .times.time_draw import Cells, TimeDraw, element_draws
-
-
-def gaussian(predictor: Predictor) -> Gaussian:
-    """The predictor's process; UserError if it is another kind."""
-    if not isinstance(predictor.process, Gaussian):
-        raise UserError('this objective is for noise on vectors: set process.kind="gaussian" and model.latent=16')
-    return predictor.process
-
-
-def predict(predictor: Predictor, noised: Noised, batch: Batch, fed: Bool[Tensor, " B"]) -> Prediction:
-    """A prediction at the editable positions; rows that are `fed` see the estimate of a first pass without gradient."""
-    if not getattr(predictor.denoiser, "takes_feedback", False) or not bool(fed.any()):
-        return predictor.predict(noised, batch, noised.editable)
-    process = gaussian(predictor)
-    feedback = torch.zeros(*batch.ids.shape, process.size, device=batch.ids.device)
-    with torch.no_grad():
-        rows = fed.nonzero()[:, 0]
-        part = noised[rows]
-        estimate = process.estimate(predictor.predict(part, batch.rows(rows), part.editable))
-        feedback = feedback.to(estimate.dtype)
-        feedback[rows] = feedback[rows].masked_scatter(part.editable[..., None], estimate)
-    return predictor.predict(noised, batch, noised.editable, feedback)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +79,7 @@ class Variational(Objective):
 
     head = "leave_one_out"
     is_bound = True
+    needs = VECTORS
 
     def __post_init__(self) -> None:
         if not 0 < self.reconstruction < 1:
@@ -114,7 +93,6 @@ class Variational(Objective):
 
     def check(self, predictor: Predictor) -> None:
         super().check(predictor)
-        gaussian(predictor)
         if self.evidence != 1:
             raise UserError(
                 f"objective.evidence is {self.evidence:g}: a network trained with part of the evidence would be "
@@ -134,13 +112,13 @@ class Variational(Objective):
         )
         fed = draws.stream("feedback").at(batch.index, batch.epoch).uniform() < self.feedback
         per_token = torch.zeros_like(t)
-        process = gaussian(predictor)
+        process = on_vectors(predictor.process)
         process = process.with_evidence(self.evidence).along(tabulated(process.curve, t, fed, per_token))
         x = process.embed(batch.ids)
         x = torch.where(fed[:, None, None], x.detach(), x)
         each = torch.where(sites, t[:, None], 0.0)
         noised = process.diffuse(batch.ids, x, each, element_draws(batch, draws), sites)
-        prediction = predict(replace(predictor, process=process), noised, batch, fed)
+        prediction = predict(replace(predictor, process=process), noised, batch, noised.editable, fed)
         posterior = Prediction(prediction.posterior(), "posterior", prediction.evidence)
         nats = torch.where(
             reads[:, None].expand(sites.shape)[sites],
@@ -150,21 +128,3 @@ class Variational(Objective):
         per_token.index_add_(0, sites.nonzero()[:, 0], nats.detach().double())
         per_token /= sites.sum(-1).clamp(min=1)
         return summed(nats + process.prior_cost(batch.ids[sites]), sites, noised, sites)
-
-
-def diffusion(predictor: Predictor, times: TimeDraw, batch: Batch, draws: Draws, rows: int) -> Integrand:
-    """One draw of the diffusion term alone, with feedback throughout: what a likelihood is estimated from."""
-    process = gaussian(predictor).evenly()
-    predictor = replace(predictor, process=process)
-    noised = times.noise(process, batch, draws, rows)
-    prediction = predict(predictor, noised, batch, torch.ones_like(batch.index, dtype=torch.bool))
-    return Integrand(noised, noised.editable, times.integrand(process, prediction, noised[noised.editable]))
-
-
-def reconstruction(predictor: Predictor, batch: Batch, draws: Draws) -> Float[Tensor, " M"]:
-    """−ln p(x | z_0) of the editable tokens, from one draw of the least noise, with feedback; nats."""
-    process = gaussian(predictor)
-    t = torch.full(batch.ids.shape, FIRST, dtype=torch.float64, device=batch.ids.device)
-    noised = process.corrupt(batch.ids, t, element_draws(batch, draws), batch.editable)
-    prediction = predict(predictor, noised, batch, torch.ones_like(batch.index, dtype=torch.bool))
-    return process.reconstruction(prediction, noised[noised.editable])

@@ -41,7 +41,6 @@ from ..randomness import Draws, draw_categorical
 from ..types import Noised, State
 from ..vocabulary import Vocabulary
 from .gammas.gamma import Curve, Gamma
-from .gammas.learned import Learned
 from .gammas.linear import Linear
 from .prediction import Dense, Prediction
 from .process import Process, Stepped
@@ -79,6 +78,8 @@ class Gaussian(Process):
     gamma: Gamma = field(default_factory=Linear)
     embeddings: Literal["unit", "free"] = "unit"
 
+    moves_vectors = True
+
     def __post_init__(self) -> None:
         if self.embeddings not in ("unit", "free"):
             raise ValueError(f"embeddings are unit or free, not {self.embeddings!r}")
@@ -98,7 +99,7 @@ class Gaussian(Process):
 
         A learned curve stays: it was trained for the variance of the bound's estimate.
         """
-        if isinstance(self.gamma, Learned):
+        if self.gamma.learned:
             return self
         start, end = self.curve.at(torch.tensor([0.0, 1.0], dtype=torch.float64))[0].tolist()
         return self.along(Linear(start, end))
@@ -118,6 +119,24 @@ class Gaussian(Process):
         if name not in self.__dict__:
             raise TypeError("Gaussian noise needs the tables of a network: bind(tables) first")
         return self.__dict__[name]
+
+    # Facts
+
+    @property
+    def mask(self) -> None:
+        return None
+
+    @property
+    def shows_tokens(self) -> bool:
+        return True
+
+    @property
+    def unread_is_drawn(self) -> bool:
+        return False
+
+    @property
+    def starts_clean(self) -> bool:
+        return False
 
     # 1 Marginal
 
@@ -160,13 +179,27 @@ class Gaussian(Process):
         """Normal numbers, float64, one vector per key."""
         return torch.special.ndtri(draws.stream("noise").along(self.size).uniform())
 
-    def unread(self, like: Int[Tensor, "*lead"]) -> Int[Tensor, "*lead"]:
-        """What noise reads as before anybody has read it: the mask where there is one."""
+    def unread(self, draws: Draws) -> Int[Tensor, "*lead"]:
+        """What noise reads as before anybody has read it: the row of the mask, where the vocabulary has one."""
         mask = self.vocabulary.mask
-        return torch.full_like(like, self.vocabulary.predictable[0] if mask is None else mask)
+        return torch.full_like(draws.key, self.vocabulary.predictable[0] if mask is None else mask)
 
     def prior(self, draws: Draws) -> State:
-        return State(self.unread(draws.key), self.noise(draws))
+        return State(self.unread(draws), self.noise(draws))
+
+    def time_at(self, kept: Times) -> Times:
+        raise UserError(
+            "noise on vectors replaces no tokens, so that there is no time at which a share of them is kept"
+        )
+
+    def error_share(self, ids: Int[Tensor, " n"], t: Float[Tensor, ""], draws: Draws) -> Float[Tensor, ""]:
+        """The share of vectors, one draw each, of which the nearest is another token's."""
+        at, everywhere = t.expand(ids.shape), torch.ones_like(ids, dtype=torch.bool)
+        evidence = self.log_likelihood(self.corrupt(ids, at, draws, everywhere).state, at)
+        blank = torch.full((len(ids), self.vocabulary.rows), -torch.inf, device=ids.device)
+        real = torch.tensor(self.vocabulary.predictable, device=ids.device)
+        nearest = evidence.add_to(blank.index_fill(-1, real, 0.0)).argmax(-1)
+        return (nearest != ids).double().mean()
 
     def corrupt(self, x0: Int[Tensor, "*lead"], t: Times, draws: Draws, editable: Bool[Tensor, "*lead"]) -> Noised:
         t = torch.where(editable, t.double().clamp(min=FIRST), 0.0)
@@ -183,7 +216,7 @@ class Gaussian(Process):
         """α x + σ ε of given embeddings x, at times of which every one is the position's own."""
         at = self.at(t)
         z = at.alpha[..., None] * x + at.sigma[..., None] * self.noise(draws)
-        return Noised(x0, State(torch.where(editable, self.unread(x0), x0), z), t, editable)
+        return Noised(x0, State(torch.where(editable, self.unread(draws), x0), z), t, editable)
 
     def shown(
         self, state: State, t: Times, feedback: Float[Tensor, "*lead d"] | None

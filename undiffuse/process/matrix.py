@@ -193,6 +193,26 @@ class Matrix(Process):
             if not abs(math.fsum(row) - 1) <= 1e-6:
                 raise ValueError(f"row {n} of matrix sums to {math.fsum(row):.9g}: probabilities sum to 1")
 
+    # Facts
+
+    @property
+    def mask(self) -> int | None:
+        """The mask if it is a state that a token can move to."""
+        masked = len(self.states) > self.vocabulary.size and bool((self.move[:-1, -1] > 0).any())
+        return self.vocabulary.mask if masked else None
+
+    @property
+    def shows_tokens(self) -> bool:
+        return self.moves != "mask"
+
+    @property
+    def unread_is_drawn(self) -> bool:
+        return self.moves != "mask"
+
+    @property
+    def starts_clean(self) -> bool:
+        return False
+
     # 1 Moves
 
     @cached_property
@@ -269,8 +289,19 @@ class Matrix(Process):
     def level(self, t: Times) -> Times:
         return self.schedule.one_minus_alpha(t.double())
 
+    def time_at(self, kept: Times) -> Times:
+        """Tokens that did not move; more are what they were, where moves lead back."""
+        return self.schedule.inverse(kept.double())
+
+    def error_share(self, ids: Int[Tensor, " n"], t: Float[Tensor, ""], draws: Draws) -> Float[Tensor, ""]:
+        seen = self.marginal(ids, t.expand(ids.shape))[:, : self.vocabulary.size]
+        own = seen.gather(-1, self.numbers(ids)[:, None])[:, 0]
+        return (1 - own.sum() / seen.sum()).nan_to_num(0.0)
+
     def corrupt(self, x0: Int[Tensor, "*lead"], t: Times, draws: Draws, editable: Bool[Tensor, "*lead"]) -> Noised:
-        t = torch.where(editable, (t.double() * self.steps).ceil() / self.steps, 0.0)
+        # fixed text is clean, but for masks: they stand for a prompt that is not shown
+        hidden = torch.zeros_like(editable) if self.mask is None else x0 == self.mask
+        t = torch.where(editable, (t.double() * self.steps).ceil() / self.steps, hidden.double())
         z = x0.clone()
         z[editable] = self._draw(self.marginal(x0[editable], t[editable]), draws.stream("corrupt")[editable])
         return Noised(x0, State(z), t, editable)

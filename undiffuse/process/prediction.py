@@ -17,6 +17,7 @@ leave-one-out form.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -145,22 +146,53 @@ LogLik = Spike | Dense | Columns
 """λ_v = ln q_t(z | v) per position, up to a constant over v."""
 
 
+Rows = Float[Tensor, "*lead V"]
+Mix = Callable[[tuple[Rows, ...]], Rows]
+"""ln p of every token at every position, one law from each of several predictions → one law, up to a constant."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Several predictions of the same positions, and how laws of the tokens at a time that are made of them are mixed.
+
+    `at` takes the time of each position: 0 for laws of the clean tokens, s for those of a reverse step to s.
+    """
+
+    parts: "tuple[Prediction, ...]"
+    at: Callable[[Float[Tensor, "*lead"]], Mix]
+
+    @cached_property
+    def _clean(self) -> Mix:
+        return self.at(torch.zeros_like(self.parts[0].logits[..., 0]))
+
+    def posterior(self) -> Rows:
+        return self._clean(tuple(part.posterior() for part in self.parts)).log_softmax(-1)
+
+    def leave_one_out(self) -> Rows:
+        """The posterior without the evidence, which has weight 1 in the mixture, since γ + (1 − γ) = 1."""
+        return self._clean(tuple(part.leave_one_out() for part in self.parts)).log_softmax(-1)
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """Logits over the V rows at some positions, with unpredictable rows at −inf, and what they mean.
 
     `evidence` gives λ = ln q_t(z_i | v) of the same positions when a conversion needs it. Of kind score the logits are
     ln s, under masked noise up to a constant, with 0 at the present token. `vectors` are the clean embeddings as a
-    network predicts that gives those in place of logits, which then are their rounding.
+    network predicts that gives those in place of logits, which then are their rounding. A `mixture` takes the place of
+    what the logits say, which are those of its first part.
     """
 
     logits: Float[Tensor, "*lead V"]
     kind: HeadKind
     evidence: Callable[[], LogLik]
     vectors: Float[Tensor, "*lead d"] | None = field(default=None, kw_only=True)
+    mixture: Mixture | None = field(default=None, kw_only=True)
 
     def leave_one_out(self) -> Float[Tensor, "*lead V"]:
         """ln p(x_i = v | z without z_i), normalized."""
+        if self.mixture is not None:
+            return self.mixture.leave_one_out()
         if self.kind == "leave_one_out":
             return self.logits.log_softmax(-1)
         if self.kind == "score":
@@ -169,6 +201,8 @@ class Prediction:
 
     def posterior(self) -> Float[Tensor, "*lead V"]:
         """ln p(x_i = v | z), normalized."""
+        if self.mixture is not None:
+            return self.mixture.posterior()
         if self.kind == "posterior":
             return self.logits.log_softmax(-1)
         if self.kind == "score":

@@ -1,4 +1,8 @@
-"""What every noise process can do. All verbs are elementwise over any leading shape: (B, L), (R, M) or (n,)."""
+"""What every noise process says of itself, and what it can do.
+
+Nobody asks a process for its class: it states facts, and `needs` says which of them a component asks for. All verbs are
+elementwise over any leading shape: (B, L), (R, M) or (n,).
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -12,6 +16,7 @@ from torch import Tensor
 from ..randomness import Draws
 from ..types import Noised, State
 from ..vocabulary import Vocabulary
+from .law import Law
 from .prediction import LogLik, Prediction
 
 
@@ -32,6 +37,36 @@ class Process(ABC):
     vocabulary: Vocabulary
     steps: int | None = None  # the steps of noise in discrete time, of which the bound is the sum
     files: ClassVar[tuple[str, ...]] = ()  # parameters that a recipe may give as the path of a table of numbers
+    moves_vectors: ClassVar[bool] = False  # noise is added to the vectors of tokens, which stay what they are
+
+    # Facts
+
+    @property
+    @abstractmethod
+    def mask(self) -> int | None:
+        """The row that noise puts in the place of a token; None where it puts none, whatever the vocabulary has."""
+
+    @property
+    @abstractmethod
+    def shows_tokens(self) -> bool:
+        """Whether a noisy position may show a token, or something of one; else what is seen is certain."""
+
+    @property
+    @abstractmethod
+    def unread_is_drawn(self) -> bool:
+        """Whether `unread` differs from draw to draw; else it is one row everywhere."""
+
+    @property
+    @abstractmethod
+    def starts_clean(self) -> bool:
+        """Whether noise begins at the text itself, so that nothing is left to reconstruct (never in discrete time)."""
+
+    @property
+    def law(self) -> Law | None:
+        """The interpolating law by which tokens jump, where noise has one."""
+        return None
+
+    # Verbs
 
     def bind(self, tables: Mapping[str, Any]) -> "Process":
         """The process with the learned tables of a network (embeddings, schedules), where it has any."""
@@ -41,9 +76,31 @@ class Process(ABC):
         """The process with what it takes from the training text, which has every row of the table so often."""
         return self
 
+    def evenly(self) -> "Process":
+        """The process with the same bound and an integrand that varies less, where it has a choice."""
+        return self
+
     @abstractmethod
     def prior(self, draws: Draws) -> State:
         """Draw from the distribution at t = 1, one position per key."""
+
+    def unread(self, draws: Draws) -> Int[Tensor, "*lead"]:
+        """What stands at positions of which nothing is known, one per key."""
+        return self.prior(draws).ids
+
+    @abstractmethod
+    def time_at(self, kept: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """The time at which a token is still itself with probability `kept`, on average over the text; float64.
+
+        UserError where noise replaces no tokens.
+        """
+
+    @abstractmethod
+    def error_share(self, ids: Int[Tensor, " n"], t: Float[Tensor, ""], draws: Draws) -> Float[Tensor, ""]:
+        """The expected share of wrong tokens among those that are seen at time t, of a text with these tokens.
+
+        `draws` have the shape of the ids, for noise whose errors can only be counted.
+        """
 
     @abstractmethod
     def level(self, t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

@@ -66,6 +66,25 @@ class Spindle(Process):
             return self
         return replace(self, counts=tuple(counts[row] for row in self.vocabulary.predictable))
 
+    # Facts
+
+    @property
+    def mask(self) -> int:
+        assert self.vocabulary.mask is not None
+        return self.vocabulary.mask
+
+    @property
+    def shows_tokens(self) -> bool:
+        return False
+
+    @property
+    def unread_is_drawn(self) -> bool:
+        return False
+
+    @property
+    def starts_clean(self) -> bool:
+        return True
+
     # 1 Schedule
 
     @cached_property
@@ -96,18 +115,21 @@ class Spindle(Process):
     def level(self, t: Times) -> Times:
         return t.double()
 
+    def time_at(self, kept: Times) -> Times:
+        """The mean of f̃ over the text is 0, so that of α_v is 1 − t."""
+        return 1 - kept.double()
+
+    def error_share(self, ids: Int[Tensor, " n"], t: Float[Tensor, ""], draws: Draws) -> Float[Tensor, ""]:
+        return torch.zeros_like(t)
+
     def corrupt(self, x0: Int[Tensor, "*lead"], t: Times, draws: Draws, editable: Bool[Tensor, "*lead"]) -> Noised:
-        t = torch.where(editable, t.double(), 0.0)
+        # fixed text is clean, but for masks: they stand for a prompt that is not shown
+        t = torch.where(editable, t.double(), (x0 == self.mask).double())
         masked = (draws.stream("corrupt").uniform() < t * self.share(self.bend(x0), t)) & editable
-        return Noised(x0, State(x0.masked_fill(masked, self._mask)), t, editable)
+        return Noised(x0, State(x0.masked_fill(masked, self.mask)), t, editable)
 
     def prior(self, draws: Draws) -> State:
-        return State(torch.full(draws.key.shape, self._mask, device=draws.key.device))
-
-    @property
-    def _mask(self) -> int:
-        assert self.vocabulary.mask is not None
-        return self.vocabulary.mask
+        return State(torch.full(draws.key.shape, self.mask, device=draws.key.device))
 
     # 2 Evidence
 
@@ -117,14 +139,14 @@ class Spindle(Process):
         def logs(dtype: torch.dtype) -> Tensor:
             of_mask = (-bend.to(dtype) * fade.to(dtype)).log1p().expand(*state.ids.shape, -1)
             of_token = torch.full_like(of_mask, -torch.inf).scatter(-1, ids, 0.0)
-            return torch.where(ids == self._mask, of_mask, of_token)
+            return torch.where(ids == self.mask, of_mask, of_token)
 
         return Columns(logs)
 
     # 3 Bound
 
     def informative(self, noised: Noised) -> Bool[Tensor, "*lead"]:
-        return noised.editable & (noised.state.ids == self._mask)
+        return noised.editable & (noised.state.ids == self.mask)
 
     def bound(self, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
         open_ = self.informative(noised)
@@ -150,13 +172,13 @@ class Spindle(Process):
     # 4 Reverse step
 
     def reads(self, state: State, t: Times, s: Times, draws: Draws) -> Bool[Tensor, "*lead"]:
-        return state.ids == self._mask
+        return state.ids == self.mask
 
     def step(self, prediction: Prediction, state: State, t: Times, s: Times, draws: Draws) -> Stepped:
-        masked = state.ids == self._mask
+        masked = state.ids == self.mask
         v = draw_categorical(prediction.posterior().exp(), draws.stream("token"))
         t, s, bend = t.double(), s.double(), self.bend(v)
         stays = s * self.share(bend, s) / (t * self.share(bend, t))
         opened = masked & (draws.stream("branch").uniform() >= stays)
         ids = torch.where(opened, v, state.ids)
-        return Stepped(State(ids), ids != self._mask)
+        return Stepped(State(ids), ids != self.mask)

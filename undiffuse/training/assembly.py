@@ -9,7 +9,6 @@ from ..errors import UserError
 from ..kinds import build_process
 from ..models.transformer import Transformer, TransformerConfig
 from ..predictor import Predictor
-from ..process.interpolating import Interpolating
 from ..text.tokenizer import CONTROLS, Tokenizer, size_for
 from ..vocabulary import Vocabulary
 from .configuration import Configuration, TokenizerSettings
@@ -62,9 +61,7 @@ def check(configuration: Configuration) -> None:
         network = network_of(whole, tokenizer, seed=0)
     predictor = predictor_of(whole, tokenizer, network)
     whole.objective.check(predictor)
-    process = predictor.process
-    masks = isinstance(process, Interpolating) and process.destination.mask
-    if configuration.training.prompt_dropout and not masks:
+    if configuration.training.prompt_dropout and predictor.process.mask is None:
         raise UserError(
             "training.prompt_dropout replaces prompts by masks, and this process has none: use destination 'mask', "
             "'mix' or 'growing-mask', or leave it out"

@@ -14,7 +14,7 @@ from ..evaluate.ngram import best_order
 from ..language_model import LanguageModel
 from ..language_model.defaults import default_strategy
 from ..objective.objective import BUCKETS
-from ..objective.times.time_draw import WHOLE
+from ..objective.times.estimator import WHOLE
 from .metrics import read_metrics
 from .run_directory import RunDirectory
 

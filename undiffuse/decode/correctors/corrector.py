@@ -13,10 +13,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ...errors import UserError
-from ...process.interpolating import Interpolating
+from ...process.jumps import Jumps
+from ...process.needs import Need, jumps
 from ...process.prediction import Prediction
-from ...process.process import Process
 from ...randomness import Draws
 
 
@@ -42,39 +41,39 @@ class Corrector(ABC):
     @abstractmethod
     def exact(self) -> bool: ...
 
-    def check(self, process: Process) -> None:
-        """Raise UserError when the corrector has no meaning for a process."""
-        if not isinstance(process, Interpolating):
-            raise UserError(f"correctors are defined for noise between tokens, not for {type(process).__name__}")
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What it asks of a process."""
+        return (Need(jumps, "correctors redraw tokens that jump by one law, which process '{noise}' does not have"),)
 
     def asked(self, t: Float[Tensor, " R"], s: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
         """The time of what the network is asked about."""
         return s
 
     @abstractmethod
-    def before(self, process: Interpolating, place: Place) -> tuple[Int[Tensor, "R M"], Bool[Tensor, "R M"]]:
+    def before(self, process: Jumps, place: Place) -> tuple[Int[Tensor, "R M"], Bool[Tensor, "R M"]]:
         """What the network is asked about, and the sites that `after` is to redraw, where that is settled already."""
 
     @abstractmethod
     def after(
-        self, process: Interpolating, place: Place, prediction: Prediction, touched: Bool[Tensor, "R M"]
+        self, process: Jumps, place: Place, prediction: Prediction, touched: Bool[Tensor, "R M"]
     ) -> Int[Tensor, "R M"]:
         """The tokens at time s, given the network's answer; `touched` is what `before` gave."""
 
 
-def hides(process: Interpolating) -> bool:
+def hides(process: Jumps) -> bool:
     """Whether a token must be hidden before the network says anything about it."""
-    return not process.destination.uniform
+    return not process.shows_tokens
 
 
-def hidden(process: Interpolating, ids: Int[Tensor, "R M"], where: Bool[Tensor, "R M"]) -> Int[Tensor, "R M"]:
+def hidden(process: Jumps, ids: Int[Tensor, "R M"], where: Bool[Tensor, "R M"]) -> Int[Tensor, "R M"]:
     """The tokens with masks at the given sites, if this noise asks for that."""
     if not hides(process):
         return ids
-    assert process.vocabulary.mask is not None
-    return ids.masked_fill(where, process.vocabulary.mask)
+    assert process.mask is not None
+    return ids.masked_fill(where, process.mask)
 
 
-def real(process: Interpolating, ids: Int[Tensor, "R M"]) -> Bool[Tensor, "R M"]:
+def real(process: Jumps, ids: Int[Tensor, "R M"]) -> Bool[Tensor, "R M"]:
     """Where a token stands, and not the mask."""
     return torch.ones_like(ids, dtype=torch.bool) if process.vocabulary.mask is None else ids != process.vocabulary.mask

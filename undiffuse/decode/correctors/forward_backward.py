@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...process.interpolating import Interpolating
+from ...process.jumps import Jumps
 from ...process.prediction import Prediction
 from ...types import State
 from .corrector import Corrector, Place
@@ -26,9 +26,9 @@ class ForwardBackward(Corrector):
     def asked(self, t: Float[Tensor, " R"], s: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
         return t
 
-    def before(self, process: Interpolating, place: Place) -> tuple[Tensor, Tensor]:
-        noisier = process.corrupt_further(State(place.ids), place.s, place.t, place.draws).ids
+    def before(self, process: Jumps, place: Place) -> tuple[Tensor, Tensor]:
+        noisier = process.law.corrupt_further(State(place.ids), place.s, place.t, place.draws).ids
         return noisier.where(place.live, place.ids), torch.zeros_like(place.live)
 
-    def after(self, process: Interpolating, place: Place, prediction: Prediction, touched: Tensor) -> Tensor:
+    def after(self, process: Jumps, place: Place, prediction: Prediction, touched: Tensor) -> Tensor:
         return process.step(prediction, State(place.ids), place.t, place.s, place.draws).state.ids

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...process.interpolating import Interpolating
+from ...process.jumps import Jumps
 from ...process.prediction import Prediction
 from ...randomness import draw_categorical
 from ..strategies.strategy import best
@@ -22,12 +22,12 @@ class Gibbs(Corrector):
 
     exact = True
 
-    def before(self, process: Interpolating, place: Place) -> tuple[Tensor, Tensor]:
+    def before(self, process: Jumps, place: Place) -> tuple[Tensor, Tensor]:
         one = torch.ones(len(place.ids), dtype=torch.long, device=place.ids.device)
         touched = best(place.draws.stream("site").uniform(), place.live, one)
         return hidden(process, place.ids, touched), touched
 
-    def after(self, process: Interpolating, place: Place, prediction: Prediction, touched: Tensor) -> Tensor:
+    def after(self, process: Jumps, place: Place, prediction: Prediction, touched: Tensor) -> Tensor:
         clean = place.ids.clone()
         clean[touched] = draw_categorical(
             prediction.leave_one_out()[touched].exp(), place.draws.stream("token")[touched]

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...errors import UserError
-from ...process.interpolating import Interpolating
+from ...process.jumps import Jumps
 from ...process.prediction import Prediction
 from ...randomness import draw_categorical
 from ..strategies.strategy import best
@@ -36,13 +36,13 @@ class Informed(Corrector):
         if not self.temperature > 0:
             raise UserError(f"temperature of corrector 'informed' must be positive, not {self.temperature}")
 
-    def before(self, process: Interpolating, place: Place) -> tuple[Tensor, Tensor]:
+    def before(self, process: Jumps, place: Place) -> tuple[Tensor, Tensor]:
         if not hides(process):
             return place.ids, torch.zeros_like(place.live)
         touched = self.choose(process, place, place.logp)
         return hidden(process, place.ids, touched), touched
 
-    def after(self, process: Interpolating, place: Place, prediction: Prediction, touched: Tensor) -> Tensor:
+    def after(self, process: Jumps, place: Place, prediction: Prediction, touched: Tensor) -> Tensor:
         log_x, clean = prediction.leave_one_out(), place.ids.clone()
         if not hides(process):
             spot = place.ids.where(real(process, place.ids), process.vocabulary.predictable[0])
@@ -52,7 +52,7 @@ class Informed(Corrector):
             return clean
         return process.corrupt(clean, place.s, place.draws, touched).state.ids.where(touched, place.ids)
 
-    def choose(self, process: Interpolating, place: Place, logp: Float[Tensor, "R M"]) -> Bool[Tensor, "R M"]:
+    def choose(self, process: Jumps, place: Place, logp: Float[Tensor, "R M"]) -> Bool[Tensor, "R M"]:
         """Gumbel top-k over the tokens that stand."""
         gumbel = -place.draws.stream("site").uniform().log().neg().log()
         score = gumbel - logp.double().clamp(min=-1e9) / self.temperature

@@ -14,10 +14,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...predictor import Predictor
-from ...process.interpolating import Interpolating
+from ...process.needs import law_of
+from ...process.prediction import Mix
 from ..canvas import Canvas
 from ..look import Sites
-from .guidance import Guidance, Law, Mix, or_else
+from .guidance import Guidance, Law, or_else
 
 LogProbability = Callable[
     [Int[Tensor, "B L"], Float[Tensor, "B L"], Bool[Tensor, "B L"]],
@@ -61,7 +62,7 @@ class Classifier(Guidance):
         self, predictor: Predictor, canvas: Canvas, sites: Sites, t: Tensor, s: Tensor
     ) -> Iterator[tuple[tuple[Tensor, Tensor, Tensor], Tensor]]:
         """ln p(y | z with one token changed), for each live site and state, and where it belongs."""
-        states = states_of(predictor).to(t.device)
+        states = law_of(predictor.process).states.to(t.device)
         request, site = sites.live.nonzero(as_tuple=True)
         for pair in torch.arange(len(request) * len(states), device=t.device).split(CALL_ROWS):
             r, m = request[pair // len(states)], site[pair // len(states)]
@@ -70,14 +71,6 @@ class Classifier(Guidance):
             ids[row, sites.index[r, m]] = v
             times[row, sites.index[r, m]] = s[r, m].to(times.dtype)
             yield (r, m, v), self.log_probability(ids, times, canvas.valid[r])
-
-
-def states_of(predictor: Predictor) -> Int[Tensor, " N"]:
-    """Table rows that a token may be in: the real ones, and the mask where the noise has one."""
-    process = predictor.process
-    assert isinstance(process, Interpolating)
-    mask = [process.vocabulary.mask] if process.destination.mask else []
-    return torch.tensor([*process.vocabulary.predictable, *mask])
 
 
 def weighed(law: Law, log_weight: Law) -> Law:

@@ -9,10 +9,11 @@ from torch import Tensor
 
 from ...errors import UserError
 from ...predictor import Predictor
+from ...process.prediction import Mix
 from ..canvas import Canvas
 from ..look import Sites
 from .classifier import weighed
-from .guidance import Guidance, Mix
+from .guidance import Guidance
 
 OneHotLogProbability = Callable[
     [Float[Tensor, "B L V"], Float[Tensor, "B L"], Bool[Tensor, "B L"]],

@@ -13,9 +13,7 @@ Derivation, in the order of the code. c is the condition, p_c and p_u the laws w
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -23,16 +21,16 @@ from torch import Tensor
 
 from ...errors import UserError
 from ...predictor import Predictor
-from ...process.interpolating import Interpolating
-from ...process.prediction import Prediction
+from ...process.needs import Need, jumps, require
+from ...process.prediction import Mix, Mixture, Prediction
 from ...process.process import Process
 from ..canvas import Canvas
 from ..look import Sites
 from ..strategies.strategy import Strategy
 
 Law = Float[Tensor, "R M V"]
-Mix = Callable[[tuple[Law, ...]], Law]
-"""ln p of every token at every site, one law from each copy → the guided law, up to a constant per site."""
+
+NEEDS = (Need(jumps, "guidance mixes laws of tokens that jump by one law, which process '{noise}' does not have"),)
 
 
 @dataclass(frozen=True)
@@ -50,10 +48,8 @@ class Guidance(ABC):
 
     def check(self, predictor: Predictor, canvas: Canvas, strategy: Strategy) -> None:
         """Raise UserError when this guidance has no meaning for a process, a text or a strategy."""
-        process = predictor.process
-        if not isinstance(process, Interpolating):
-            raise UserError(f"guidance is defined for noise between tokens, not for {type(process).__name__}")
-        if process.destination.uniform and not strategy.guidable:
+        require(NEEDS, predictor.process)
+        if predictor.process.shows_tokens and not strategy.guidable:
             raise UserError(
                 "guidance of a model with uniform noise mixes its reverse steps, and this strategy does not take "
                 "those; use strategy 'ancestral'"
@@ -98,32 +94,10 @@ class Guidance(ABC):
 
         first = predictions[0]
         if self.by_step(predictor.process):
-            return Guided(first.logits, first.kind, first.evidence, predictions, mix)
+            return Prediction(first.logits, first.kind, first.evidence, mixture=Mixture(predictions, mix))
         logits = mix(torch.zeros_like(sites.gather(t)))(tuple(prediction.logits for prediction in predictions))
         # ratios at the mask are a prediction; mixed, their total says nothing
         return Prediction(logits, "leave_one_out" if first.kind == "score" else first.kind, first.evidence)
-
-
-@dataclass(frozen=True, eq=False)
-class Guided(Prediction):
-    """A prediction whose laws are guided: its posterior, and those of reverse steps that `at` mixes.
-
-    The logits are those of the first copy, without guidance.
-    """
-
-    parts: tuple[Prediction, ...]
-    at: Callable[[Float[Tensor, "R M"]], Mix]
-
-    @cached_property
-    def _clean(self) -> Mix:
-        return self.at(torch.zeros_like(self.logits[..., 0]))
-
-    def posterior(self) -> Law:
-        return self._clean(tuple(part.posterior() for part in self.parts)).log_softmax(-1)
-
-    def leave_one_out(self) -> Law:
-        """The posterior without the evidence, which has weight 1 in the mixture, since γ + (1 − γ) = 1."""
-        return self._clean(tuple(part.leave_one_out() for part in self.parts)).log_softmax(-1)
 
 
 def geometric(conditional: Law, unconditional: Law, scale: float) -> Law:

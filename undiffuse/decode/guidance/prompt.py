@@ -12,13 +12,13 @@ from torch import Tensor
 
 from ...errors import UserError
 from ...predictor import Predictor
-from ...process.interpolating import Interpolating
+from ...process.prediction import Mix
 from ...process.process import Process
 from ...randomness import Draws
 from ..canvas import Canvas
 from ..look import Sites
 from ..strategies.strategy import Strategy
-from .guidance import Guidance, Mix, geometric
+from .guidance import Guidance, geometric
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,12 @@ class Prompt(Guidance):
             )
 
     def by_step(self, process: Process) -> bool:
-        return isinstance(process, Interpolating) and process.destination.uniform
+        return process.shows_tokens
 
     def expand(self, predictor: Predictor, canvas: Canvas, t: Float[Tensor, "R L"]) -> tuple[Canvas, Tensor]:
         process, given = predictor.process, _given(canvas)
-        assert isinstance(process, Interpolating)
-        if process.vocabulary.mask is not None and process.destination.mask:
-            noise = torch.full_like(canvas.ids, process.vocabulary.mask)
+        if process.mask is not None:
+            noise = torch.full_like(canvas.ids, process.mask)
         else:
             noise = process.prior(Draws(canvas.key).stream("guidance")[:, None].at(canvas.positions)).ids
         blind = canvas.replace(ids=torch.where(given, noise, canvas.ids))

@@ -1,96 +1,21 @@
 """The process's own reverse chain."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
-
-from ...errors import UserError
-from ...kinds import kind_of
-from ...process.interpolating import Interpolating
-from ...process.prediction import Prediction
 from ...process.process import Process
-from ...types import State
-from ..canvas import Canvas
-from ..guidance.guidance import Guided
-from ..proposal import Filters
-from .strategy import Decision, Look, Memory, Step, Strategy
+from ..reverse import Reverse
+from .strategy import Decision, Look, Memory, Step
 
 
 @dataclass(frozen=True)
-class Ancestral(Strategy):
+class Ancestral(Reverse[Process]):
     """Draws from the exact reverse kernel between the times of an even grid; works for every process.
 
     With temperature 1 and no filter the samples' law converges to the model's as steps grow. A step may decide nothing,
     and then needs no network evaluation under masked noise.
     """
 
-    filters: Filters = field(default_factory=lambda: Filters(temperature=1.0))
-
     exact = True
-    progressive = False
-    guidable = True
-
-    def __post_init__(self) -> None:
-        if self.filters.temperature == 0:
-            raise UserError(
-                f"strategy {kind_of(self)!r} draws from the model; temperature 0 is for 'confidence' and its kin"
-            )
-
-    def reads(self, process: Process, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
-        open_sites = canvas.window & canvas.pending
-        return open_sites & process.reads(State(canvas.ids), step.t[:, None], step.s[:, None], canvas.draws)
 
     def advance(self, process: Process, look: Look, step: Step, memory: Memory) -> Decision:
-        if isinstance(look.prediction, Guided):
-            return self._guided(process, look, look.prediction, step)
-        prediction = self.filtered(look, look.prediction)
-        stepped = process.step(prediction, State(look.ids), step.t[:, None], step.s[:, None], look.draws)
-        ids, final = stepped.state.ids, stepped.final & look.open
-        return Decision(
-            look.open,
-            torch.where(look.open, ids, look.ids),
-            look.open & ~final,
-            logp_where(final, look.prediction, ids),
-        )
-
-    def filtered(self, look: Look, prediction: Prediction) -> Prediction:
-        """Leave-one-out, after temperature and filters, with what constraints allow."""
-        log_p = prediction.leave_one_out()
-        if look.allowed is not None:  # first, so that the filters leave something that is allowed
-            log_p = log_p.masked_fill(~look.allowed, -torch.inf)
-        logits = log_p if self.filters.neutral else self.filters.apply(log_p)
-        return Prediction(logits, "leave_one_out", prediction.evidence)
-
-    def _guided(self, process: Process, look: Look, prediction: Guided, step: Step) -> Decision:
-        """The draw from the guided law of the step, in which every copy's prediction is filtered by itself."""
-        assert isinstance(process, Interpolating)
-        t, s = (time[:, None].expand(look.ids.shape) for time in (step.t, step.s))
-        mix = prediction.at(s)
-
-        def law(parts: Iterable[Prediction]) -> Tensor:
-            state = State(look.ids)
-            return mix(tuple(process.transition(part.leave_one_out(), state, t, s) for part in parts)).log_softmax(-1)
-
-        whole = law(prediction.parts)
-        unchanged = self.filters.neutral and look.allowed is None
-        drawn = whole if unchanged else law(self.filtered(look, part) for part in prediction.parts)
-        stepped = process.follow(drawn, s, look.draws)
-        ids, final = stepped.state.ids, stepped.final & look.open
-        # a token that is final was drawn from the step's law over the real tokens
-        real = whole[..., process.real_tokens.to(ids.device)].logsumexp(-1)
-        logp = whole.gather(-1, ids[..., None])[..., 0] - real
-        return Decision(look.open, torch.where(look.open, ids, look.ids), look.open & ~final, logp)
-
-
-def logp_where(final: Bool[Tensor, "R M"], prediction: Prediction, ids: Int[Tensor, "R M"]) -> Float[Tensor, "R M"]:
-    """ln p(x_i = ids | z) of tokens that a step made final, 0 elsewhere: of most steps, of none."""
-    found = torch.zeros_like(prediction.logits[..., 0])
-    if isinstance(prediction, Guided):  # whose law is of all sites together
-        log_p = prediction.posterior()[final]
-    else:
-        log_p = Prediction(prediction.logits[final], prediction.kind, lambda: prediction.evidence()[final]).posterior()
-    found[final] = log_p.gather(-1, ids[final][:, None])[:, 0].to(found.dtype)
-    return found
+        return self.drawn(process, look, step)

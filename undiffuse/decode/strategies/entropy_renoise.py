@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...errors import UserError
-from ...process.interpolating import Interpolating
+from ...process.needs import Need, jumps_to_tokens_alone
 from ...process.prediction import Prediction
 from ...process.process import Process
 from ..canvas import Canvas
@@ -41,6 +41,13 @@ class EntropyRenoise(Strategy):
 
     exact = False
     progressive = False
+    needs = (
+        Need(
+            jumps_to_tokens_alone,
+            "strategy 'entropy-renoise' redraws uniform tokens, and this model's noise puts a mask; use 'remdm' "
+            "or 'wino', which take tokens back to the mask",
+        ),
+    )
 
     def __post_init__(self) -> None:
         if not self.entropy_bound >= 0:
@@ -56,13 +63,6 @@ class EntropyRenoise(Strategy):
             raise UserError(f"settled must be positive, not {self.settled}; 0.005 nats per token is usual")
         if self.stability < 1:
             raise UserError(f"stability must be at least 1, not {self.stability}: it counts steps without a change")
-
-    def check(self, process: Process) -> None:
-        if not isinstance(process, Interpolating) or process.destination.mask or not process.destination.uniform:
-            raise UserError(
-                "strategy 'entropy-renoise' redraws uniform tokens, and this model's noise puts a mask; use 'remdm' "
-                "or 'wino', which take tokens back to the mask"
-            )
 
     def begin(self, process: Process, canvas: Canvas) -> Memory:
         return {"best": torch.full_like(canvas.ids, -1), "stable": torch.zeros_like(canvas.key)}

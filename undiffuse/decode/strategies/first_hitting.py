@@ -17,42 +17,40 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...errors import UserError
-from ...process.interpolating import Interpolating
-from ...process.process import Process
+from ...process.jumps import Jumps
+from ...process.needs import Need, jumps_to_mask
 from ...randomness import Draws
 from ..canvas import Canvas
 from ..proposal import Filters, Proposal
-from .strategy import Look, Step, Unmasking, best
+from .strategy import MASKED, Look, Step, Unmasking, best
 
 
 @dataclass(frozen=True)
-class FirstHitting(Unmasking):
+class FirstHitting(Unmasking[Jumps]):
     """Exact: one position per evaluation, in the order of drawn times, which a network with time input is told."""
 
     filters: Filters = field(default_factory=lambda: Filters(temperature=1.0))
 
     exact = True
+    needs = (
+        *MASKED,
+        Need(
+            jumps_to_mask,
+            "strategy 'first-hitting' needs noise that masks every token alike and does nothing else: under noise with "
+            "uniform tokens no position is ever decided for good before t = 0; use strategy 'ancestral'",
+        ),
+    )
 
     def __post_init__(self) -> None:
         if self.filters.temperature == 0:
             raise UserError("strategy 'first-hitting' draws from the model; temperature 0 in random order is 'random'")
 
-    def check(self, process: Process) -> None:
-        super().check(process)
-        assert isinstance(process, Interpolating)
-        if process.destination.uniform:
-            raise UserError(
-                "strategy 'first-hitting' needs noise whose only corruption is the mask: under noise with uniform "
-                "tokens no position is ever decided for good before t = 0; use strategy 'ancestral'"
-            )
-
-    def step(self, process: Process, canvas: Canvas) -> Step:
+    def step(self, process: Jumps, canvas: Canvas) -> Step:
         """t is the time at which the next position is decided."""
-        assert isinstance(process, Interpolating)
         step = super().step(process, canvas)
         share = _height(canvas).masked_fill(~(canvas.window & canvas.pending), 0.0).amax(-1)
-        first, last = process.schedule.ends
-        t = process.schedule.inverse((1 - share * (1 - last)).clamp(max=first))
+        first, last = process.law.schedule.ends
+        t = process.law.schedule.inverse((1 - share * (1 - last)).clamp(max=first))
         return replace(step, t=t, s=t)
 
     def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:

@@ -1,61 +1,60 @@
 """The sampler of discrete flow matching: jump to a draw of the clean token, or stay."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...errors import UserError
-from ...process.interpolating import Interpolating
-from ...process.process import Process
+from ...process.jumps import Jumps
+from ...process.needs import Need, jumps, jumps_from_one_source
 from ...randomness import draw_categorical
 from ..canvas import Canvas
 from ..proposal import Filters
-from .ancestral import Ancestral
+from ..reverse import Reverse
 from .strategy import Decision, Look, Memory, Step
 
 
 @dataclass(frozen=True)
-class FlowJump(Ancestral):
+class FlowJump(Reverse[Jumps]):
     """Replaces each token by a draw from p(x | z) at the rate −α'/(1 − α) of the step's beginning (flow matching).
 
     The path keeps x with probability α; its own rates go straight to x and stay there (Gat et al. 2024). The last step
     draws every token. Converges like `ancestral`, with an error several times as large under uniform noise.
     """
 
-    guidable: ClassVar[bool] = False  # type: ignore[misc]
+    exact = True
+    guidable = False
+    needs = (
+        Need(
+            jumps,
+            "strategy 'flow-jump' jumps from token to token by one law, and the noise of this model is {noise}; use "
+            "'ancestral'",
+        ),
+        Need(
+            jumps_from_one_source,
+            "strategy 'flow-jump' has one source of noise, and this model's changes; use 'ancestral'",
+        ),
+    )
 
-    def check(self, process: Process) -> None:
-        if not isinstance(process, Interpolating):
-            raise UserError(
-                f"strategy 'flow-jump' jumps from token to token, and {type(process).__name__} moves vectors"
-            )
-        shares = process.destination.share(torch.tensor([0.25, 0.75], dtype=torch.float64))
-        if shares[0] != shares[1]:
-            raise UserError("strategy 'flow-jump' has one source of noise, and this model's changes; use 'ancestral'")
-
-    def chance(self, process: Interpolating, t: Float[Tensor, "*lead"], s: Float[Tensor, "*lead"]) -> Tensor:
+    def chance(self, process: Jumps, t: Float[Tensor, "*lead"], s: Float[Tensor, "*lead"]) -> Tensor:
         """The probability of a jump between two times: 1 − e^{−(t − s)·rate}, and 1 where s = 0."""
-        rate = process.schedule.weight(t)
+        rate = process.law.schedule.weight(t)
         return torch.where(s > 0, -torch.expm1((s - t) * rate), 1.0)
 
-    def reads(self, process: Process, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
+    def reads(self, process: Jumps, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
         return canvas.window & canvas.pending & self._jumps(process, canvas.draws.stream("branch").uniform(), step)
 
-    def _jumps(self, process: Process, u: Float[Tensor, "R L"], step: Step) -> Bool[Tensor, "R L"]:
-        assert isinstance(process, Interpolating)
+    def _jumps(self, process: Jumps, u: Float[Tensor, "R L"], step: Step) -> Bool[Tensor, "R L"]:
         return u < self.chance(process, step.t, step.s)[:, None]
 
-    def advance(self, process: Process, look: Look, step: Step, memory: Memory) -> Decision:
-        assert isinstance(process, Interpolating)
+    def advance(self, process: Jumps, look: Look, step: Step, memory: Memory) -> Decision:
         jumps = self._jumps(process, look.draws.stream("branch").uniform(), step) & look.open
         log_p = look.prediction.posterior()
         ids = look.ids.clone()
         chosen = self.chosen(log_p[jumps], None if look.allowed is None else look.allowed[jumps], self.filters)
         ids[jumps] = draw_categorical(chosen.exp(), look.draws.stream("token")[jumps])
-        final = process.settled(ids, step.s[:, None]) & look.open
+        final = process.law.settled(ids, step.s[:, None]) & look.open
         spot = torch.where(final, ids, process.vocabulary.predictable[0])
         return Decision(look.open, ids, look.open & ~final, log_p.gather(-1, spot[..., None])[..., 0])
 

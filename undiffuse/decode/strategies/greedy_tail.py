@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from ...process.process import Process
-from .ancestral import Ancestral
+from ..reverse import Reverse
 from .strategy import Decision, Look, Memory, Step
 
 
 @dataclass(frozen=True)
-class GreedyTail(Ancestral):
+class GreedyTail(Reverse[Process]):
     """Draws as `ancestral` does, and takes the most probable tokens in the last step of each window.
 
     Heuristic: less noise in the text than the model's law has. Most probable under the transition p(z_0 | z_t), which
@@ -22,7 +22,7 @@ class GreedyTail(Ancestral):
     exact = False
 
     def advance(self, process: Process, look: Look, step: Step, memory: Memory) -> Decision:
-        drawn = super().advance(process, look, step, memory)
+        drawn = self.drawn(process, look, step)
         posterior = look.prediction.posterior()
         if look.allowed is not None:
             posterior = posterior.masked_fill(~look.allowed, -torch.inf)

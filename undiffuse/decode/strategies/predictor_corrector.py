@@ -9,18 +9,18 @@ from torch import Tensor
 
 from ...errors import UserError
 from ...kinds import CORRECTORS, STRATEGIES
-from ...process.interpolating import Interpolating
-from ...process.process import Process
+from ...process.jumps import Jumps
+from ...process.needs import Need
 from ..canvas import Canvas
 from ..correctors.corrector import Corrector, Place, hides
 from ..held import held_open
 from ..proposal import Filters
-from .ancestral import Ancestral
+from ..reverse import Reverse
 from .strategy import Decision, Look, Memory, Step, Strategy
 
 
 @dataclass(frozen=True)
-class PredictorCorrector(Strategy):
+class PredictorCorrector(Strategy[Jumps]):
     """A step of `predictor`, then `corrections` of `corrector`, at every time of the grid but the last.
 
     Every one is an evaluation: n planned steps are n + (n − 1) · `corrections`. Exact if both are: under exact
@@ -39,7 +39,7 @@ class PredictorCorrector(Strategy):
     def __post_init__(self) -> None:
         if self.corrections < 1:
             raise UserError(f"corrections must be at least 1, not {self.corrections}; without any, use the predictor")
-        if not issubclass(STRATEGIES.load(self.predictor), Ancestral):
+        if not issubclass(STRATEGIES.load(self.predictor), Reverse):
             raise UserError(
                 f"a corrector needs a predictor that takes reverse steps: 'ancestral', not {self.predictor!r}"
             )
@@ -47,7 +47,7 @@ class PredictorCorrector(Strategy):
         assert self._corrector
 
     @cached_property
-    def _predictor(self) -> Ancestral:
+    def _predictor(self) -> Reverse:
         return STRATEGIES.load(self.predictor)(filters=self.filters)
 
     @cached_property
@@ -60,32 +60,31 @@ class PredictorCorrector(Strategy):
     def exact(self) -> bool:
         return self._predictor.exact and self._corrector.exact
 
-    def check(self, process: Process) -> None:
-        self._predictor.check(process)
-        self._corrector.check(process)
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        return (*self._predictor.needs, *self._corrector.needs)
 
     def bound(self, canvas: Canvas) -> Int[Tensor, " R"]:
         return canvas.steps.sum(-1) * (1 + self.corrections) + canvas.pending.sum(-1)
 
-    def _turn(self, process: Process, canvas: Canvas) -> tuple[Step, Int[Tensor, " R"]]:
+    def _turn(self, process: Jumps, canvas: Canvas) -> tuple[Step, Int[Tensor, " R"]]:
         """The step of the grid, and how many evaluations of it were made (0: the predictor's is next)."""
         each = 1 + self.corrections
         step = super().step(process, canvas.replace(clock=canvas.clock // each))
         return step, torch.where(step.index + 1 < step.planned, canvas.clock % each, 0)
 
-    def step(self, process: Process, canvas: Canvas) -> Step:
+    def step(self, process: Jumps, canvas: Canvas) -> Step:
         step, made = self._turn(process, canvas)
         return replace(step, t=torch.where(made > 0, self._corrector.asked(step.t, step.s), step.t))
 
-    def reads(self, process: Process, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
+    def reads(self, process: Jumps, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
         return canvas.window
 
-    def begin(self, process: Process, canvas: Canvas) -> Memory:
+    def begin(self, process: Jumps, canvas: Canvas) -> Memory:
         return {"touched": torch.zeros_like(canvas.pending)}
 
-    def advance(self, process: Process, look: Look, step: Step, memory: Memory) -> Decision:
-        assert isinstance(process, Interpolating)
-        mask = process.vocabulary.mask if hides(process) else None
+    def advance(self, process: Jumps, look: Look, step: Step, memory: Memory) -> Decision:
+        mask = process.mask if hides(process) else None
         grid, made = self._turn(process, look.canvas)
         predicts, live = (made == 0)[:, None], look.sites.live
         old = look.sites.gather(look.canvas.commit_logp).double()

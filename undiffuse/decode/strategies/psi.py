@@ -15,19 +15,19 @@
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...errors import UserError, did_you_mean
-from ...process.interpolating import Interpolating
+from ...process.jumps import Jumps
+from ...process.needs import Need, jumps_to_tokens
 from ...process.prediction import Prediction
-from ...process.process import Process
 from ...types import State
 from ..canvas import Canvas
-from .ancestral import Ancestral
+from ..reverse import Reverse
 from .strategy import Decision, Look, Memory, Step
 
 Mode = Literal["constant", "shrinking", "cap", "rescale"]
@@ -36,7 +36,7 @@ OPTION = {"constant": "kappa", "shrinking": "churn", "cap": "eta", "rescale": "e
 
 
 @dataclass(frozen=True)
-class Psi(Ancestral):
+class Psi(Reverse[Jumps]):
     """Draws from κ·(reverse step) + (1 − κ)·(renewal); exact in mode `shrinking`, a corrector of real models otherwise.
 
     `kappa`, `churn` and `eta` belong to one mode each (`eta` to two); None is 0.95, 2 and 0.02.
@@ -47,10 +47,17 @@ class Psi(Ancestral):
     churn: float | None = None
     eta: float | None = None
 
-    guidable: ClassVar[bool] = False  # type: ignore[misc]
+    guidable = False
+    needs = (
+        Need(
+            jumps_to_tokens,
+            "strategy 'psi' renews tokens of uniform noise, and this model's noise has none; under masked noise "
+            "'remdm' takes tokens back",
+        ),
+    )
 
     @property
-    def exact(self) -> bool:  # type: ignore[override]
+    def exact(self) -> bool:
         return self.mode == "shrinking"
 
     def __post_init__(self) -> None:
@@ -64,15 +71,8 @@ class Psi(Ancestral):
             if value is not None and not (value >= 0 and (name == "churn" or value <= 1)):
                 raise UserError(f"{name} of 'psi' is {'not negative' if name == 'churn' else 'in [0, 1]'}, not {value}")
 
-    def check(self, process: Process) -> None:
-        if not isinstance(process, Interpolating) or not process.destination.uniform:
-            raise UserError(
-                "strategy 'psi' renews tokens of uniform noise, and this model's noise has none; under masked noise "
-                "'remdm' takes tokens back"
-            )
-
     def share(
-        self, process: Interpolating, t: Float[Tensor, "*lead"], s: Float[Tensor, "*lead"], planned: Tensor | int
+        self, process: Jumps, t: Float[Tensor, "*lead"], s: Float[Tensor, "*lead"], planned: Tensor | int
     ) -> Float[Tensor, "*lead"]:
         """κ of a step from t to s, one of `planned`."""
         given = getattr(self, OPTION[self.mode])
@@ -81,28 +81,27 @@ class Psi(Ancestral):
             return torch.full_like(t, value)
         if self.mode == "shrinking":
             return 1 - (torch.zeros_like(t) + value / planned).clamp(max=1.0)
-        alpha, corrupted = process.marginal(t).alpha, process.arrival(s).corrupted
+        alpha, corrupted = process.law.marginal(t).alpha, process.law.arrival(s).corrupted
         most = torch.where(alpha > 0, corrupted / alpha, 1.0).clamp(max=1.0)
         taken = value * most if self.mode == "rescale" else most.clamp(max=value)
         return torch.where(corrupted > 0, 1 - taken / corrupted, 1.0).clamp(0.0, 1.0)
 
-    def reads(self, process: Process, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
+    def reads(self, process: Jumps, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
         return canvas.window & canvas.pending
 
-    def advance(self, process: Process, look: Look, step: Step, memory: Memory) -> Decision:
-        assert isinstance(process, Interpolating)
+    def advance(self, process: Jumps, look: Look, step: Step, memory: Memory) -> Decision:
         t, s = step.t[:, None].expand(look.ids.shape), step.s[:, None].expand(look.ids.shape)
         state, prediction = State(look.ids), self.filtered(look, look.prediction)
         kept = look.draws.stream("psi").uniform() < self.share(process, step.t, step.s, step.planned)[:, None]
         moved = process.step(prediction, state, t, s, look.draws).state.ids
         renewed = self._renewed(process, prediction, look, t, s)
         ids = torch.where(look.open, torch.where(kept, moved, renewed), look.ids)
-        final = process.settled(ids, s) & look.open
+        final = process.law.settled(ids, s) & look.open
         logp = look.prediction.log_prob(torch.where(final, ids, process.vocabulary.predictable[0]))
         return Decision(look.open, ids, look.open & ~final, logp)
 
     @staticmethod
-    def _renewed(process: Interpolating, prediction: Prediction, look: Look, t: Tensor, s: Tensor) -> Tensor:
+    def _renewed(process: Jumps, prediction: Prediction, look: Look, t: Tensor, s: Tensor) -> Tensor:
         """A draw of the clean tokens, corrupted to time s."""
         draws = look.draws.stream("renewal")
         clean = process.finish(prediction, State(look.ids), t, draws)

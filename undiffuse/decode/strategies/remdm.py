@@ -23,8 +23,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...errors import UserError, did_you_mean
-from ...process.interpolating import Interpolating
-from ...process.process import Process
+from ...process.jumps import Jumps
+from ...process.needs import Need, jumps_to_mask
 from ..canvas import Canvas
 from ..held import held_open
 from ..proposal import Filters
@@ -35,7 +35,7 @@ ETA = {"cap": 0.008, "rescale": 0.015, "loop": 0.02}
 
 
 @dataclass(frozen=True)
-class Remdm(Strategy):
+class Remdm(Strategy[Jumps]):
     """Exact in the modes `cap` and `rescale`, heuristic in `loop`, and in `confidence`, which prefers likely tokens.
 
     `eta` None is the published value of the mode (0.008, 0.015, 0.02); `confidence` has none. `on`, `off` and `plateau`
@@ -51,6 +51,13 @@ class Remdm(Strategy):
 
     progressive = False
     revocable = True
+    needs = (
+        Need(
+            jumps_to_mask,
+            "strategy 'remdm' takes tokens back to the mask, and this model's noise is not the mask alone: it "
+            "revises tokens by itself; use strategy 'ancestral'",
+        ),
+    )
 
     @property
     def exact(self) -> bool:
@@ -72,37 +79,27 @@ class Remdm(Strategy):
         if not 0 < self.plateau < 1:
             raise UserError(f"plateau must lie in (0, 1), not {self.plateau}; 0.9 keeps a tenth of the text masked")
 
-    def check(self, process: Process) -> None:
-        if not isinstance(process, Interpolating) or process.destination.uniform:
-            raise UserError(
-                "strategy 'remdm' takes tokens back to the mask, and this model's noise is not the mask alone: it "
-                "revises tokens by itself; use strategy 'ancestral'"
-            )
+    def noise(self, process: Jumps, canvas: Canvas) -> Tensor:
+        assert process.mask is not None
+        return torch.full_like(canvas.ids, process.mask)
 
-    def noise(self, process: Process, canvas: Canvas) -> Tensor:
-        assert process.vocabulary.mask is not None
-        return torch.full_like(canvas.ids, process.vocabulary.mask)
-
-    def step(self, process: Process, canvas: Canvas) -> Step:
-        assert isinstance(process, Interpolating)
+    def step(self, process: Jumps, canvas: Canvas) -> Step:
         step = super().step(process, canvas)
         if self.mode != "loop":
             return step
         return replace(step, t=self._clock(process, step.t), s=self._clock(process, step.s))
 
-    def _clock(self, process: Interpolating, t: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
+    def _clock(self, process: Jumps, t: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
         """The process's time at each time of the grid, in three straight parts."""
-        stand = process.schedule.inverse(torch.full_like(t, self.plateau))
+        stand = process.law.schedule.inverse(torch.full_like(t, self.plateau))
         falling = 1 - (1 - t) / (1 - self.on) * (1 - stand)
         ending = t / self.off * stand if self.off else torch.zeros_like(t)
         ending = torch.where(t <= 0, 0.0, ending)
         return torch.where(t > self.on, falling, torch.where((t >= self.off) & (t > 0), stand, ending))
 
-    def rates(
-        self, process: Interpolating, canvas: Canvas, step: Step
-    ) -> tuple[Float[Tensor, "R L"], Float[Tensor, "R L"]]:
+    def rates(self, process: Jumps, canvas: Canvas, step: Step) -> tuple[Float[Tensor, "R L"], Float[Tensor, "R L"]]:
         """Per position, the probability that a mask becomes a token in this step, and that a token becomes a mask."""
-        alpha_t, alpha_s = process.schedule.alpha(step.t), process.schedule.alpha(step.s)
+        alpha_t, alpha_s = process.law.schedule.alpha(step.t), process.law.schedule.alpha(step.s)
         alpha_s = torch.where(step.s <= 0, 1.0, alpha_s)
         most = torch.where(alpha_t > 0, (1 - alpha_s) / alpha_t, 1.0).clamp(max=1.0)
         forward = ((alpha_s - alpha_t) / (1 - alpha_t)).clamp(0.0, 1.0)
@@ -128,20 +125,19 @@ class Remdm(Strategy):
         stands = step.t == step.s if self.mode == "loop" else torch.ones_like(step.t, dtype=torch.bool)
         return torch.where(stands, most.clamp(max=eta), 0.0)
 
-    def _changes(self, process: Process, canvas: Canvas, step: Step) -> tuple[Bool[Tensor, "R L"], Bool[Tensor, "R L"]]:
+    def _changes(self, process: Jumps, canvas: Canvas, step: Step) -> tuple[Bool[Tensor, "R L"], Bool[Tensor, "R L"]]:
         """What is revealed and what is masked again, which does not depend on the prediction."""
-        assert isinstance(process, Interpolating)
         reveal, remask = self.rates(process, canvas, step)
         u = canvas.draws.stream("branch").uniform()
         return u < reveal, u < remask
 
-    def reads(self, process: Process, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
+    def reads(self, process: Jumps, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
         revealed, remasked = self._changes(process, canvas, step)
         changed = revealed | remasked
         busy = changed.any(-1, keepdim=True) | (step.s <= 0)[:, None]
         return changed | (canvas.window & canvas.pending & (canvas.ids != process.vocabulary.mask) & busy)
 
-    def advance(self, process: Process, look: Look, step: Step, memory: Memory) -> Decision:
+    def advance(self, process: Jumps, look: Look, step: Step, memory: Memory) -> Decision:
         proposal, mask = self.propose(look), process.vocabulary.mask
         assert mask is not None
         revealed, remasked = (look.sites.gather(c) & look.sites.live for c in self._changes(process, look.canvas, step))

@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ...errors import UserError
-from ...process.interpolating import Interpolating
+from ...process.needs import Need, has_mask
 from ...process.prediction import Prediction
 from ...process.process import Process
 from ...randomness import Draws
@@ -17,6 +17,8 @@ from ..look import Sites, View
 from ..proposal import Filters, Joint, Proposal, propose
 
 Memory = dict[str, Tensor]
+P = TypeVar("P", bound=Process, contravariant=True)
+"""What a strategy takes its process for, once its needs are met."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +67,7 @@ class Look:
         return self.sites.live & self.sites.gather(self.canvas.pending)
 
 
-class Strategy(ABC):
+class Strategy(ABC, Generic[P]):
     """Stateless; what must be remembered between steps is the memory that `advance` returns.
 
     `exact`: with unfiltered predictions, samples follow the process's own reverse chain as steps grow. `progressive`:
@@ -104,14 +106,16 @@ class Strategy(ABC):
     def scored(self) -> bool:
         return False
 
-    def check(self, process: Process) -> None:  # noqa: B027 (most strategies accept every process)
-        """Raise UserError when the strategy has no meaning for a process."""
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What it asks of a process; most accept every one."""
+        return ()
 
-    def noise(self, process: Process, canvas: Canvas) -> Int[Tensor, "R L"]:
-        """What pending positions hold before the first step: a draw from the process's prior."""
-        return process.prior(canvas.draws.stream("prior")).ids
+    def noise(self, process: P, canvas: Canvas) -> Int[Tensor, "R L"]:
+        """What pending positions hold before the first step."""
+        return process.unread(canvas.draws.stream("prior"))
 
-    def begin(self, process: Process, canvas: Canvas) -> Memory:
+    def begin(self, process: P, canvas: Canvas) -> Memory:
         """What is remembered before the first step: tensors by name, each with the requests first."""
         return {}
 
@@ -123,14 +127,14 @@ class Strategy(ABC):
         """No request takes more steps than this."""
         return canvas.steps.sum(-1) + canvas.pending.sum(-1)
 
-    def step(self, process: Process, canvas: Canvas) -> Step:
+    def step(self, process: P, canvas: Canvas) -> Step:
         """This step's place in its window, with times from an even grid of the planned number of steps."""
         planned = canvas.steps.gather(1, canvas.current[:, None])[:, 0].clamp(min=1)
         # positions that a constraint held back at the end take the last step again
         index = torch.minimum(canvas.clock, planned - 1)
         return Step(index, planned, t=1 - index.double() / planned, s=1 - (index + 1).double() / planned)
 
-    def reads(self, process: Process, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
+    def reads(self, process: P, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
         """Where logits are needed: by default at the pending positions of each window."""
         return canvas.window & canvas.pending
 
@@ -147,11 +151,20 @@ class Strategy(ABC):
         return propose(look.prediction, self.filters, look.draws, look.allowed, look.joint)
 
     @abstractmethod
-    def advance(self, process: Process, look: Look, step: Step, memory: Memory) -> Decision:
+    def advance(self, process: P, look: Look, step: Step, memory: Memory) -> Decision:
         """Decide about the sites. Sites that are not open must be left as they are unless the strategy is revocable."""
 
 
-class Unmasking(Strategy):
+MASKED = (
+    Need(
+        has_mask,
+        "this strategy decides masked positions one after the other, and this model's noise has no mask; "
+        "use strategy 'ancestral'",
+    ),
+)
+
+
+class Unmasking(Strategy[P]):
     """Strategies that commit proposals and never take them back; they differ in how many and in which order.
 
     They read the mask as "undecided", so they need a process with one.
@@ -161,23 +174,19 @@ class Unmasking(Strategy):
     progressive = True
     guidable = True
 
-    def check(self, process: Process) -> None:
-        if not isinstance(process, Interpolating) or not process.destination.mask:
-            raise UserError(
-                "this strategy decides masked positions one after the other, and this model's noise has no mask; "
-                "use strategy 'ancestral'"
-            )
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        return MASKED
 
-    def step(self, process: Process, canvas: Canvas) -> Step:
+    def step(self, process: P, canvas: Canvas) -> Step:
         """Times follow what is pending, so that a network with time input is told the truth."""
-        assert isinstance(process, Interpolating)
         window = canvas.window
         share = (window & canvas.pending).sum(-1).double() / window.sum(-1).clamp(min=1)
-        return replace(super().step(process, canvas), t=process.schedule.inverse(1 - share), s=torch.zeros_like(share))
+        return replace(super().step(process, canvas), t=process.time_at(1 - share), s=torch.zeros_like(share))
 
-    def noise(self, process: Process, canvas: Canvas) -> Int[Tensor, "R L"]:
-        assert process.vocabulary.mask is not None
-        return torch.full_like(canvas.ids, process.vocabulary.mask)
+    def noise(self, process: P, canvas: Canvas) -> Int[Tensor, "R L"]:
+        assert process.mask is not None
+        return torch.full_like(canvas.ids, process.mask)
 
     @abstractmethod
     def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
@@ -187,7 +196,7 @@ class Unmasking(Strategy):
         """The certificate of a choice, where a strategy gives one."""
         return None
 
-    def advance(self, process: Process, look: Look, step: Step, memory: Memory) -> Decision:
+    def advance(self, process: P, look: Look, step: Step, memory: Memory) -> Decision:
         proposal = self.propose(look)
         chosen = self.choose(look, proposal, step) & look.open
         certificate = self.certify(look, proposal, chosen)

@@ -69,8 +69,8 @@ class Wino(Unmasking):
         proposal = self.propose(look)
         chosen = self.choose(look, proposal, step)
         doubted = self.doubted(look, chosen)
-        assert process.vocabulary.mask is not None
-        ids = torch.where(doubted, process.vocabulary.mask, proposal.ids)
+        assert process.mask is not None
+        ids = torch.where(doubted, process.mask, proposal.ids)
         return Decision(chosen | doubted, ids, (look.open & ~chosen) | doubted, proposal.logp)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from ...models.rules import block_diffusion
 from ...objective.bound import Bound
 from ...objective.times.equal_count import EqualCount
-from ...objective.times.time_draw import TimeDraw
+from ...objective.times.estimator import Estimator
 from ...predictor import Predictor
 from ...randomness import Draws
 from ...types import Attend, Inputs
@@ -86,7 +86,7 @@ class Optimal(Sighted):
 
     def answers(self, inputs: Inputs, sees: Bool[Tensor, "B L L"]) -> Float[Tensor, "B L V"]:
         assert inputs.level is not None
-        t = self.noise.process.schedule.inverse(1 - inputs.level)
+        t = self.noise.process.law.schedule.inverse(1 - inputs.level)
         token = self.world.texts.T[inputs.positions]  # (B, L, X): what each text has there
         evidence = self.noise.evidence(self.world.numbers(inputs.state.ids), t).gather(-1, token)
         weight = self.world.law * torch.where(sees[..., None], evidence[:, None], 1.0).prod(2)
@@ -162,23 +162,23 @@ def _chain(predictor: Predictor, text: Int[Tensor, " L"], order: tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Estimator:
+class Case:
     """A network with blocks and a way of drawing their levels."""
 
     predictor: Predictor
-    times: TimeDraw
+    times: Estimator
 
 
-def estimators() -> dict[str, Estimator]:
+def estimators() -> dict[str, Case]:
     return {
-        f"{name} per {per}, {blocks}": Estimator(predictor, type(times)(per=per))
+        f"{name} per {per}, {blocks}": Case(predictor, type(times)(per=per))
         for blocks, predictor in arbitrary().items()
         for name, times in time_draws().items()
         for per in ("block", "row")
     }
 
 
-def unbiased_error(case: Estimator) -> float:
+def unbiased_error(case: Case) -> float:
     """A level per block and one shared by the blocks of a row estimate the same number, in standard errors.
 
     Counts within blocks of one token leave nothing to chance: there the estimate is the number.
@@ -189,7 +189,7 @@ def unbiased_error(case: Estimator) -> float:
     return z_score(found, exact)
 
 
-def level_error(times: TimeDraw) -> float:
+def level_error(times: Estimator) -> float:
     """The level of every block of every row is uniform over all batches."""
     cells = times.cells(texts_of(three(), 8), 8, 2)
     levels = torch.stack([times.quantiles(cells, Draws.seeded(1).at(n)).flatten() for n in range(500)])

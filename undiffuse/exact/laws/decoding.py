@@ -14,9 +14,9 @@ from ...decode.proposal import Filters
 from ...decode.strategies.greedy_tail import GreedyTail
 from ...decode.strategies.origin import Origin
 from ...decode.strategies.strategy import Strategy, Unmasking
-from ...errors import UserError
 from ...kinds import STRATEGIES
 from ...process.interpolating import Interpolating
+from ...process.needs import meets
 from ..catalog import golden
 from ..denoiser import BayesDenoiser, bayes_predictor
 from ..instruments import REQUESTS, canvas, even, finish, gap, number, text_surprise
@@ -243,11 +243,7 @@ def refusal_error(case: Case) -> float:
 
 
 def accepted(strategy: Strategy, process: Interpolating) -> bool:
-    try:
-        strategy.check(process)
-    except UserError:
-        return False
-    return True
+    return meets(strategy.needs, process)
 
 
 LAWS = (

@@ -12,6 +12,7 @@ from ...predictor import Predictor
 from ...process.destinations.mask import Mask
 from ...process.destinations.uniform import Uniform
 from ...process.interpolating import Interpolating
+from ...process.jumps import Jumps
 from ...process.schedules.one_minus_t import OneMinusT
 from ..catalog import golden
 from ..denoiser import ArbitraryDenoiser, bayes_predictor
@@ -33,7 +34,7 @@ def flow_integral(predictor: Predictor, small: World, low: float = 0.0) -> float
         found = enumerate_noise(small, process, times)
         sites = process.informative(found.noised)
         nats = torch.zeros(sites.shape, dtype=torch.float64)
-        nats[sites] = flow_bound(process, predictor.predict(found.noised, found.batch, sites), found.noised[sites])
+        nats[sites] = flow_bound(process.law, predictor.predict(found.noised, found.batch, sites), found.noised[sites])
         return found.average(nats, len(times))
 
     return integral(at, low, 1.0, nodes=200)
@@ -78,7 +79,7 @@ def masked_error(process: Interpolating) -> float:
     sites = process.informative(found.noised)
     prediction = predictor.predict(found.noised, found.batch, sites)
     noised = found.noised[sites]
-    return gap(flow_bound(process, prediction, noised), process.bound(prediction, noised))
+    return gap(flow_bound(process.law, prediction, noised), process.bound(prediction, noised))
 
 
 def loss_error(case: tuple[Interpolating, float]) -> float:
@@ -107,7 +108,7 @@ def jump_rows(predictor: Predictor, small: World, grid: Tensor, strategy: FlowJu
     chance = strategy.chance(process, t, s)[:, None, None, None]
     states = small.states(Noise(process).states)
     masked = states == small.tokens
-    chance = torch.where(masked | process.destination.uniform, chance[..., 0], 0.0)[..., None]
+    chance = torch.where(masked | process.law.spreads, chance[..., 0], 0.0)[..., None]
     return chance * _clean(predictor, small, t) + (1 - chance) * _stays(process, small)
 
 
@@ -115,7 +116,7 @@ def psi_rows(predictor: Predictor, small: World, grid: Tensor, strategy: Psi) ->
     process = interpolating(predictor)
     t, s = grid[:-1], grid[1:]
     kappa = strategy.share(process, t, s, len(t))[:, None, None, None]
-    at = process.arrival(s)
+    at = process.law.arrival(s)
     anew = at.alpha[:, None, None, None] * _clean(predictor, small, t)
     anew = anew + at.corrupted[:, None, None, None] * renoised(Noise(process), s)[:, None, None]
     return kappa * step_rows(predictor, small, t, s) + (1 - kappa) * anew
@@ -134,7 +135,7 @@ def _clean(predictor: Predictor, small: World, t: Tensor) -> Tensor:
     return clean
 
 
-def _stays(process: Interpolating, small: World) -> Tensor:
+def _stays(process: Jumps, small: World) -> Tensor:
     count = Noise(process).states
     return torch.nn.functional.one_hot(small.states(count), count).double()
 

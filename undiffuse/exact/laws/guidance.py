@@ -10,7 +10,7 @@ from ...decode.canvas import Canvas, start
 from ...decode.decoder import Decoder
 from ...decode.guidance.classifier import Classifier
 from ...decode.guidance.first_order import FirstOrder
-from ...decode.guidance.guidance import Guidance, Guided
+from ...decode.guidance.guidance import Guidance
 from ...decode.guidance.prompt import Prompt
 from ...decode.look import Sites, look
 from ...decode.strategies.ancestral import Ancestral
@@ -99,11 +99,12 @@ def guided_rows(predictor: Predictor, guidance: Guidance, world: World, canvas: 
     """p(z_s | z_t) at every position of every request, (R, L, N), from the code under test."""
     process = interpolating(predictor)
     prediction = guided(predictor, guidance, canvas, t)
-    assert isinstance(prediction, Guided)
+    mixture = prediction.mixture
+    assert mixture is not None
     laws = tuple(
-        process.transition(part.leave_one_out(), State(canvas.ids), t, s.expand_as(t)) for part in prediction.parts
+        process.law.transition(part.leave_one_out(), State(canvas.ids), t, s.expand_as(t)) for part in mixture.parts
     )
-    rows = prediction.at(s.expand_as(t))(laws).softmax(-1)
+    rows = mixture.at(s.expand_as(t))(laws).softmax(-1)
     return rows[..., world.rows[: Noise(process).states]]
 
 
@@ -114,7 +115,7 @@ def transition_error(process: Interpolating) -> float:
     log_x = log_rows(letters(), predictions()).expand(1, states, -1, -1)
     for s, t in [*PAIRS, (0.0, 0.6)]:
         at, to = (torch.tensor([time], dtype=torch.float64) for time in (t, s))
-        rows = process.transition(log_x, State(letters().rows[z]), at.view(1, 1, 1), to.view(1, 1, 1)).exp()
+        rows = process.law.transition(log_x, State(letters().rows[z]), at.view(1, 1, 1), to.view(1, 1, 1)).exp()
         expected = torch.zeros_like(rows)
         expected[..., letters().rows[:states]] = kernel_rows(process, log_x, z, at, to, letters())
         worst = max(worst, gap(rows, expected))

@@ -214,7 +214,7 @@ def flat_error(case: Case) -> float:
         for exchange in exchanges(case.world, predictor, case.world.tokens, t):
             look, site = exchange.looks()[0], exchange.first[:, exchange.site]
             times = torch.full(site.ids.shape, t, dtype=torch.float64)
-            ratios = log_scores(case.process, look, site, times)[..., case.world.rows[:-1]].abs().max()
+            ratios = log_scores(case.process.law, look, site, times)[..., case.world.rows[:-1]].abs().max()
             worst = max(worst, (ratios - look.evidence().boost.max()).item())  # type: ignore[union-attr]
     return max(worst, 0.0)
 

@@ -52,14 +52,14 @@ def published() -> dict[str, tuple[Interpolating, Masses]]:
 
 def published_error(case: tuple[Interpolating, Masses]) -> float:
     process, masses = case
-    at = process.marginal(TIMES)
+    at = process.law.marginal(TIMES)
     expected = torch.stack(masses(TIMES, TOKENS))
     return gap(torch.stack([at.alpha, at.real, at.mask]), expected)
 
 
 def marginal_error(process: Interpolating) -> float:
     """The process's four numbers against the table, whose rows must sum to one."""
-    at, noise = process.marginal(TIMES), Noise(process)
+    at, noise = process.law.marginal(TIMES), Noise(process)
     table = noise.marginal(TIMES)
     found = at.real[:, None, None] + torch.zeros_like(table) + at.alpha[:, None, None] * torch.eye(TOKENS, noise.states)
     if noise.states > TOKENS:

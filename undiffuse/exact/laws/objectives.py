@@ -13,7 +13,7 @@ from ...objective.clipped import Clipped
 from ...objective.cross_entropy import CrossEntropy
 from ...objective.llada import Llada
 from ...objective.objective import Loss
-from ...objective.times.time_draw import TimeDraw
+from ...objective.times.estimator import Estimator
 from ...objective.times.uniform import Uniform as IndependentTimes
 from ...predictor import Predictor
 from ...process.destinations.mask import Mask
@@ -35,14 +35,14 @@ def losses(objective: Callable[[Predictor, Batch, Draws, int], Loss], predictor:
 
 
 @dataclass(frozen=True)
-class Estimator:
+class Case:
     """A network and a way of drawing times that apply to each other."""
 
     predictor: Predictor
-    times: TimeDraw
+    times: Estimator
 
 
-def estimators() -> dict[str, Estimator]:
+def estimators() -> dict[str, Case]:
     found = {}
     for times_name, times in time_draws().items():
         for name, predictor in predictors().items():
@@ -50,16 +50,16 @@ def estimators() -> dict[str, Estimator]:
                 Bound(times).check(predictor)
             except UserError:
                 continue
-            found[f"{times_name}, {name}"] = Estimator(predictor, times)
+            found[f"{times_name}, {name}"] = Case(predictor, times)
     return found
 
 
-def unbiased_error(case: Estimator) -> float:
+def unbiased_error(case: Case) -> float:
     found = losses(Bound(case.times).loss, case.predictor)
     return z_score(found, exact_bound(case.predictor, texts_of(three())))
 
 
-def llada_error(times: TimeDraw) -> float:
+def llada_error(times: Estimator) -> float:
     """Without a floor LLaDA's loss is the bound, draw by draw."""
     predictor = _line()
     found, expected = (losses(o.loss, predictor) for o in (Llada(floor=0.0, times=times), Bound(times)))
@@ -86,9 +86,9 @@ def _line() -> Predictor:
     return Predictor(ArbitraryDenoiser(world, seed=5), process, "leave_one_out")
 
 
-def shared_times() -> dict[str, TimeDraw]:
+def shared_times() -> dict[str, Estimator]:
     """Times that LLaDA's loss can use: those that are a time, not a count."""
-    return {name: times for name, times in time_draws().items() if type(times).noise is TimeDraw.noise}
+    return {name: times for name, times in time_draws().items() if type(times).noise is Estimator.noise}
 
 
 def cross_entropy_error(process: Interpolating) -> float:

@@ -122,7 +122,7 @@ def ratio_error(case: Case) -> float:
         times = t.expand(ids.shape)
         log_x = log_predictions(bayes_predictor(small, process), small, states, t[None])[0]
         prediction = read(process, log_x, State(ids), times)
-        found = log_scores(process, prediction, State(ids), times)[..., small.rows[: noise.states]].exp()
+        found = log_scores(process.law, prediction, State(ids), times)[..., small.rows[: noise.states]].exp()
         place = noise.states ** torch.arange(small.length - 1, -1, -1)
         for i in range(small.length):
             for v in range(noise.states):
@@ -147,7 +147,7 @@ def exponential_error(process: Interpolating) -> float:
         q[:, -1] += 1.0
     worst = 0.0
     for t in TIMES:
-        at = process.marginal(t)
+        at = process.law.marginal(t)
         exact = torch.matrix_exp(-at.alpha.log() * q)[: noise.tokens]
         found = at.real + at.alpha * torch.eye(noise.tokens, noise.states, dtype=torch.float64)
         if noise.states > noise.tokens:
@@ -170,7 +170,7 @@ def _is_simple(process: Interpolating) -> bool:
 
 def prediction_error(points: Points) -> float:
     """With the ratios of a prediction, score entropy is the integrand of the bound, per (x, z)."""
-    return points.relative_gap(score_entropy(points.process, points.prediction, points.noised))
+    return points.relative_gap(score_entropy(points.process.law, points.prediction, points.noised))
 
 
 def free_error(points: Points) -> float:
@@ -198,7 +198,7 @@ def free(process: Interpolating, x: Tensor, z: Tensor, t: Tensor) -> tuple[Tenso
     log_s = torch.special.ndtri(Draws.seeded(6).at(torch.arange(len(x))).along(noise.states).uniform())
     log_s[torch.arange(len(x)), z] = 0.0
     logits = torch.full((len(x), letters().vocabulary.rows), -torch.inf, dtype=torch.float64)
-    at = process.marginal(t)
+    at = process.law.marginal(t)
     scale = 0.0 if process.destination.uniform else (at.alpha / at.mask).log()[:, None] - math.log(noise.tokens)
     logits[:, rows[: noise.tokens]] = (log_s - scale)[:, : noise.tokens]
     return log_s, read(process, logits, State(rows[z]), t, "score")
@@ -287,7 +287,7 @@ def clamped_error(process: Interpolating) -> float:
         step = noise.transition(torch.tensor(s, dtype=torch.float64), times[0])
         table = (log_s.exp() @ torch.linalg.inv(step) * step.T[z]).clamp(min=0.0)
         early = torch.full((n,), s, dtype=torch.float64)
-        found = rows_of(analytic(process, prediction, State(letters().rows[z]), times, early), z, noise, letters())
+        found = rows_of(analytic(process.law, prediction, State(letters().rows[z]), times, early), z, noise, letters())
         worst = max(worst, gap(found, table / table.sum(-1, keepdim=True)))
     return worst
 
@@ -310,7 +310,7 @@ def leap_rows(predictor: Predictor, small: World, t: Tensor, s: Tensor) -> Float
     for k in range(len(t)):
         ids, time, to = State(small.rows[states]), t[k].expand(states.shape), s[k].expand(states.shape)
         prediction = read(process, log_x[k], ids, time)
-        move = leap(process, prediction, ids, time, to)
+        move = leap(process.law, prediction, ids, time, to)
         if s[k] == 0:
             move = Move(torch.zeros_like(move.stay), torch.ones_like(move.leave), prediction.posterior())
         found.append(rows_of(move, states, noise, small))
@@ -387,13 +387,13 @@ def pythagoras_error(case: Case) -> float:
     right, wrong = scored(small, process), scored(small, process, ArbitraryDenoiser(small, seed=3, scale=1.0))
     at = found.noised[sites]
     exact, other = (p.predict(found.noised, found.batch, sites) for p in (right, wrong))
-    missed = log_scores(process, other, at.state, at.t).exp() - log_scores(process, exact, at.state, at.t).exp()
-    marginal, noise = process.marginal(at.t), Noise(process)
+    missed = log_scores(process.law, other, at.state, at.t).exp() - log_scores(process.law, exact, at.state, at.t).exp()
+    marginal, noise = process.law.marginal(at.t), Noise(process)
     slope = -process.schedule.derivative(at.t) / marginal.alpha
     rate, base = (slope, marginal.mask) if not process.destination.uniform else (slope / noise.tokens, marginal.real)
     own = rate * base / (marginal.alpha + marginal.real)
     weight = found.probability[:, None].expand(sites.shape)[sites]
-    excess = squares(process, other, at) - squares(process, exact, at)
+    excess = squares(process.law, other, at) - squares(process.law, exact, at)
     real = missed[..., small.rows[:-1]].square().sum(-1)
     return abs((weight * excess).sum() - (weight * own * real).sum()).item() / (weight * own * real).sum().item()
 

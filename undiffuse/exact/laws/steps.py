@@ -110,7 +110,7 @@ def mass_error(process: Interpolating) -> float:
     def gap(noise: Noise, s: float, t: float) -> Tensor:
         z = letters().rows[: noise.states][:, None].expand(-1, len(predictions()))
         log_x = log_rows(letters(), predictions()).expand(noise.states, -1, -1)
-        masses = process.kernel(log_x, State(z), _time(t), _time(s))
+        masses = process.law.kernel(log_x, State(z), _time(t), _time(s))
         total = masses.copy + masses.denoise + masses.renoise
         return total - (predictions() @ noise.marginal(_time(t))).T
 

@@ -14,25 +14,30 @@ from torch import Tensor
 
 from ...errors import UserError
 from ...predictor import Predictor
-from ...process.interpolating import Interpolating
+from ...process.needs import Need, continuous, jumps_to_mask, law_of
 from ...process.prediction import Prediction
 from ...process.process import Process
 from ...randomness import Draws
 from ...types import Batch, Noised, State
+from .estimator import WHOLE, Cells, Estimator, element_draws
 from .shared_offset import SharedOffset
-from .time_draw import WHOLE, Cells, TimeDraw, element_draws
 
 
 @dataclass(frozen=True)
-class EqualCount(TimeDraw):
+class EqualCount(Estimator):
     """Exactly l of L editable tokens of a row or block are masked, l evenly spread over the batch; masks only."""
 
+    draws_times = False
+    needs = (
+        Need(
+            jumps_to_mask,
+            "times 'equal-count' need noise that masks every token alike; use times 'shared-offset' with this process",
+        ),
+        Need(continuous, "times 'equal-count' are not those of steps of noise; use times 'shared-offset'"),
+    )
+
     def check(self, predictor: Predictor) -> None:
-        process = predictor.process
-        if not isinstance(process, Interpolating) or process.destination.uniform:
-            raise UserError("times 'equal-count' need masked noise; use times 'shared-offset' with this process")
-        if process.steps is not None:
-            raise UserError("times 'equal-count' are not those of steps of noise; use times 'shared-offset'")
+        super().check(predictor)
         if predictor.denoiser.takes_time:
             raise UserError("times 'equal-count' need a network without time input; use times 'shared-offset'")
 
@@ -48,7 +53,6 @@ class EqualCount(TimeDraw):
         span: int | None = None,
         clip: tuple[float, float] = WHOLE,
     ) -> Noised:
-        assert isinstance(process, Interpolating)
         cells = self.cells(batch, rows, span)
         size = cells.sizes(batch)
         count = (self.levels(cells, draws, clip) * size).long() + 1
@@ -59,12 +63,13 @@ class EqualCount(TimeDraw):
         every = torch.zeros_like(size).scatter_add(1, cells.of, torch.ones_like(cells.of))
         masked = rank < cells.at(every.cumsum(-1) - every + count)
         share = cells.at(count / size.clamp(min=1).double())
-        t = process.schedule.inverse(1 - share).where(batch.editable, 0.0)
-        ids = batch.ids.masked_fill(masked, process.vocabulary.mask)
+        t = process.time_at(1 - share).where(batch.editable, 0.0)
+        assert process.mask is not None
+        ids = batch.ids.masked_fill(masked, process.mask)
         return Noised(batch.ids, State(ids), t, batch.editable)
 
     def integrand(self, process: Process, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
         """(L/l)·(−ln p), written as −ln p / (1 − α(t)) at the time that has a share l/L of masks."""
-        assert isinstance(process, Interpolating)
-        nats = process.masked_cross_entropy(prediction, noised)
-        return nats / process.schedule.one_minus_alpha(noised.t).where(noised.editable, 1.0)
+        law = law_of(process)
+        nats = law.masked_cross_entropy(prediction, noised)
+        return nats / law.schedule.one_minus_alpha(noised.t).where(noised.editable, 1.0)

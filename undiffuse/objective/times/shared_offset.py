@@ -6,11 +6,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...randomness import Draws
-from .time_draw import Cells, TimeDraw
+from .estimator import Cells, Estimator
 
 
 @dataclass(frozen=True)
-class SharedOffset(TimeDraw):
+class SharedOffset(Estimator):
     """Evenly spaced times with one random offset (u + j/n) mod 1, permuted over the global batch (VDM, MD4)."""
 
     def quantiles(self, cells: Cells, draws: Draws) -> Float[Tensor, "B C"]:

@@ -6,11 +6,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...randomness import Draws
-from .time_draw import Cells, TimeDraw
+from .estimator import Cells, Estimator
 
 
 @dataclass(frozen=True)
-class Stratified(TimeDraw):
+class Stratified(Estimator):
     """Independent times, one in each of n strata [j/n, (j + 1)/n); a keyed permutation assigns the strata."""
 
     def quantiles(self, cells: Cells, draws: Draws) -> Float[Tensor, "B C"]:

@@ -6,11 +6,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...randomness import Draws
-from .time_draw import Cells, TimeDraw
+from .estimator import Cells, Estimator
 
 
 @dataclass(frozen=True)
-class Uniform(TimeDraw):
+class Uniform(Estimator):
     """Independent times: each is drawn from U(0, 1)."""
 
     def quantiles(self, cells: Cells, draws: Draws) -> Float[Tensor, "B C"]:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -30,7 +30,9 @@ class Curve(Protocol):
 
 
 class Gamma(ABC):
-    """The configuration of a curve: fixed by its numbers, or learned by the network."""
+    """The configuration of a curve: fixed by its numbers, or `learned` by the network."""
+
+    learned: ClassVar[bool] = False
 
     @abstractmethod
     def bind(self, tables: Mapping[str, Any]) -> Curve:

@@ -12,6 +12,8 @@ from .gamma import Curve, Gamma
 class Learned(Gamma):
     """The curve is part of the network: `model.noise_curve` says which kind of curve that is."""
 
+    learned = True
+
     def bind(self, tables: Mapping[str, Any]) -> Curve:
         if "gamma" not in tables:
             raise UserError(

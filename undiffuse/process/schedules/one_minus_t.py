@@ -11,6 +11,8 @@ from .schedule import Schedule, Time
 class OneMinusT(Schedule):
     """α = 1 − t, weight 1/t. Published as "linear" (LLaDA, MD4) and as "loglinear" (MDLM, SEDD, RADD, BD3-LM)."""
 
+    linear = True
+
     def alpha(self, t: Time) -> Time:
         return 1 - t
 

@@ -1,6 +1,7 @@
 """What a noise schedule is: α(t), the probability that a token is still itself at time t."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -15,6 +16,8 @@ class Schedule(ABC):
     Every method takes and returns float64 of any shape. Laws (checked for each schedule): α' is the derivative of α;
     `inverse` inverts it; ∫ w(t)(1 − α(t)) dt = α(0) − α(1), which is 1 where nothing is kept at t = 1.
     """
+
+    linear: ClassVar[bool] = False  # α = 1 − t
 
     @abstractmethod
     def alpha(self, t: Time) -> Time:

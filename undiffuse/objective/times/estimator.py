@@ -1,4 +1,4 @@
-"""How noise levels are drawn for a batch, and what the draw makes of the bound's integrand.
+"""Estimators of the bound: how noise levels are drawn for a batch, and what the draw makes of the bound's integrand.
 
 A network with attention blocks predicts block after block, −ln p(x) = Σ_b −ln p(x^b | x^{<b}), and each term has a
 bound of its own with its own noise level. One level shared by all blocks of a row is also unbiased, since the
@@ -7,13 +7,14 @@ expectation of a sum is the sum of expectations, but varies more (BD3-LM, Arriol
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...predictor import Predictor
+from ...process.needs import Need, require
 from ...process.prediction import Prediction
 from ...process.process import Process
 from ...randomness import Draws
@@ -67,21 +68,26 @@ class Cells:
 
 
 @dataclass(frozen=True)
-class TimeDraw(ABC):
-    """Every draw is marginally uniform over noise levels; they differ in how those of one batch depend on each other.
+class Estimator(ABC):
+    """Draws are marginally uniform over noise levels; estimators differ in how those of one batch depend on each other.
 
+    `draws_times`: what is drawn are times of the process, at which it corrupts; else a number of masks.
     `per` block: every attention block of a row has a level of its own (one per row where the network has no blocks);
     `per` row: the blocks of a row share one.
     """
 
     per: Literal["block", "row"] = "block"
 
+    draws_times: ClassVar[bool] = True
+    needs: ClassVar[tuple[Need, ...]] = ()
+
     @abstractmethod
     def quantiles(self, cells: Cells, draws: Draws) -> Float[Tensor, "B C"]:
         """One level in (0, 1) per cell."""
 
-    def check(self, predictor: Predictor) -> None:  # noqa: B027 (most draws suit every process)
-        """Raise UserError when this draw has no meaning for the process or network."""
+    def check(self, predictor: Predictor) -> None:
+        """Raise UserError when this estimator has no meaning for the process or network."""
+        require(self.needs, predictor.process)
 
     def cells(self, batch: Batch, rows: int, span: int | None) -> Cells:
         """`span`: positions of an attention block of the network; `rows`: those of the global batch."""
