@@ -11,6 +11,7 @@ from undiffuse.decode.loop import walk
 from undiffuse.decode.proposal import Filters
 from undiffuse.decode.strategies.entropy_renoise import EntropyRenoise
 from undiffuse.errors import UserError
+from undiffuse.process.needs import require
 
 
 def accepted(entropy: list[float], bound: float) -> list[bool]:
@@ -68,4 +69,4 @@ def test_bad_options_and_masks_are_refused():
             EntropyRenoise(**options)
     for destination in ("mask", "mix"):
         with pytest.raises(UserError, match="puts a mask"):
-            EntropyRenoise().check(predictor(destination).process)
+            require(EntropyRenoise().needs, predictor(destination).process)

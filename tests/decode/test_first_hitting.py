@@ -11,6 +11,7 @@ from undiffuse.decode.loop import walk
 from undiffuse.decode.proposal import Filters
 from undiffuse.decode.strategies.first_hitting import FirstHitting
 from undiffuse.errors import UserError
+from undiffuse.process.needs import require
 
 
 def test_one_position_a_step_at_falling_times_in_a_ragged_batch():
@@ -29,4 +30,4 @@ def test_it_is_refused_without_a_meaning():
     with pytest.raises(UserError, match="temperature 0 in random order is 'random'"):
         FirstHitting(filters=Filters())
     with pytest.raises(UserError, match="only corruption is the mask"):
-        FirstHitting().check(predictor("mix").process)
+        require(FirstHitting().needs, predictor("mix").process)

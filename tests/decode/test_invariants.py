@@ -11,11 +11,12 @@ from undiffuse.decode.loop import denoise, walk
 from undiffuse.decode.strategies.predictor_corrector import PredictorCorrector
 from undiffuse.errors import UserError
 from undiffuse.kinds import STRATEGIES
+from undiffuse.process.needs import require
 
 
 def accepts(kind: str, destination: str) -> bool:
     try:
-        every_strategy()[kind].check(predictor(destination).process)
+        require(every_strategy()[kind].needs, predictor(destination).process)
     except UserError:
         return False
     return True

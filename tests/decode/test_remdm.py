@@ -9,6 +9,7 @@ from undiffuse.decode.loop import walk
 from undiffuse.decode.proposal import Filters
 from undiffuse.decode.strategies.remdm import Remdm
 from undiffuse.errors import UserError
+from undiffuse.process.needs import require
 
 
 def run(strategy, steps: int = 20, length: int = 12):
@@ -59,6 +60,6 @@ def test_impossible_options_are_refused():
         with pytest.raises(UserError, match=message):
             Remdm(**options)
     with pytest.raises(UserError, match="the mask alone"):
-        Remdm().check(predictor("mix").process)
+        require(Remdm().needs, predictor("mix").process)
     assert Remdm().exact
     assert not Remdm("loop").exact

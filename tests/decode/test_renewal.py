@@ -13,6 +13,7 @@ from undiffuse.decode.strategies.ancestral import Ancestral
 from undiffuse.decode.strategies.flow_jump import FlowJump
 from undiffuse.decode.strategies.psi import Psi
 from undiffuse.errors import UserError
+from undiffuse.process.needs import require
 
 
 def drawn(strategy, destination="uniform", steps=6, prompt=3):
@@ -76,7 +77,7 @@ def test_bad_options(options, message):
 
 def test_where_they_have_no_meaning():
     with pytest.raises(UserError, match="'remdm' takes tokens back"):
-        Psi().check(predictor("mask").process)
+        require(Psi().needs, predictor("mask").process)
     with pytest.raises(UserError, match="one source"):
-        FlowJump().check(predictor("growing-mask").process)
-    FlowJump().check(predictor("mask").process)
+        require(FlowJump().needs, predictor("growing-mask").process)
+    require(FlowJump().needs, predictor("mask").process)

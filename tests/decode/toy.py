@@ -2,11 +2,11 @@
 
 import torch
 
-from undiffuse.errors import UserError
 from undiffuse.kinds import DESTINATIONS, SCHEDULES, STRATEGIES
 from undiffuse.models import rules
 from undiffuse.predictor import Predictor
 from undiffuse.process.interpolating import Interpolating
+from undiffuse.process.needs import meets
 from undiffuse.vocabulary import Vocabulary
 
 # the mask lies inside the table, and one row is reserved
@@ -53,8 +53,4 @@ def strategies() -> dict:
 
 
 def accepts(strategy, process) -> bool:
-    try:
-        strategy.check(process)
-    except UserError:
-        return False
-    return True
+    return meets(strategy.needs, process)

@@ -121,7 +121,7 @@ MUTATIONS = (
         "decode/random-order",
     ),
     Mutation(
-        "decode/strategies/ancestral.py",
+        "decode/reverse.py",
         "log_p = prediction.leave_one_out()",
         "log_p = prediction.posterior()",
         "decode/ancestral ancestral, uniform",

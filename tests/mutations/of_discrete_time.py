@@ -16,7 +16,9 @@ MUTATIONS = (
     Mutation(DISCRETE, "+ log_r_s - log_r_t", "- log_r_t", "discrete-time/path uniform, cos, T=5"),
     Mutation(DISCRETE, "(b_t + at_t.alpha * (z == x))", "b_t", "discrete-time/golden"),
     Mutation(DISCRETE, "double() - log_r_t", "double()", "discrete-time/golden"),
-    Mutation(DISCRETE, "self.divergence(inner, log_x, x)", "self.divergence(at_t, log_x, x)", "discrete-time/golden"),
+    Mutation(
+        DISCRETE, "self.law.divergence(inner, log_x, x)", "self.law.divergence(at_t, log_x, x)", "discrete-time/golden"
+    ),
     Mutation(
         DISCRETE,
         "return self.bound(prediction, noised) / self.steps",

@@ -2,11 +2,11 @@
 
 from mutation import Mutation
 
+REVERSE = "decode/reverse.py"
+LAW = "process/law.py"
 GUIDANCE = "decode/guidance/guidance.py"
 PROMPT = "decode/guidance/prompt.py"
 CLASSIFIER = "decode/guidance/classifier.py"
-ANCESTRAL = "decode/strategies/ancestral.py"
-PROCESS = "process/interpolating.py"
 
 MUTATIONS = (
     Mutation(
@@ -30,15 +30,15 @@ MUTATIONS = (
         "guidance/classifier-golden",
     ),
     Mutation(
-        CLASSIFIER,
-        "mask = [process.vocabulary.mask] if process.destination.mask else []",
-        "mask: list[int] = []",
+        LAW,
+        "*(() if self.mask is None else (self.mask,))",
+        "*()",
         "guidance/classifier-exact mask",
     ),
     Mutation(
         "decode/guidance/first_order.py", "self.scale * slope", "self.scale**2 * slope", "guidance/first-order uniform"
     ),
-    Mutation(ANCESTRAL, "mix = prediction.at(s)", "mix = prediction.at(t)", "guidance/samples uniform"),
+    Mutation(REVERSE, "mix = mixture.at(s)", "mix = mixture.at(t)", "guidance/samples uniform"),
     Mutation(
         "decode/loop.py",
         "wanted = wanted | canvas.window & canvas.pending",
@@ -46,7 +46,7 @@ MUTATIONS = (
         "guidance/samples mask",
     ),
     Mutation(
-        PROCESS,
+        LAW,
         "(renoise + (1 - share).log())",
         "(renoise + share.log())",
         "guidance/transition mix, cos",

@@ -2,6 +2,7 @@
 
 from mutation import Mutation
 
+JUMPS = "process/jumps.py"
 BOUND = "likelihood/bound.py"
 ESTIMATE = "likelihood/estimate.py"
 
@@ -21,8 +22,8 @@ MUTATIONS = (
     ),
     Mutation(
         "objective/times/equal_count.py",
-        "return nats / process.schedule.one_minus_alpha(noised.t)",
-        "return nats * process.schedule.weight(noised.t)",
+        "return nats / law.schedule.one_minus_alpha(noised.t)",
+        "return nats * law.schedule.weight(noised.t)",
         "estimator/unbiased equal-count, arbitrary network, mask, cos",
     ),
     Mutation(
@@ -55,9 +56,9 @@ MUTATIONS = (
         "likelihood/unbiased *geometric",
     ),
     Mutation(
-        BOUND,
-        "isinstance(process, Interpolating) and process.schedule.ends[0] == 1",
-        "isinstance(process, Interpolating) and process.schedule.ends[0] < 1",
+        JUMPS,
+        "self.steps is None and self.law.schedule.ends[0] == 1",
+        "self.steps is None and self.law.schedule.ends[0] < 1",
         "likelihood/reconstruction",
     ),
     Mutation(

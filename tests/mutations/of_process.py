@@ -2,64 +2,66 @@
 
 from mutation import Mutation
 
+JUMPS = "process/jumps.py"
+LAW = "process/law.py"
 PROCESS = "process/interpolating.py"
 PREDICTION = "process/prediction.py"
 
 MUTATIONS = (
     # marginal, corruption, prior, evidence
     Mutation(
-        PROCESS, "corrupted / self.vocabulary.size,", "corrupted / self.vocabulary.rows,", "marginal/published uniform"
+        LAW, "corrupted / self.vocabulary.size,", "corrupted / self.vocabulary.rows,", "marginal/published uniform"
     ),
     Mutation(
-        PROCESS,
+        LAW,
         "mask=self.destination.mask_share(t) * corrupted",
         "mask=self.destination.share(t) * corrupted",
         "marginal/table mix, cos",
     ),
     Mutation(
-        PROCESS,
+        LAW,
         ">= self.schedule.alpha(t)) & editable",
         ">= self.schedule.alpha(t))",
         "marginal/corruption uniform, geometric",
     ),
     Mutation(
-        PROCESS,
+        LAW,
         ">= self.schedule.alpha(t)) & editable",
         ">= self.schedule.one_minus_alpha(t)) & editable",
         "marginal/corruption uniform, cos",
     ),
     Mutation(
-        PROCESS,
+        LAW,
         "t = torch.where(editable, t.double(), hidden.double())",
         "t = t.double()",
         "marginal/corruption mask, one-minus-t",
     ),
     Mutation(
-        PROCESS,
+        LAW,
         "index = (u / share * self.vocabulary.size)",
         "index = (u * self.vocabulary.size)",
         "marginal/corruption mix, one-minus-t",
     ),
     Mutation(
-        PROCESS,
-        'noise = self._draw_noise(self.destination.share(t), draws.stream("noise"))',
-        'noise = self._draw_noise(1 - self.destination.share(t), draws.stream("noise"))',
+        LAW,
+        'noise = self.draw_noise(self.destination.share(t), draws.stream("noise"))',
+        'noise = self.draw_noise(1 - self.destination.share(t), draws.stream("noise"))',
         "marginal/corruption mix, one-minus-t",
     ),
     Mutation(
-        PROCESS,
+        LAW,
         "one = torch.ones((), dtype=torch.float64, device=draws.key.device)",
         "one = torch.zeros((), dtype=torch.float64, device=draws.key.device)",
         "marginal/prior growing-mask, gidd",
     ),
     Mutation(
-        PROCESS,
+        LAW,
         "boost = torch.log1p(at.alpha / at.real)",
         "boost = torch.log1p(at.alpha / at.corrupted)",
         "marginal/evidence uniform, cos",
     ),
     Mutation(
-        PROCESS,
+        LAW,
         "boost = torch.log1p(at.alpha / at.real)",
         "boost = torch.log(at.alpha / at.real)",
         "head/posterior uniform, one-minus-t",
@@ -67,16 +69,14 @@ MUTATIONS = (
     # bound
     Mutation(
         PROCESS,
-        "return w * self.masked_cross_entropy",
-        "return at.alpha * w * self.masked_cross_entropy",
+        "return self.schedule.weight(t) * self.law.masked_cross_entropy",
+        "return self.schedule.alpha(t) * self.schedule.weight(t) * self.law.masked_cross_entropy",
         "bound/golden mask",
     ),
-    Mutation(PROCESS, "g = (y - y.log1p())", "g = (y + y.log1p())", "forms/uniform uniform, one-minus-t"),
-    Mutation(PROCESS, "a.log1p() - a - a * at_x", "a.log1p() - a + a * at_x", "forms/gidd"),
-    Mutation(
-        PROCESS, "return at.real * (g + (1 + a)", "return at.real * (g + a", "forms/score-entropy mix, one-minus-t"
-    ),
-    Mutation(PROCESS, "return at.real * (g", "return at.corrupted * (g", "bound/golden uniform"),
+    Mutation(LAW, "g = (y - y.log1p())", "g = (y + y.log1p())", "forms/uniform uniform, one-minus-t"),
+    Mutation(LAW, "a.log1p() - a - a * at_x", "a.log1p() - a + a * at_x", "forms/gidd"),
+    Mutation(LAW, "return at.real * (g + (1 + a)", "return at.real * (g + a", "forms/score-entropy mix, one-minus-t"),
+    Mutation(LAW, "return at.real * (g", "return at.corrupted * (g", "bound/golden uniform"),
     Mutation(
         PROCESS,
         "log_r = torch.where(hit, a.log1p(), 0.0) - at_z",
@@ -90,21 +90,21 @@ MUTATIONS = (
         "bound/golden uniform",
     ),
     Mutation(PROCESS, "torch.where(masked, 0.0, log_r.expm1() - log_r)", "log_r.expm1() - log_r", "bound/golden mix"),
-    Mutation(PROCESS, "w / at.alpha + self.destination.log_mask_share_derivative(t),", "w / at.alpha,", "forms/gidd"),
+    Mutation(LAW, "w / at.alpha + self.destination.log_mask_share_derivative(t),", "w / at.alpha,", "forms/gidd"),
     Mutation(
-        PROCESS,
+        LAW,
         "w / at.alpha + self.destination.log_mask_share_derivative(t),",
         "w / at.alpha + self.destination.log_share_derivative(t),",
         "bound/golden growing",
     ),
     Mutation(
-        PROCESS,
+        LAW,
         "self.destination.log_share_derivative(t)) / torch.where(hit, 1 + a, 1.0)",
         "self.destination.log_share_derivative(t))",
         "bound/golden uniform",
     ),
     Mutation(
-        PROCESS,
+        LAW,
         "(w / at.alpha + self.destination.log_share_derivative(t))",
         "(w + self.destination.log_share_derivative(t))",
         "bound/tight uniform, one-minus-t",
@@ -116,74 +116,74 @@ MUTATIONS = (
         "bound/golden mix",
     ),
     Mutation(
-        PROCESS,
+        LAW,
         "torch.where(self.is_mask(noised.state.ids) & noised.editable, nats, 0.0)",
         "torch.where(~self.is_mask(noised.state.ids) & noised.editable, nats, 0.0)",
         "bound/golden mask",
     ),
     Mutation(
-        PROCESS,
+        LAW,
         "return noised.editable & self.is_mask(noised.state.ids)",
         "return noised.editable & ~self.is_mask(noised.state.ids)",
         "bound/golden mask",
     ),
     Mutation(
-        PROCESS,
+        LAW,
         "return noised.editable\n",
         "return noised.editable & (noised.state.ids != noised.x0)\n",
         "bound/golden uniform",
     ),
-    Mutation(PROCESS, "excess = at.alpha * (1 - pi) / pi", "excess = at.alpha / pi", "bound/prior *sigma_max=0.5"),
+    Mutation(LAW, "excess = at.alpha * (1 - pi) / pi", "excess = at.alpha / pi", "bound/prior *sigma_max=0.5"),
     Mutation(
-        PROCESS,
+        LAW,
         "own = (1 + excess) * excess.log1p() - excess",
         "own = excess.log1p() - excess",
         "bound/prior *sigma_max=3.0",
     ),
     # reverse step
     Mutation(
-        PROCESS,
+        LAW,
         "at_t.alpha / at_s.alpha, 1.0)",
         "at_s.alpha / at_t.alpha, 1.0)",
         "step/bridge uniform, one-minus-t",
     ),
     Mutation(
-        PROCESS,
+        LAW,
         "copy = alpha_ts * (at_s.alpha * x_z + b_s)",
         "copy = alpha_ts * (at_t.alpha * x_z + b_s)",
         "step/plug-in uniform, one-minus-t",
     ),
     Mutation(
-        PROCESS,
+        LAW,
         "copy = alpha_ts * (at_s.alpha * x_z + b_s)",
         "copy = alpha_ts * (at_s.alpha * x_z + b_t)",
         "step/mass mask, one-minus-t",
     ),
-    Mutation(PROCESS, "denoise=b_ts * at_s.alpha", "denoise=b_ts * at_t.alpha", "sampler/golden"),
-    Mutation(PROCESS, "renoise=b_ts * at_s.corrupted", "renoise=b_ts * at_t.corrupted", "discrete/golden uniform, T=8"),
-    Mutation(PROCESS, "b_ts = (b_t - alpha_ts * b_s)", "b_ts = (b_t - b_s)", "step/tweedie uniform, one-minus-t"),
-    Mutation(PROCESS, "torch.where(masked, 0.0, x_z)", "x_z", "step/mixture-of-bridges mix, one-minus-t"),
+    Mutation(LAW, "denoise=b_ts * at_s.alpha", "denoise=b_ts * at_t.alpha", "sampler/golden"),
+    Mutation(LAW, "renoise=b_ts * at_s.corrupted", "renoise=b_ts * at_t.corrupted", "discrete/golden uniform, T=8"),
+    Mutation(LAW, "b_ts = (b_t - alpha_ts * b_s)", "b_ts = (b_t - b_s)", "step/tweedie uniform, one-minus-t"),
+    Mutation(LAW, "torch.where(masked, 0.0, x_z)", "x_z", "step/mixture-of-bridges mix, one-minus-t"),
     Mutation(
-        PROCESS,
+        LAW,
         "return Marginal(at.alpha.where(noisy, 1.0), corrupted, real, mask)",
         "return at",
         "step/finish-is-posterior uniform, geometric",
     ),
     Mutation(
-        PROCESS,
-        "self._draw_noise(self.destination.share(s.double())",
-        "self._draw_noise(self.destination.share(1 - s.double())",
+        JUMPS,
+        "self.law.draw_noise(self.law.destination.share(s.double())",
+        "self.law.draw_noise(self.law.destination.share(1 - s.double())",
         "step/draws growing-mask, gidd",
     ),
     Mutation(
-        PROCESS,
-        "return masses.branches(draws)[0] & self.is_mask(state.ids)",
-        "return masses.branches(draws)[1] & self.is_mask(state.ids)",
+        JUMPS,
+        "return masses.branches(draws)[0] & self.law.is_mask(state.ids)",
+        "return masses.branches(draws)[1] & self.law.is_mask(state.ids)",
         "step/reads mask, cos",
     ),
-    Mutation(PROCESS, "return (s <= 0).expand", "return (s < 0).expand", "step/draws uniform, one-minus-t"),
+    Mutation(LAW, "return (s <= 0).expand", "return (s < 0).expand", "step/draws uniform, one-minus-t"),
     Mutation(
-        PROCESS, "(u >= self.copy) & (u < self.copy + self.denoise)", "u < self.copy", "step/draws uniform, one-minus-t"
+        LAW, "(u >= self.copy) & (u < self.copy + self.denoise)", "u < self.copy", "step/draws uniform, one-minus-t"
     ),
     # the two meanings of a prediction
     Mutation(

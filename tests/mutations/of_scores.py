@@ -9,14 +9,14 @@ MUTATIONS = (
     Mutation(SCORES, "found = log_q - log_q.gather(-1, z)", "found = log_q", "score/ratios uniform, one-minus-t"),
     Mutation(
         SCORES,
-        "scale = (at.alpha / at.mask).log() - math.log(process.vocabulary.size)",
-        "scale = (at.alpha / at.mask).log() - math.log(process.vocabulary.rows)",
+        "scale = (at.alpha / at.mask).log() - math.log(law.vocabulary.size)",
+        "scale = (at.alpha / at.mask).log() - math.log(law.vocabulary.rows)",
         "score/tight mask, one-minus-t",
     ),
     Mutation(
         SCORES,
-        "log_q[..., process.vocabulary.mask] = at.mask",
-        "log_q[..., process.vocabulary.mask] = at.real",
+        "log_q[..., law.vocabulary.mask] = at.mask",
+        "log_q[..., law.vocabulary.mask] = at.real",
         "score/ratios mix, one-minus-t",
     ),
     Mutation(

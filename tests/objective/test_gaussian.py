@@ -7,10 +7,12 @@ from undiffuse.decode.canvas import start
 from undiffuse.decode.loop import denoise, finished
 from undiffuse.decode.strategies.probability_flow import ProbabilityFlow
 from undiffuse.errors import UserError
+from undiffuse.likelihood.bound import reconstruction
 from undiffuse.models.curves import Warp
 from undiffuse.models.transformer import Transformer, TransformerConfig
+from undiffuse.objective.feedback import predict
 from undiffuse.objective.score_interpolation import ScoreInterpolation
-from undiffuse.objective.variational import Variational, predict, reconstruction
+from undiffuse.objective.variational import Variational
 from undiffuse.predictor import Predictor
 from undiffuse.process.gammas.learned import Learned
 from undiffuse.process.gaussian import Gaussian
@@ -58,7 +60,9 @@ def excess(predictor: Predictor, rows: int = 20_000) -> float:
     process, batch = predictor.process, texts(rows)
     t = ((torch.arange(rows) * 7919 % rows).double() + 0.5)[:, None].expand(rows, 2) / rows
     noised = process.corrupt(batch.ids, t, Draws.seeded(9).at(batch.index)[:, None].at(batch.positions), batch.editable)
-    found = process.estimate(predict(predictor, noised, batch, torch.ones(rows, dtype=torch.bool))).double()
+    found = process.estimate(
+        predict(predictor, noised, batch, batch.editable, torch.ones(rows, dtype=torch.bool))
+    ).double()
     table, at = process.table[:2].double(), process.at(t[:, 0])
     gap = noised.state.latent[:, :, None] - at.alpha[:, None, None, None] * table
     evidence = -gap.square().sum(-1) / (2 * at.sigma.square()[:, None, None])

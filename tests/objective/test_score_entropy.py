@@ -88,7 +88,9 @@ def match(predictor, t):
     found = enumerate_noise(WORLD, predictor.process, t)
     sites = predictor.process.informative(found.noised)
     values = torch.zeros(sites.shape, dtype=torch.float64)
-    values[sites] = squares(predictor.process, predictor.predict(found.noised, found.batch, sites), found.noised[sites])
+    values[sites] = squares(
+        predictor.process.law, predictor.predict(found.noised, found.batch, sites), found.noised[sites]
+    )
     return found.average(values, len(t))
 
 

@@ -84,7 +84,7 @@ def bound(
         totals.append(nats.sum().item())
         per_token += nats
         if process.steps is not None:
-            end = _reconstruction(predictor, text, key.at(repetition).stream("reconstruction"))
+            end = reconstruction(predictor, text, key.at(repetition).stream("reconstruction"))
             ends.append(end.sum().item())
             per_token += end
         drawn = [sum(terms) for terms in zip_longest(totals, ends, fillvalue=0.0)]
@@ -94,7 +94,7 @@ def bound(
     prior = 0.0
     if convention is None:
         prior = process.prior_cost(text.ids[text.editable]).sum().item()
-        ends = ends or [_reconstruction(predictor, text, key.stream("reconstruction")).sum().item()]
+        ends = ends or [reconstruction(predictor, text, key.stream("reconstruction")).sum().item()]
     return Estimate(
         totals=torch.tensor(totals, dtype=torch.float64),
         prior=prior,
@@ -142,7 +142,7 @@ def _repeat(
 
 
 @torch.no_grad()
-def _reconstruction(predictor: Predictor, text: Batch, draws: Draws) -> Float[Tensor, "B L"]:
+def reconstruction(predictor: Predictor, text: Batch, draws: Draws) -> Float[Tensor, "B L"]:
     """E −ln p(x | z) at the time `first`, from one draw: zero where that is t = 0 and α(0) = 1; nats per token."""
     process = predictor.process
     nats = torch.zeros(text.ids.shape, dtype=torch.float64, device=text.ids.device)
