@@ -31,7 +31,7 @@ class EqualCount(Estimator):
     needs = (
         Need(
             jumps_to_mask,
-            "times 'equal-count' need noise that masks every token alike; use times 'shared-offset' with this process",
+            "times 'equal-count' need masked noise; use times 'shared-offset' with this process",
         ),
         Need(continuous, "times 'equal-count' are not those of steps of noise; use times 'shared-offset'"),
     )
