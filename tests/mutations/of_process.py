@@ -222,4 +222,12 @@ MUTATIONS = (
         "else logits",
         "head/unpredictable-rows uniform, one-minus-t",
     ),
+    Mutation(JUMPS, "((size - 1) * at.real /", "(size * at.real /", "facts/errors uniform, one-minus-t"),
+    Mutation(JUMPS, "return self.law.schedule.inverse(kept", "return 1 - (kept", "facts/time mask, cos"),
+    Mutation(JUMPS, "return self.law.spreads", "return self.law.mask is None", "facts/table mix, one-minus-t"),
+    Mutation(
+        LAW, "if self.destination.mask else None", "if self.vocabulary.mask else None", "facts/table uniform, cos"
+    ),
+    Mutation("process/spindle.py", "return 1 - kept", "return (1 - kept) ** 1.1", "facts/time spindle"),
+    Mutation("process/matrix.py", "(1 - own.sum() / seen.sum())", "(1 - own.mean())", "facts/errors matrix, mask"),
 )

@@ -203,11 +203,12 @@ class Matrix(Process):
 
     @property
     def shows_tokens(self) -> bool:
-        return self.moves != "mask"
+        between = self.move[: self.vocabulary.size, : self.vocabulary.size]
+        return bool((between - torch.diag(between.diag()) > 0).any())
 
     @property
     def unread_is_drawn(self) -> bool:
-        return self.moves != "mask"
+        return int((self._ends.mean(0) > 0).sum()) > 1
 
     @property
     def starts_clean(self) -> bool:
