@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UserError, did_you_mean
-from .options import Device, Dtype, Threads
 
 if TYPE_CHECKING:
     from ..kinds import Family
@@ -20,23 +19,17 @@ def catalogue(
     family: Annotated[
         str | None, typer.Argument(metavar="FAMILY", help="One family, such as strategies (default: all).")
     ] = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    threads: Threads = None,
 ) -> None:
     """List what exists: schedules, strategies, recipes, and more.
 
     A component's name is its `kind` in recipes and options.
     """
-    from .machine import prepare
-
     families = _families()
     if family is not None:
         wanted = family if family in families else _plural(family)
         if wanted not in families:
             raise UserError(f"there is no family {family!r}{did_you_mean(family, families)}")
         families = {wanted: families[wanted]}
-    prepare(device, dtype, threads)
     print("\n\n".join(_section(plural, list(entries())) for plural, entries in families.items()))
 
 

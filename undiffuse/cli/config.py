@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from .options import Device, Dtype, Threads
-
 LONGEST = 100
 """Characters of a line that others are aligned with: a table of numbers is longer."""
 
@@ -17,9 +15,6 @@ def config(
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Values to change, such as model.width=192.")
     ] = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    threads: Threads = None,
 ) -> None:
     """Print a configuration, every value with its origin.
 
@@ -28,9 +23,7 @@ def config(
     """
     from ..training.configuration import flat
     from ..training.recipe import resolve
-    from .machine import prepare
 
-    prepare(device, dtype, threads)
     resolved = resolve(recipe, overrides or ())
     print("\n".join(toml_lines(flat(resolved.configuration.to_dict()), resolved.origins)))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UserError
-from .options import Device, Dtype, Json, Threads
+from .options import Device, Json, Threads
 
 if TYPE_CHECKING:
     from ..exact.law import Result
@@ -18,7 +18,6 @@ def verify(
     ] = "",
     json: Json = False,
     device: Device = None,
-    dtype: Dtype = None,
     threads: Threads = None,
 ) -> None:
     """Check the mathematics against exact enumeration.
@@ -30,10 +29,8 @@ def verify(
     from .console import print_json, stdout
     from .machine import prepare
 
-    if dtype not in (None, "float64"):
-        raise UserError(f"--dtype {dtype}: the laws are checked in float64, where their tolerances hold; leave it out")
     # the worlds are tiny: more threads would wait for each other
-    where, _ = prepare(device, dtype, threads or 1)
+    where, _ = prepare(device, None, threads or 1)
     results = []
     console = stdout()
     with where or nullcontext():

@@ -1,5 +1,6 @@
 """What a verb does when it is not told."""
 
+from ..decode.strategies.strategy import Strategy
 from ..predictor import Predictor
 
 
@@ -20,11 +21,26 @@ SHARP = 0.1
 
 
 def filling(
-    predictor: Predictor, strategy: str | None, temperature: float | None, samples: int
-) -> tuple[str, float | None]:
-    """Strategy and temperature of a fill that was told neither, or one: the best text, or several that differ."""
+    predictor: Predictor, strategy: str | Strategy | None, temperature: float | None, samples: int
+) -> tuple[str | Strategy, float | None]:
+    """Strategy and temperature of a fill that was told neither, or one: the best text, or several that differ.
+
+    A strategy that is an object has its temperature.
+    """
+    if isinstance(strategy, Strategy):
+        return strategy, temperature
     kind = strategy or default_strategy(predictor, drawing=False)
     if temperature is None and samples > 1:
         return kind, 1.0
     sharp = temperature is None and strategy is None and kind in ("ancestral", "tweedie")
     return kind, SHARP if sharp else temperature
+
+
+def generating(
+    predictor: Predictor, strategy: str | Strategy | None, temperature: float | None
+) -> tuple[str | Strategy, float | None]:
+    """Strategy and temperature of a generation that was told neither, or one: as the model has it, temperature 1."""
+    if isinstance(strategy, Strategy):
+        return strategy, temperature
+    heat = 1.0 if temperature is None else temperature
+    return strategy or default_strategy(predictor, drawing=heat > 0), heat

@@ -14,11 +14,12 @@ from ..decode.caches.cache import CachePolicy
 from ..decode.event import Event
 from ..decode.guidance.guidance import Guidance
 from ..decode.loop import finished
+from ..decode.strategies.strategy import Strategy
 from ..predictor import Predictor
 from ..text.codec import Codec
 from .check import Check, check
 from .decode import Decoded, Prompts, decode
-from .defaults import default_strategy, filling
+from .defaults import default_strategy, filling, generating
 from .fill import fill, fill_object
 from .generate import generate
 from .logits import logits
@@ -35,7 +36,9 @@ OnEvent = Callable[[Event], None]
 class LanguageModel:
     """Predictor, tokenizer and manifest. `name` says where it came from.
 
-    The verbs are deterministic: the same seed gives the same result, whatever else is in the batch.
+    The verbs are deterministic: the same seed gives the same result, whatever else is in the batch. Wherever a
+    `strategy` or a `cache` is named an object may be given instead (a `Strategy`, with its own temperature and options;
+    a `CachePolicy`), and a `Guidance` in place of its scale.
     """
 
     predictor: Predictor
@@ -65,7 +68,7 @@ class LanguageModel:
         self,
         text: str,
         *,
-        strategy: str | None = None,
+        strategy: str | Strategy | None = None,
         top: int = 3,
         samples: int = 1,
         temperature: float | None = None,
@@ -77,10 +80,10 @@ class LanguageModel:
 
         Typed holes, choice(a|b), yesno, date, int(1-99) and /regex/, hold a text of their type, always. Each hole comes
         with its probability and up to `top` − 1 further answers. Further options: steps, top_p, top_k, block_length,
-        confidence, threshold. The temperature defaults to the strategy's own (0: the best tokens) for one sample, to
-        0.1 where noise asks for a strategy that draws, and to 1 for several samples. Of a text longer than the context
-        the model sees the part around the holes. UserError for malformed holes, types that nothing satisfies, or holes
-        that do not fit the context.
+        cache, guidance, max_nfe, deadline_ms, confidence, threshold. The temperature defaults to the strategy's own
+        (0: the best tokens) for one sample, to 0.1 where noise asks for a strategy that draws, and to 1 for several
+        samples. Of a text longer than the context the model sees the part around the holes. UserError for malformed
+        holes, types that nothing satisfies, or holes that do not fit the context.
         """
         kind, heat = filling(self.predictor, strategy, temperature, samples)
         settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, **options)
@@ -91,7 +94,7 @@ class LanguageModel:
         prompt: str,
         schema: Mapping[str, Any],
         *,
-        strategy: str | None = None,
+        strategy: str | Strategy | None = None,
         top: int = 1,
         samples: int = 1,
         temperature: float | None = None,
@@ -113,8 +116,8 @@ class LanguageModel:
         *,
         length: int | None = None,
         steps: int | None = None,
-        strategy: str | None = None,
-        temperature: float = 1.0,
+        strategy: str | Strategy | None = None,
+        temperature: float | None = None,
         samples: int = 1,
         seed: int = 0,
         on_event: OnEvent | None = None,
@@ -124,10 +127,11 @@ class LanguageModel:
 
         The strategy defaults to `ancestral`, which draws from the model (`tweedie` where it gives ratios of
         probabilities), or to `confidence` at temperature 0. Beyond the context it goes on in blocks over a sliding
-        window, and says so in `note`. The prompt is plain text.
+        window, and says so in `note`. The prompt is plain text. Further options are those of `fill`; the temperature
+        defaults to 1.
         """
-        kind = strategy or default_strategy(self.predictor, drawing=temperature > 0)
-        settings = Settings.of(kind, temperature=temperature, seed=seed, samples=samples, steps=steps, **options)
+        kind, heat = generating(self.predictor, strategy, temperature)
+        settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, steps=steps, **options)
         return finished(generate(self.trained, prompt, length, settings), on_event)
 
     def score(
@@ -164,7 +168,7 @@ class LanguageModel:
         *,
         prompt: str = "",
         length: int | None = None,
-        strategy: str | None = None,
+        strategy: str | Strategy | None = None,
         temperature: float | None = None,
         seed: int = 0,
         **options: Any,
@@ -173,12 +177,11 @@ class LanguageModel:
 
         Strategy and temperature default to those of `fill` or `generate`.
         """
-        heat = 1.0 if temperature is None and text is None else temperature
-        kind = strategy or default_strategy(self.predictor, drawing=text is None and bool(heat))
-        settings = Settings.of(kind, temperature=heat, seed=seed, **options)
         if text is None:
-            return generate(self.trained, prompt, length, settings)
-        return fill(self.trained, text, settings, top=1)
+            kind, heat = generating(self.predictor, strategy, temperature)
+            return generate(self.trained, prompt, length, Settings.of(kind, temperature=heat, seed=seed, **options))
+        kind = strategy or default_strategy(self.predictor, drawing=False)
+        return fill(self.trained, text, Settings.of(kind, temperature=temperature, seed=seed, **options), top=1)
 
     def logits(self, ids: Int[Tensor, "B L"], valid: Bool[Tensor, "B L"] | None = None) -> Float[Tensor, "B L V"]:
         """float32 logits over all rows of the vocabulary, nothing excluded; row i speaks of position i.
@@ -193,7 +196,7 @@ class LanguageModel:
         prompt_ids: Prompts,
         length: int,
         *,
-        strategy: str,
+        strategy: str | Strategy,
         block_length: int | None = None,
         steps: int | None = None,
         cache: str | CachePolicy | None = None,

@@ -13,7 +13,7 @@ from ..decode.guidance.prompt import Prompt
 from ..decode.proposal import Filters
 from ..decode.strategies.strategy import Strategy
 from ..errors import UserError, did_you_mean
-from ..kinds import CACHES, STRATEGIES
+from ..kinds import CACHES, STRATEGIES, kind_of
 
 FILTERS = {f.name for f in fields(Filters)}
 
@@ -65,7 +65,7 @@ class Settings:
     @classmethod
     def of(
         cls,
-        kind: str,
+        strategy: str | Strategy,
         *,
         seed: int = 0,
         samples: int = 1,
@@ -79,45 +79,27 @@ class Settings:
     ) -> "Settings":
         """Options are the filters' (temperature, top_k, top_p, confidence) and the strategy's own (threshold).
 
-        `kind` is a strategy or a preset (`PRESETS`), whose numbers the options given here override. `guidance` is the
-        scale of guidance by the prompt (1: none), or a `Guidance`.
+        `strategy` is the name of one, or of a preset (`PRESETS`), whose numbers the options given here override; or an
+        object, which has all its options. `guidance` is the scale of guidance by the prompt (1: none), or a `Guidance`.
 
         None means "as the strategy has it". UserError for what does not exist or cannot be.
         """
         given = {name: value for name, value in options.items() if value is not None}
-        if kind in PRESETS:
-            preset = PRESETS[kind]
-            kind, given, cache = preset.kind, {**preset.options, **given}, cache or preset.cache
-        if kind not in STRATEGIES.kinds:
-            raise UserError(f"there is no strategy {kind!r}{did_you_mean(kind, (*STRATEGIES.kinds, *PRESETS))}")
-        strategy = STRATEGIES.load(kind)
-        own = {f.name for f in fields(strategy)} - {"filters"}
-        for name in given:
-            if name not in FILTERS | own:
-                raise UserError(f"strategy {kind!r} has no option {name!r}{did_you_mean(name, FILTERS | own)}")
+        if isinstance(strategy, str):
+            kind = strategy
+            if kind in PRESETS:
+                preset = PRESETS[kind]
+                kind, given, cache = preset.kind, {**preset.options, **given}, cache or preset.cache
+            built = _named(kind, given)
+        else:
+            kind, built = _given(strategy, given)
         for name, value in (("steps", steps), ("block_length", block_length), ("samples", samples)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise UserError(f"{name.replace('_', ' ')} must be at least 1, not {value}")
         if steps is None and block_length is None:
             steps = max_nfe  # a limited number of evaluations is best spread over the whole text
-        try:
-            filters = replace(strategy().filters, **{name: value for name, value in given.items() if name in FILTERS})
-            built = strategy(filters=filters, **{name: value for name, value in given.items() if name in own})
-        except TypeError as error:
-            raise UserError(f"strategy {kind!r} cannot take {given}: {str(error).splitlines()[0]}") from error
-        if isinstance(guidance, int | float):
-            guidance = None if guidance == 1 else Prompt(scale=float(guidance))
-        return cls(
-            built,
-            kind,
-            seed,
-            samples,
-            steps,
-            block_length,
-            CACHES.load(cache)() if isinstance(cache, str) else cache,
-            guidance,
-            Budget(max_nfe, deadline_ms),
-        )
+        budget = Budget(max_nfe, deadline_ms)
+        return cls(built, kind, seed, samples, steps, block_length, _cache(cache), _guidance(guidance), budget)
 
     def decoder(self, constraint: Constraint | None = None, **more: Any) -> Decoder:
         """What the decoding loop takes; `more` are its stop and banned tokens."""
@@ -134,3 +116,54 @@ class Settings:
                 f"{self.steps} steps cannot fill {windows} blocks of {block} tokens: "
                 f"use at least {windows} steps, or blocks of at least {-(-pending // self.steps)} tokens"
             )
+
+
+def _named(kind: str, given: Mapping[str, Any]) -> Strategy:
+    """The strategy of a name, with options."""
+    if kind not in STRATEGIES.kinds:
+        raise UserError(f"there is no strategy {kind!r}{did_you_mean(kind, (*STRATEGIES.kinds, *PRESETS))}")
+    strategy = STRATEGIES.load(kind)
+    own = {f.name for f in fields(strategy)} - {"filters"}
+    for name in given:
+        if name not in FILTERS | own:
+            raise UserError(f"strategy {kind!r} has no option {name!r}{did_you_mean(name, FILTERS | own)}")
+    try:
+        filters = replace(strategy().filters, **{name: value for name, value in given.items() if name in FILTERS})
+        return strategy(filters=filters, **{name: value for name, value in given.items() if name in own})
+    except TypeError as error:
+        raise UserError(f"strategy {kind!r} cannot take {given}: {str(error).splitlines()[0]}") from error
+
+
+def _given(strategy: Strategy, given: Mapping[str, Any]) -> tuple[str, Strategy]:
+    """An object and its name: its kind, or its class where it is from elsewhere."""
+    if not isinstance(strategy, Strategy):
+        raise _wrong("strategy", "a name (see `undiffuse list strategies`), or a Strategy", strategy)
+    name = type(strategy).__name__
+    if given:
+        option, value = next(iter(given.items()))
+        fix = f"filters=Filters({option}={value!r})" if option in FILTERS else f"{option}={value!r}"
+        raise UserError(f"a strategy that is an object has its own {option}: leave it out, or say {name}({fix}, …)")
+    kind = kind_of(strategy)
+    return kind if kind in STRATEGIES.kinds else name, strategy
+
+
+def _cache(cache: str | CachePolicy | None) -> CachePolicy | None:
+    if isinstance(cache, str):
+        return CACHES.load(cache)()
+    if not isinstance(cache, CachePolicy | None):
+        raise _wrong("cache", "a name (see `undiffuse list caches`), or a CachePolicy", cache)
+    return cache
+
+
+def _guidance(guidance: float | Guidance | None) -> Guidance | None:
+    if isinstance(guidance, int | float) and not isinstance(guidance, bool):
+        return None if guidance == 1 else Prompt(scale=float(guidance))
+    if not isinstance(guidance, Guidance | None):
+        raise _wrong("guidance", "a scale (1: none), or a Guidance", guidance)
+    return guidance
+
+
+def _wrong(name: str, wanted: str, found: object) -> UserError:
+    if isinstance(found, type):
+        return UserError(f"{name} must be {wanted}, not a class: say {found.__name__}(…)")
+    return UserError(f"{name} must be {wanted}, not {found!r}")
