@@ -15,6 +15,7 @@ from pathlib import Path
 import undiffuse
 from undiffuse.exact.verify import all_laws
 from undiffuse.kinds import DESTINATIONS, GAMMAS, OBJECTIVES, PROCESSES, SCHEDULES, Family
+from undiffuse.process.jumps import Jumps
 from undiffuse.training.recipe import resolve
 
 FOLDER = Path(__file__).with_suffix("")
@@ -177,7 +178,10 @@ def _modules(system: System) -> Iterator[str]:
         if configuration.model.get("causal"):
             continue
         process = configuration.to_dict()["process"]
-        found[_module(PROCESSES, process.get("kind") or "interpolating")] = None
+        process_kind = process.get("kind") or "interpolating"
+        if issubclass(PROCESSES.load(process_kind), Jumps):
+            found["process.law"] = None
+        found[_module(PROCESSES, process_kind)] = None
         for key, family in (("destination", DESTINATIONS), ("schedule", SCHEDULES), ("gamma", GAMMAS)):
             inner = process.get(key)
             kind = inner["kind"] if isinstance(inner, dict) else inner
