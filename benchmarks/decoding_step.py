@@ -14,6 +14,8 @@ from undiffuse.decode.loop import walk
 from undiffuse.decode.proposal import Filters
 from undiffuse.decode.whole_text import Span, WholeText
 from undiffuse.kinds import STRATEGIES
+from undiffuse.models.base import Denoiser
+from undiffuse.models.traits import Traits
 from undiffuse.models.transformer import Transformer
 from undiffuse.predictor import Predictor
 from undiffuse.process.destinations.mask import Mask
@@ -33,20 +35,20 @@ DEFINITION = (
 )
 
 
-class Timed:
+class Timed(Denoiser):
     """A network that adds up its own time."""
 
     def __init__(self, network: Transformer) -> None:
         self.network, self.seconds = network, 0.0
-        self.rule, self.output_offset, self.block_length = network.rule, network.output_offset, network.block_length
-        self.takes_time, self.takes_editable = network.takes_time, network.takes_editable
-        self.previous = network.previous
-        self.rows, self.context = network.rows, network.context
 
-    def trunk(self, *arguments: object) -> torch.Tensor:
+    @property
+    def traits(self) -> Traits:
+        return self.network.traits
+
+    def trunk(self, *arguments: object) -> torch.Tensor:  # type: ignore[override]
         return self._add(self.network.trunk, *arguments)
 
-    def head(self, *arguments: object) -> torch.Tensor:
+    def head(self, *arguments: object) -> torch.Tensor:  # type: ignore[override]
         return self._add(self.network.head, *arguments)
 
     def _add(self, part, *arguments: object) -> torch.Tensor:  # type: ignore[no-untyped-def]

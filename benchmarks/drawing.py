@@ -27,7 +27,7 @@ def measured(vocabulary: int) -> dict[str, float]:
     probabilities, draws = logits.softmax(-1), Draws.seeded(0).along(sites)
 
     def forward() -> torch.Tensor:
-        hidden = model.trunk(Inputs(State(batch.ids), batch.positions), Attend(model.rule, tags, tags))
+        hidden = model.trunk(Inputs(State(batch.ids), batch.positions), Attend(model.traits.rule, tags, tags))
         return model.head(hidden.flatten(0, 1)[:sites])
 
     network_time = seconds(forward)

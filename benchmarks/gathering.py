@@ -27,7 +27,7 @@ def measured(vocabulary: int) -> dict[str, float]:
     target = batch.ids.masked_fill(~masked, -100)
 
     def trunk() -> torch.Tensor:
-        return model.trunk(Inputs(State(batch.ids), batch.positions), Attend(model.rule, tags, tags))
+        return model.trunk(Inputs(State(batch.ids), batch.positions), Attend(model.traits.rule, tags, tags))
 
     def gathered() -> None:
         F.cross_entropy(model.head(trunk()[masked]).float(), batch.ids[masked]).backward()

@@ -79,7 +79,7 @@ def plain_step(network: TransformerConfig, rows: int) -> Callable[[], None]:
         share = torch.rand(rows, 1)
         masked = torch.rand(batch.ids.shape) < share
         ids = batch.ids.masked_fill(masked, network.rows - 1)
-        hidden = model.trunk(Inputs(State(ids), batch.positions), Attend(model.rule, tags, tags))
+        hidden = model.trunk(Inputs(State(ids), batch.positions), Attend(model.traits.rule, tags, tags))
         nats = F.cross_entropy(model.head(hidden).flatten(0, 1), batch.ids.flatten(), reduction="none")
         loss = (nats.view(ids.shape) * masked / share).mean()
         optimizer.zero_grad()

@@ -10,6 +10,7 @@ from torch import Tensor
 from .errors import UserError
 from .models.base import Denoiser
 from .models.kept import Kept
+from .models.traits import Traits
 from .process.needs import on_vectors
 from .process.prediction import Prediction
 from .process.process import Process
@@ -27,17 +28,17 @@ class Predictor:
 
     def __post_init__(self) -> None:
         # the tables belong to the network, which may have been exchanged
-        object.__setattr__(self, "process", self.process.bind(getattr(self.denoiser, "tables", {})))
-        if self.predicts_embedding and (self.head != "posterior" or not self.process.moves_vectors):
+        object.__setattr__(self, "process", self.process.bind(self.denoiser.tables))
+        if self.traits.gives == "embedding" and (self.head != "posterior" or not self.process.moves_vectors):
             raise UserError(
                 "a network that predicts embeddings needs noise on vectors and an objective for it: use objective "
                 '"diffusion-lm" and process.kind="gaussian", or leave out model.output'
             )
 
     @property
-    def predicts_embedding(self) -> bool:
-        """Whether the head gives the clean embedding in place of logits, which are its rounding."""
-        return getattr(self.denoiser, "predicts_embedding", False)
+    def traits(self) -> Traits:
+        """Those of the network."""
+        return self.denoiser.traits
 
     @cached_property
     def excluded(self) -> Float[Tensor, " V"]:
@@ -63,13 +64,13 @@ class Predictor:
         inputs = Inputs(
             state,
             rows.position,
-            level=(self.process.level(t) if level is None else level) if self.denoiser.takes_time else None,
-            editable=editable if self.denoiser.takes_editable else None,
+            level=(self.process.level(t) if level is None else level) if "level" in self.traits.takes else None,
+            editable=editable if "editable" in self.traits.takes else None,
             feedback=feedback,
             dropout=self.dropout,
         )
         keys = rows if kv is None else kv.tags(rows)
-        return self.denoiser.trunk(inputs, Attend(self.denoiser.rule, rows, keys), kv)
+        return self.denoiser.trunk(inputs, Attend(self.traits.rule, rows, keys), kv)
 
     def told(self, t: Float[Tensor, "B L"], live: Bool[Tensor, "B L"] | None) -> Float[Tensor, "B L"] | None:
         """The noise level that a network is told at every position of a canvas; None: that of the position's own t.
@@ -78,8 +79,8 @@ class Predictor:
         where it does not look at a position's own token, it is told the mean over the row. All positions of one level
         are told that.
         """
-        shares = getattr(self.denoiser, "row_level", False) and self.head == "leave_one_out"
-        if not (shares and self.denoiser.takes_time and self.process.law is not None):
+        shares = self.traits.row_level and self.head == "leave_one_out"
+        if not (shares and "level" in self.traits.takes and self.process.law is not None):
             return None
         level = self.process.level(t)
         weight = torch.ones_like(level) if live is None else live.to(level.dtype)
@@ -91,7 +92,7 @@ class Predictor:
 
         The first token of a row or document has the start symbol before it.
         """
-        if not self.denoiser.previous:
+        if not self.traits.reads_previous:
             return ids
         vocabulary = self.process.vocabulary
         start = vocabulary.mask if vocabulary.bos is None else vocabulary.bos
@@ -103,11 +104,11 @@ class Predictor:
 
     def source(self, position: Int[Tensor, "*lead"]) -> Int[Tensor, "*lead"]:
         """The position whose row speaks of each position: itself, or the one before; the first keeps its own row."""
-        return (position + self.denoiser.output_offset).clamp(min=0)
+        return (position + self.traits.logit_row).clamp(min=0)
 
     def span(self, rows: int, device: torch.device) -> Int[Tensor, " B"] | None:
         """The length of the network's attention blocks, once per row; None where it has none."""
-        length = self.denoiser.block_length
+        length = self.traits.block_length
         return None if length is None else torch.full((rows,), length, device=device)
 
     def hidden(
@@ -131,7 +132,7 @@ class Predictor:
 
     def _aligned(self, hidden: Float[Tensor, "B L D"], positions: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
         """The row that speaks of each position, where texts may begin anywhere in a row (padding, documents)."""
-        if not self.denoiser.output_offset:
+        if not self.traits.logit_row:
             return hidden
         row = torch.arange(hidden.shape[1], device=hidden.device) + self.source(positions) - positions
         return hidden.gather(1, row.clamp(min=0)[..., None].expand(hidden.shape))
@@ -150,7 +151,7 @@ class Predictor:
     def outputs(self, hidden: Float[Tensor, "*lead D"]) -> tuple[Float[Tensor, "*lead V"], Tensor | None]:
         """Logits of the head over all rows, and the embeddings that it predicts where it gives those."""
         found = self.denoiser.head(hidden)
-        if not self.predicts_embedding:
+        if self.traits.gives == "logits":
             return found, None
         vectors = found if found.dtype == torch.float64 else found.float()
         return on_vectors(self.process).rounding(vectors), vectors
@@ -167,7 +168,7 @@ class Predictor:
         A network with attention blocks sees [z ; x]: each block of z, and the clean text x of the blocks before it
         (BD3-LM, Arriola et al. 2025, section 3.2).
         """
-        if self.denoiser.block_length is None:
+        if self.traits.block_length is None:
             state = noised.view or noised.state
             hidden = self.hidden(
                 state, noised.t, batch.positions, batch.editable, batch.valid, batch.document, feedback
@@ -178,9 +179,9 @@ class Predictor:
 
     def _beside_clean(self, noised: Noised, batch: Batch) -> Float[Tensor, "B L D"]:
         """Rows of z, then those of x but for the last block, which nobody sees; positions count from 0."""
-        assert self.denoiser.block_length is not None
+        assert self.traits.block_length is not None
         length = batch.ids.shape[1]
-        seen = (length - 1) // self.denoiser.block_length * self.denoiser.block_length
+        seen = (length - 1) // self.traits.block_length * self.traits.block_length
 
         def both(noisy: Tensor, clean: Tensor) -> Tensor:
             return torch.cat((noisy, clean[:, :seen]), dim=1)

@@ -16,6 +16,8 @@ from undiffuse.decode.proposal import Filters, propose
 from undiffuse.decode.whole_text import Span, WholeText
 from undiffuse.kinds import DESTINATIONS, SCHEDULES, STRATEGIES
 from undiffuse.models import rules
+from undiffuse.models.base import Denoiser
+from undiffuse.models.traits import Traits
 from undiffuse.predictor import Predictor
 from undiffuse.process.interpolating import Interpolating
 from undiffuse.process.prediction import Prediction
@@ -127,18 +129,16 @@ TOKENIZER = Tokenizer.train(["20 2026-11-21 cat, cot: catalog 3 é\n" * 20], 300
 CAT = of_regex("cat|catalog|[0-9]{2,4}é", TOKENIZER.tokens, b" ")
 
 
-class Whim:
+class Whim(Denoiser):
     """Logits that have nothing to do with what is asked."""
 
-    rows, context, output_offset = TOKENIZER.vocabulary.rows, 64, 0
-    takes_time, takes_editable, block_length, previous = False, False, None, False
-    rule = staticmethod(rules.full)
+    traits = Traits(TOKENIZER.vocabulary.rows, 64, rules.full)
 
     def trunk(self, inputs, attend, kv=None):
         return inputs.positions[..., None].float() * 1.3 + inputs.state.ids[..., None].cumsum(1) * 0.7
 
     def head(self, hidden):
-        return torch.sin(hidden + torch.arange(self.rows) * 2.1) * 4
+        return torch.sin(hidden + torch.arange(self.traits.vocab_rows) * 2.1) * 4
 
 
 def _model(destination: str) -> Predictor:

@@ -9,6 +9,8 @@ from undiffuse.decode.loop import walk
 from undiffuse.decode.whole_text import Span, WholeText
 from undiffuse.kinds import DESTINATIONS, SCHEDULES, STRATEGIES
 from undiffuse.models import rules
+from undiffuse.models.base import Denoiser
+from undiffuse.models.traits import Traits
 from undiffuse.predictor import Predictor
 from undiffuse.process.interpolating import Interpolating
 from undiffuse.text.tokenizer import Tokenizer
@@ -17,18 +19,16 @@ from undiffuse.text.utf8 import HoleText
 TOKENIZER = Tokenizer.byte_level()
 
 
-class Babble:
+class Babble(Denoiser):
     """Logits that prefer bytes above 127, which rarely make a character together."""
 
-    rows, context, output_offset = TOKENIZER.vocabulary.rows, 64, 0
-    takes_time, takes_editable, block_length, previous = False, False, None, False
-    rule = staticmethod(rules.full)
+    traits = Traits(TOKENIZER.vocabulary.rows, 64, rules.full)
 
     def trunk(self, inputs, attend, kv=None):
         return inputs.positions[..., None].float() * 1.3 + inputs.state.ids[..., None].cumsum(1) * 0.7
 
     def head(self, hidden):
-        ids = torch.arange(self.rows)
+        ids = torch.arange(self.traits.vocab_rows)
         return torch.sin(hidden + ids * 2.1) * 4 + 4.0 * (ids >= 128)
 
 

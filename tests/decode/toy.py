@@ -4,6 +4,8 @@ import torch
 
 from undiffuse.kinds import DESTINATIONS, SCHEDULES, STRATEGIES
 from undiffuse.models import rules
+from undiffuse.models.base import Denoiser
+from undiffuse.models.traits import Traits
 from undiffuse.predictor import Predictor
 from undiffuse.process.interpolating import Interpolating
 from undiffuse.process.needs import meets
@@ -13,12 +15,10 @@ from undiffuse.vocabulary import Vocabulary
 VOCABULARY = Vocabulary(11, mask=4, reserved=frozenset({9}))
 
 
-class Echo:
+class Echo(Denoiser):
     """Every position's logits are a fixed nonlinear function of all tokens, their distances and the position."""
 
-    rows, context, output_offset = 11, 64, 0
-    takes_time, takes_editable, block_length, previous = False, False, None, False
-    rule = staticmethod(rules.full)
+    traits = Traits(11, 64, rules.full)
 
     def __init__(self, sharpness: float = 3.0) -> None:
         self.sharpness = sharpness
@@ -30,7 +30,7 @@ class Echo:
         mask = attend.mask()
         near = (-(at[:, :, None] - at[:, None]).abs().double() / 3).exp()
         seen = near if mask is None else near * mask
-        tokens = torch.nn.functional.one_hot(ids, self.rows).double()
+        tokens = torch.nn.functional.one_hot(ids, 11).double()
         return torch.cat([seen @ tokens, at[..., None].double()], -1)
 
     def head(self, hidden):

@@ -17,6 +17,8 @@ from undiffuse.exact.world import World, world
 from undiffuse.kinds import build_process
 from undiffuse.language_model import LanguageModel
 from undiffuse.models import rules
+from undiffuse.models.base import Denoiser
+from undiffuse.models.traits import Traits
 from undiffuse.predictor import Predictor
 from undiffuse.process.gammas.linear import Linear
 from undiffuse.process.interpolating import Interpolating
@@ -220,17 +222,18 @@ def test_a_second_look_needs_only_one_error_at_a_time():
 # Counting
 
 
-class Stubborn:
+class Stubborn(Denoiser):
     """A network that expects one token everywhere, whatever stands there."""
 
-    output_offset, takes_time, takes_editable, block_length, previous = 0, False, False, None, False
-    rule = staticmethod(rules.full)
-
     def __init__(self, vocabulary: Vocabulary, token: int, context: int) -> None:
-        self.rows, self.context, self.token = vocabulary.rows, context, token
+        self.shape, self.token = (vocabulary.rows, context), token
+
+    @property
+    def traits(self):
+        return Traits(*self.shape, rules.full)
 
     def trunk(self, inputs, attend, kv=None):
-        logits = torch.zeros(*inputs.state.ids.shape, self.rows)
+        logits = torch.zeros(*inputs.state.ids.shape, self.shape[0])
         logits[..., self.token] = 40.0
         return logits
 
@@ -276,7 +279,7 @@ def test_counts_are_those_of_a_plain_loop():
 def test_every_recipe(recipe, method):
     model = random_model(recipe)
     planted = plant(windows(), 0.2, model.predictor.process.vocabulary, seed=0)
-    if method == "reverse" and model.predictor.denoiser.previous:
+    if method == "reverse" and model.predictor.traits.reads_previous:
         with pytest.raises(UserError, match=r"no reverse process that takes a token back.*'relook'"):
             repair(model, planted, method, 8, seed=0)
         return

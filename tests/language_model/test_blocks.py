@@ -151,7 +151,7 @@ def test_a_canvas_without_its_blocks_is_refused(model):
 def test_it_is_saved_with_its_blocks(model, tmp_path):
     model.save(tmp_path / "model")
     again = load(tmp_path / "model")
-    assert again.predictor.denoiser.block_length == SPAN
+    assert again.predictor.traits.block_length == SPAN
     assert again.score("A beginning and more.", draws=4).nats_per_token == pytest.approx(
         model.score("A beginning and more.", draws=4).nats_per_token
     )

@@ -10,6 +10,8 @@ from undiffuse.errors import UserError
 from undiffuse.language_model import LanguageModel
 from undiffuse.language_model.check import read
 from undiffuse.models import rules
+from undiffuse.models.base import Denoiser
+from undiffuse.models.traits import Traits
 from undiffuse.predictor import Predictor
 from undiffuse.text.words import words
 
@@ -89,16 +91,16 @@ def test_threshold_and_top_leave_out_the_least(model):
 
 
 @dataclass(frozen=True)
-class Parrot:
+class Parrot(Denoiser):
     """Knows one text by heart, whatever it is shown: each of its tokens has the probability 0.9."""
 
     ids: tuple[int, ...]
     rows: int
     context: int = 128
-    rule = staticmethod(rules.full)
-    block_length = None
-    output_offset = 0
-    takes_time = takes_editable = previous = False
+
+    @property
+    def traits(self):
+        return Traits(self.rows, self.context, rules.full)
 
     def trunk(self, inputs, attend, kv=None):
         known = torch.tensor([*self.ids, *[self.ids[-1]] * self.context])
@@ -185,7 +187,9 @@ def test_what_cannot_be_checked_is_refused(model):
 
 def test_a_model_that_sees_one_side_is_refused(byte_model):
     class Causal(Parrot):
-        rule = staticmethod(rules.causal)
+        @property
+        def traits(self):
+            return replace(super().traits, rule=rules.causal)
 
     network = Causal((1,), byte_model.tokenizer.vocabulary.rows)
     left = replace(byte_model, predictor=Predictor(network, byte_model.predictor.process, "leave_one_out"))

@@ -22,14 +22,14 @@ def network(**changes):
 @torch.no_grad()
 def cached(model, kv, ids, positions, live=None):
     queries = Tags(positions, live=live)
-    attend = Attend(model.rule, queries, kv.tags(queries))
+    attend = Attend(model.traits.rule, queries, kv.tags(queries))
     return model.trunk(Inputs(State(ids), positions), attend, kv)
 
 
 @torch.no_grad()
 def uncached(model, ids):
     tags = Tags(torch.arange(ids.shape[1]).expand_as(ids))
-    return model.trunk(Inputs(State(ids), tags.position), Attend(model.rule, tags, tags))
+    return model.trunk(Inputs(State(ids), tags.position), Attend(model.traits.rule, tags, tags))
 
 
 @pytest.fixture

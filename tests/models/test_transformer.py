@@ -31,7 +31,7 @@ def logits(model, ids, *, positions=None, live=None, document=None, t=None, edit
     positions = torch.arange(ids.shape[1]).expand_as(ids) if positions is None else positions
     tags = Tags(positions, live=live, document=document)
     inputs = Inputs(State(ids), positions, level=t, editable=editable)
-    return model.head(model.trunk(inputs, Attend(model.rule, tags, tags)))
+    return model.head(model.trunk(inputs, Attend(model.traits.rule, tags, tags)))
 
 
 def assert_same(got, want):
@@ -180,7 +180,7 @@ def test_dropout_drops_its_share_in_training_alone_and_repeats_with_its_generato
     def hidden(seed: int | None) -> torch.Tensor:
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         inputs = Inputs(State(torch.arange(8)[None] % 7), tags.position, dropout=generator)
-        return network.trunk(inputs, Attend(network.rule, tags, tags))
+        return network.trunk(inputs, Attend(network.traits.rule, tags, tags))
 
     assert torch.equal(hidden(None), hidden(None))
     assert torch.equal(hidden(1), hidden(1))
@@ -195,7 +195,7 @@ def test_soft_tokens_mix_embeddings_and_latents_replace_them():
     ids = torch.tensor([[1, 2, 3, 4]])
 
     def run(net, state, **more):
-        return net.trunk(Inputs(state, tags.position, **more), Attend(net.rule, tags, tags))
+        return net.trunk(Inputs(state, tags.position, **more), Attend(net.traits.rule, tags, tags))
 
     certain = State(ids, soft=(torch.stack((ids, ids + 1), -1), torch.tensor([1.0, 0.0]).expand(1, 4, 2)))
     torch.testing.assert_close(run(plain, certain), run(plain, State(ids)))

@@ -93,8 +93,8 @@ def batch() -> Batch:
 
 
 def canvas(predictor: Predictor, prompt: int = 4) -> Canvas:
-    span = predictor.denoiser.block_length
-    steps = None if predictor.denoiser.previous else 2
+    span = predictor.traits.block_length
+    steps = None if predictor.traits.reads_previous else 2
     rows = [
         start(row, torch.arange(LENGTH) >= prompt, key=k, steps=steps, span=span) for k, row in enumerate(batch().ids)
     ]
@@ -163,8 +163,8 @@ def decoded_alike() -> list[str]:
     first: dict[tuple[Any, ...], str] = {}
     for recipe in RECIPES:
         _, predictor = made(recipe)
-        network = predictor.denoiser
-        traits = (network.takes_time, network.block_length, network.previous)
+        known = predictor.traits
+        traits = ("level" in known.takes, known.block_length, known.reads_previous)
         first.setdefault((str(describe_process(predictor.process)), predictor.head, *traits), recipe)
     return list(first.values())
 

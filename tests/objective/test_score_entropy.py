@@ -11,6 +11,8 @@ from undiffuse.exact.catalog import golden
 from undiffuse.exact.denoiser import everything
 from undiffuse.exact.expectation import diffusion, enumerate_noise, total
 from undiffuse.exact.world import toy_a
+from undiffuse.models.base import Denoiser
+from undiffuse.models.traits import Traits
 from undiffuse.objective.concrete_score import ConcreteScore, squares
 from undiffuse.objective.score_entropy import ScoreEntropy
 from undiffuse.objective.times.equal_count import EqualCount
@@ -32,12 +34,11 @@ NOISES = {
 }
 
 
-class Small(nn.Module):
+class Small(nn.Module, Denoiser):
     """Two layers that see the whole text of toy A and the noise level."""
 
-    output_offset, takes_time, takes_editable, block_length, previous = 0, True, False, None, False
-    rule = staticmethod(everything)
-    rows, context = VOCABULARY.rows, WORLD.length
+    rows = VOCABULARY.rows
+    traits = Traits(rows, WORLD.length, everything, takes=frozenset({"level"}))
 
     def __init__(self):
         super().__init__()

@@ -12,6 +12,8 @@ from undiffuse.errors import UserError
 from undiffuse.kinds import STRATEGIES
 from undiffuse.language_model.defaults import default_strategy
 from undiffuse.models import rules
+from undiffuse.models.base import Denoiser
+from undiffuse.models.traits import Traits
 from undiffuse.predictor import Predictor
 from undiffuse.process import needs
 from undiffuse.process.gaussian import Gaussian
@@ -29,12 +31,10 @@ MASKING = {
 }
 
 
-class Bigrams:
+class Bigrams(Denoiser):
     """Prefers at every place the token that follows, by number, the one before it."""
 
-    rows, context, output_offset = 6, 16, 0
-    takes_time, takes_editable, block_length, previous = False, False, None, False
-    rule = staticmethod(rules.full)
+    traits = Traits(6, 16, rules.full)
 
     def trunk(self, inputs, attend, kv=None):
         before = torch.nn.functional.pad(inputs.state.ids, (1, 0))[:, :-1]

@@ -28,7 +28,7 @@ def test_the_recipe_trains_resumes_scores_and_generates(train_tiny, tmp_path):
     resumed = resume(run.directory, steps=4)
     assert (resumed.step, resumed.steps) == (12, 12)
     model = load(run.directory)
-    assert model.predictor.denoiser.block_length == 4
+    assert model.predictor.traits.block_length == 4
     before, after = (m.score("ab jc d" * 9, seed=1).nats_per_token for m in (resumed.model, model))
     assert before == after
     assert model.generate(length=40, seed=1)[0].text == resumed.model.generate(length=40, seed=1)[0].text

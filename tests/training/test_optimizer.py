@@ -30,7 +30,7 @@ def network(dtype=torch.float32):
 def backward(model, seed):
     ids = torch.randint(0, CONFIG.rows, (4, 8), generator=torch.Generator().manual_seed(seed))
     tags = Tags(torch.arange(8).expand_as(ids))
-    hidden = model.trunk(Inputs(State(ids), tags.position), Attend(model.rule, tags, tags))
+    hidden = model.trunk(Inputs(State(ids), tags.position), Attend(model.traits.rule, tags, tags))
     loss = torch.nn.functional.cross_entropy(model.head(hidden).float().flatten(0, 1), ids.flatten())
     loss.backward()
     return loss.item()

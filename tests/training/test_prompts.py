@@ -10,6 +10,8 @@ from tiny import SETTINGS
 
 from undiffuse.errors import UserError
 from undiffuse.kinds import DESTINATIONS, SCHEDULES
+from undiffuse.models.base import Denoiser
+from undiffuse.models.traits import Traits
 from undiffuse.predictor import Predictor
 from undiffuse.process.interpolating import Interpolating
 from undiffuse.randomness import Draws
@@ -63,12 +65,10 @@ def test_a_dropped_prompt_is_pure_noise_for_a_network_with_time_input():
     assert torch.equal(noised.state.ids[:, :2], ids[:, :2])
 
 
-class Listening:
+class Listening(Denoiser):
     """A network with attention blocks that notes the levels it is told."""
 
-    rows, context, output_offset, block_length = 6, 8, 0, 2
-    takes_time, takes_editable, previous = True, False, False
-    rule = staticmethod(lambda queries, keys: None)
+    traits = Traits(6, 8, lambda queries, keys: None, 2, takes=frozenset({"level"}))
 
     def trunk(self, inputs, attend, kv=None):
         self.level = inputs.level

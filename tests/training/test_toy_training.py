@@ -77,7 +77,7 @@ def toy(recipe: str, seed: int = 0, *overrides: str) -> Predictor:
 def nats(predictor: Predictor) -> float:
     """prior + diffusion + reconstruction, per text."""
     process = predictor.process
-    if predictor.denoiser.previous or predictor.denoiser.block_length:
+    if predictor.traits.reads_previous or predictor.traits.block_length:
         found = bound(predictor, windows(WORLD.rows[WORLD.texts].tolist(), WORLD.length))
         assert found.kind == "exact"
         return float(WORLD.law @ found.per_token.view(4, 2).sum(-1))

@@ -161,7 +161,7 @@ def chain(predictor: Predictor, rows: int = DRAWS) -> tuple[Tensor, float]:
         t = torch.full((rows, 2), step / LOOPS, dtype=torch.float64)
         s = ((step - 1) / LOOPS * torch.ones_like(t)).clamp(min=FIRST)
         noised = Noised(batch.ids, State(batch.ids, z), t, batch.editable)
-        fed = feedback if getattr(predictor.denoiser, "takes_feedback", False) else None
+        fed = feedback if "feedback" in predictor.traits.takes else None
         prediction = predictor.predict(noised, batch, batch.editable, fed)
         found = process.estimate(replace(prediction, logits=prediction.posterior(), kind="posterior")).double()
         feedback = found.view(rows, 2, size)

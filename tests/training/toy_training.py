@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from undiffuse.exact.denoiser import everything
 from undiffuse.exact.world import toy_a
 from undiffuse.kinds import build_process
+from undiffuse.models.base import Denoiser
 from undiffuse.models.curves import CURVES
+from undiffuse.models.traits import Traits
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.objective.objective import Objective
 from undiffuse.predictor import Predictor
@@ -32,21 +34,25 @@ MODEL = ("model.width=16", "model.depth=1", "model.heads=1", "model.context=2", 
 ADAM = ("optimizer=adamw", "optimizer.lr=0.02", "optimizer.weight_decay=0.0", f"training.rows={ROWS}")
 
 
-class Table(nn.Module):
+class Table(nn.Module, Denoiser):
     """Two layers from all of the text and its noise level to the logits of every position."""
 
-    output_offset, takes_editable, block_length, previous, context = 0, False, None, False, WORLD.length
-    rule = staticmethod(everything)
-    rows = WORLD.vocabulary.rows
+    rows, length = WORLD.vocabulary.rows, WORLD.length
 
     def __init__(self, model, width=32):
         super().__init__()
-        self.takes_time = model["time_conditioning"]
-        self.first = nn.Linear((self.inputs(model) + 5 * self.takes_time) * self.context, width)
+        inputs = {"level": "time_conditioning", "feedback": "feedback"}
+        self.takes = frozenset(name for name, key in inputs.items() if model[key])
+        self.gives = model["output"]
+        self.first = nn.Linear((self.inputs(model) + 5 * ("level" in self.takes)) * self.length, width)
         self.second = nn.Linear(width, width)
-        self.out = nn.Linear(width, self.outputs(model) * self.context)
+        self.out = nn.Linear(width, self.outputs(model) * self.length)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
+
+    @property
+    def traits(self):
+        return Traits(self.rows, self.length, everything, takes=self.takes, gives=self.gives)
 
     def inputs(self, model) -> int:
         return self.rows
@@ -56,7 +62,7 @@ class Table(nn.Module):
 
     def trunk(self, inputs, attend, kv=None):
         seen = [self.seen(inputs)]
-        if self.takes_time:
+        if "level" in self.takes:
             u = inputs.level.double().clamp(1e-6, 1 - 1e-6)[..., None]
             seen += [u.float(), (u.logit() / 4).float(), ((1 - u).log() / 4).float(), u.sqrt().float()]
             seen += [(torch.pi * u).sin().float()]
@@ -79,7 +85,6 @@ class Vectors(Table):
 
     def __init__(self, model):
         super().__init__(model)
-        self.takes_feedback, self.predicts_embedding = model["feedback"], model["output"] == "embedding"
         start = torch.zeros(self.rows, model["latent"])
         start[WORLD.rows[0], 0], start[WORLD.rows[1], 0] = 1.0, -1.0
         start[:, 1:] = 0.2
@@ -100,7 +105,7 @@ class Vectors(Table):
         z = inputs.state.latent.float()
         u = inputs.level.float().clamp(1e-6, 1 - 1e-6)[..., None]
         seen = [z, torch.tanh(z * (1 - u).sqrt() / u)]
-        if self.takes_feedback:
+        if "feedback" in self.takes:
             seen.append(torch.zeros_like(z) if inputs.feedback is None else inputs.feedback.float())
         return torch.cat(seen, -1)
 

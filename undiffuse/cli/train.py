@@ -106,8 +106,7 @@ def _report(run: "Run") -> None:
         f"undiffuse generate --model {run.directory} --watch",
         f"undiffuse score FILE --model {run.directory}",
     ]
-    denoiser = run.model.predictor.denoiser
-    if denoiser.block_length is None and not denoiser.previous:  # else a blank sees one side only
+    if run.model.predictor.traits.both_sides:  # else a blank sees one side only
         commands.insert(0, f'undiffuse fill "Half a text, ____ [MASK] blanks." --model {run.directory} --watch')
     if not run.complete:
         commands.insert(0, f"undiffuse train --resume {run.directory}")

@@ -57,21 +57,21 @@ class Decoder:
             self.guidance.check(predictor, canvas, self.strategy)
         if predictor.head == "score":
             self._check_score(predictor.process)
-        if predictor.denoiser.previous and not isinstance(self.strategy, LeftToRight):
+        if predictor.traits.reads_previous and not isinstance(self.strategy, LeftToRight):
             raise UserError("this network reads from left to right: use strategy 'left-to-right'")
-        if predictor.denoiser.previous and bool((canvas.steps.sum(-1) < canvas.pending.sum(-1)).any()):
+        if predictor.traits.reads_previous and bool((canvas.steps.sum(-1) < canvas.pending.sum(-1)).any()):
             raise UserError(
                 "this network reads from left to right, one token a step: leave out the number of steps, or give one "
                 "for each token"
             )
-        if self.strategy.shadows and predictor.denoiser.output_offset:
+        if self.strategy.shadows and predictor.traits.logit_row:
             raise UserError("this strategy reads decided tokens from shadow rows, which shifted networks do not have")
-        if self.strategy.shadows and predictor.denoiser.block_length is not None:
+        if self.strategy.shadows and predictor.traits.block_length is not None:
             raise UserError("this strategy reads decided tokens from shadow rows, which block diffusion does not have")
-        if predictor.denoiser.block_length is not None and not bool((canvas.span > 0).all()):
+        if predictor.traits.block_length is not None and not bool((canvas.span > 0).all()):
             raise UserError(
                 f"this network was trained by block diffusion and needs canvases with its blocks: "
-                f"span={predictor.denoiser.block_length}"
+                f"span={predictor.traits.block_length}"
             )
         for name in ("stop", "banned"):
             for token in getattr(self, name):

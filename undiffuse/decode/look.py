@@ -94,7 +94,7 @@ def run(
     in separate passes, so that they do not pad each other.
     """
     running = rows.any(-1)
-    if predictor.denoiser.output_offset:
+    if predictor.traits.logit_row:
         at = Sites(predictor.source(sites.index), sites.live)
         rows = rows | torch.zeros_like(rows.long()).scatter_add(1, at.index, at.live.long()).bool() & running[:, None]
     counts = rows.sum(-1)
@@ -160,7 +160,7 @@ def _pass(
     ids, time, editable = (v if whole else at.gather(v) for v in (predictor.seen(canvas.ids), t, canvas.editable))
     level = predictor.told(t, canvas.valid)
     level = level if level is None or whole else at.gather(level)
-    blocks = predictor.denoiser.block_length is not None
+    blocks = predictor.traits.block_length is not None
     tags = Tags(
         at.index,
         live=at.live,

@@ -4,12 +4,14 @@ They take the place of a network, so the code under test runs unchanged from `Pr
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..models.base import Denoiser
+from ..models.kept import Kept
+from ..models.traits import Traits
 from ..predictor import Predictor
 from ..process.jumps import Jumps
 from ..randomness import Draws
@@ -17,16 +19,13 @@ from ..types import Attend, HeadKind, Inputs, Tags
 from .noise import Noise
 from .world import World
 
-if TYPE_CHECKING:
-    from ..models.kept import Kept
-
 
 def everything(queries: Tags, keys: Tags) -> None:
     """The attention rule without restriction."""
 
 
 @dataclass(frozen=True, eq=False)
-class BayesDenoiser:
+class BayesDenoiser(Denoiser):
     """The optimum of training, by Bayes' rule over all texts; it reads the noise level of each position.
 
     `head` says which of the two optima: `leave_one_out` p(x_i | z without z_i) or `posterior` p(x_i | z).
@@ -36,22 +35,15 @@ class BayesDenoiser:
     noise: Noise
     head_kind: HeadKind
 
-    output_offset = 0
-    takes_time = True
-    takes_editable = False
-    block_length = None
-    previous = False
-    rule = staticmethod(everything)
+    @property
+    def traits(self) -> Traits:
+        return Traits(self.rows, self.world.length, everything, takes=frozenset({"level"}))
 
     @property
     def rows(self) -> int:
         return self.world.vocabulary.rows
 
-    @property
-    def context(self) -> int:
-        return self.world.length
-
-    def trunk(self, inputs: Inputs, attend: Attend, kv: "Kept | None" = None) -> Float[Tensor, "B L D"]:
+    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
         """Logits already: the trunk sees the whole text, the head only one position."""
         if inputs.level is None:
             raise ValueError("exact denoisers need the noise level of each position")
@@ -81,29 +73,22 @@ class BayesDenoiser:
 
 
 @dataclass(frozen=True, eq=False)
-class ArbitraryDenoiser:
+class ArbitraryDenoiser(Denoiser):
     """A network that is wrong in a fixed, random way: its logits are noise, keyed by the state it sees."""
 
     world: World
     seed: int
     scale: float = 2.0
 
-    output_offset = 0
-    takes_time = False
-    takes_editable = False
-    block_length = None
-    previous = False
-    rule = staticmethod(everything)
+    @property
+    def traits(self) -> Traits:
+        return Traits(self.rows, self.world.length, everything)
 
     @property
     def rows(self) -> int:
         return self.world.vocabulary.rows
 
-    @property
-    def context(self) -> int:
-        return self.world.length
-
-    def trunk(self, inputs: Inputs, attend: Attend, kv: "Kept | None" = None) -> Float[Tensor, "B L D"]:
+    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
         ids = inputs.state.ids
         place = (self.world.numbers(ids) * (self.world.tokens + 1) ** torch.arange(ids.shape[-1])).sum(-1, keepdim=True)
         draws = Draws.seeded(self.seed).at(place, torch.arange(ids.shape[-1]))

@@ -5,12 +5,15 @@ Densities are written out, exp(−|z − α e_v|²/2σ²), and α and σ come fr
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..models.base import Denoiser
+from ..models.kept import Kept
+from ..models.traits import Output, Traits
 from ..predictor import Predictor
 from ..process.gammas.gamma import Gamma
 from ..process.gaussian import FIRST, Gaussian
@@ -18,9 +21,6 @@ from ..types import Attend, Batch, HeadKind, Inputs, Noised, State
 from .denoiser import everything
 from .expectation import gauss_legendre
 from .world import World
-
-if TYPE_CHECKING:
-    from ..models.kept import Kept
 
 
 def circle(world: World) -> Float[Tensor, "V d"]:
@@ -42,18 +42,16 @@ def line(world: World) -> Float[Tensor, "V 1"]:
 
 
 @dataclass(frozen=True, eq=False)
-class VectorDenoiser:
+class VectorDenoiser(Denoiser):
     """What sees latents; the process adds noise to its `table`. The network is given numbers of variance 1."""
 
     world: World
 
-    output_offset = 0
-    takes_time = True
-    takes_editable = False
-    takes_feedback = False
-    block_length = None
-    previous = False
-    rule = staticmethod(everything)
+    gives: ClassVar[Output] = "logits"
+
+    @property
+    def traits(self) -> Traits:
+        return Traits(self.rows, self.world.length, everything, takes=frozenset({"level"}), gives=self.gives)
 
     @property
     def table(self) -> Float[Tensor, "V d"]:
@@ -74,10 +72,6 @@ class VectorDenoiser:
     def rows(self) -> int:
         return self.world.vocabulary.rows
 
-    @property
-    def context(self) -> int:
-        return self.world.length
-
     def head(self, hidden: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead V"]:
         return hidden
 
@@ -88,7 +82,7 @@ class ExactVectors(VectorDenoiser):
 
     head_kind: HeadKind = "leave_one_out"
 
-    def trunk(self, inputs: Inputs, attend: Attend, kv: "Kept | None" = None) -> Float[Tensor, "B L V"]:
+    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L V"]:
         log_p = self.seen(inputs)
         logits = torch.full((*log_p.shape[:2], self.rows), 3.0, dtype=torch.float64)
         logits[..., self.world.rows[:-1]] = log_p
@@ -127,7 +121,7 @@ class WrongVectors(VectorDenoiser):
 
     seed: int = 0
 
-    def trunk(self, inputs: Inputs, attend: Attend, kv: "Kept | None" = None) -> Float[Tensor, "B L V"]:
+    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L V"]:
         assert inputs.state.latent is not None
         latent = inputs.state.latent.flatten(1)
         place = torch.arange(self.world.length * self.rows, dtype=torch.float64)
@@ -141,7 +135,7 @@ class ExactEmbeddings(ExactVectors):
 
     head_kind: HeadKind = "posterior"
 
-    predicts_embedding = True
+    gives = "embedding"
 
     @property
     def table(self) -> Float[Tensor, "V 1"]:
@@ -151,7 +145,7 @@ class ExactEmbeddings(ExactVectors):
         assert inputs.state.latent is not None
         return inputs.state.latent
 
-    def trunk(self, inputs: Inputs, attend: Attend, kv: "Kept | None" = None) -> Float[Tensor, "B L d"]:
+    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L d"]:
         return self.seen(inputs).exp() @ self.table[self.world.rows[:-1]]
 
 
@@ -161,7 +155,7 @@ class WrongEmbeddings(ExactEmbeddings):
 
     seed: int = 0
 
-    def trunk(self, inputs: Inputs, attend: Attend, kv: "Kept | None" = None) -> Float[Tensor, "B L d"]:
+    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L d"]:
         found = super().trunk(inputs, attend, kv)
         return found + 0.3 * torch.sin(3 * found + self.seed + torch.arange(found.shape[1])[:, None])
 

@@ -38,7 +38,6 @@ from ..decode.canvas import Canvas
 from ..decode.length import length_score
 from ..decode.loop import walk
 from ..errors import UserError
-from ..models import rules
 from ..process.needs import Need, moves_tokens, require
 from ..process.prediction import Prediction
 from ..randomness import Draws
@@ -148,9 +147,8 @@ def check(model: Trained, text: str, top: int | None, proposals: int, threshold:
 
 
 def _refuse_one_sided(model: Trained) -> None:
-    denoiser = model.predictor.denoiser
     require(NEEDS, model.predictor.process)
-    if denoiser.block_length is not None or denoiser.rule is rules.causal:
+    if not model.predictor.traits.both_sides:
         raise UserError(
             "this model does not see the text after a word (it was trained by block diffusion, or is causal), so it "
             "cannot judge from both sides; check with a model of another recipe: undiffuse train FILE --recipe default"

@@ -46,7 +46,7 @@ def decode(
 ) -> Decoded:
     """See `LanguageModel.decode`."""
     prompts = _prompts(model, prompt_ids, length, settings)
-    blocks = model.predictor.denoiser.block_length
+    blocks = model.predictor.traits.block_length
     if blocks is None:
         _check_windows(length, settings)
     else:

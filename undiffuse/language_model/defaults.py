@@ -6,7 +6,7 @@ from ..predictor import Predictor
 
 def default_strategy(predictor: Predictor, *, drawing: bool) -> str:
     """The strategy that suits a network, for drawing from it or for its best text."""
-    if predictor.denoiser.previous:
+    if predictor.traits.reads_previous:
         return "left-to-right"
     process = predictor.process
     if process.moves_vectors:

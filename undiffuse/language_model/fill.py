@@ -66,7 +66,7 @@ def fill_layout(model: Trained, layout: Layout, settings: Settings, top: int) ->
 
 
 def _refuse_blocks(model: Trained) -> None:
-    span = model.predictor.denoiser.block_length
+    span = model.predictor.traits.block_length
     if span is not None:
         raise UserError(
             f"this model was trained by block diffusion, in blocks of {span} tokens: a blank would not see the text "

@@ -49,7 +49,7 @@ def generate(
         length = max(model.context - len(prefix), model.context // 2)
     if not 1 <= length <= LONGEST:
         raise UserError(f"length must lie between 1 and {LONGEST} tokens, not {length}")
-    span = model.predictor.denoiser.block_length
+    span = model.predictor.traits.block_length
     if span is not None:
         settings = _in_blocks(settings, span)
     parts = _parts(len(prefix), length, model.context, span, settings.block_length)
@@ -169,7 +169,7 @@ def _canvas(
         ids = torch.tensor(row[len(row) - part.visible :] + [0] * part.size)
         pending = torch.arange(len(ids)) >= part.visible
         key = Draws.seeded(settings.seed).stream("generate").at(sample, number)
-        span = model.predictor.denoiser.block_length
+        span = model.predictor.traits.block_length
         canvases.append(start(ids, pending, key=key, steps=steps, block_length=settings.block_length, span=span))
     return Canvas.concatenate(canvases).to(model.device)
 

@@ -17,16 +17,16 @@ def logits(model: Trained, ids: Int[Tensor, "B L"], valid: Bool[Tensor, "B L"] |
     change is told that masks may.
     """
     ids = torch.as_tensor(ids)
-    process, denoiser = model.predictor.process, model.predictor.denoiser
+    process, rows = model.predictor.process, model.predictor.traits.vocab_rows
     if ids.ndim != 2 or ids.is_floating_point() or not ids.numel():
         raise UserError(f"ids must be whole numbers (B, L), not {ids.dtype} {list(ids.shape)}")
     valid = torch.ones_like(ids, dtype=torch.bool) if valid is None else torch.as_tensor(valid)
     if valid.shape != ids.shape:
         raise UserError(f"valid {list(valid.shape)} must have the shape of ids, {list(ids.shape)}")
     ids, valid = ids.long().to(model.device), valid.bool().to(model.device)
-    outside = ids[(ids < 0) | (ids >= denoiser.rows)]
+    outside = ids[(ids < 0) | (ids >= rows)]
     if outside.numel():
-        raise UserError(f"id {outside[0]} lies outside the table of {denoiser.rows} rows")
+        raise UserError(f"id {outside[0]} lies outside the table of {rows} rows")
     masked = (ids == -1 if process.vocabulary.mask is None else ids == process.vocabulary.mask) & valid
     share = masked.sum(-1, keepdim=True).double() / valid.sum(-1, keepdim=True).clamp(min=1)
     t = torch.where(masked, share, 0.0)

@@ -218,7 +218,7 @@ class LanguageModel:
         and of its choice of tokens: temperature (0 unless the strategy draws), top_k, top_p, confidence.
         UserError for lengths, steps, ids and combinations that cannot work, before anything runs.
         """
-        if cache is None and self.predictor.denoiser.block_length is not None:
+        if cache is None and self.predictor.traits.block_length is not None:
             cache = "block"
         settings = Settings.of(
             strategy, steps=steps, block_length=block_length, cache=cache, guidance=guidance, seed=seed, **options

@@ -92,8 +92,8 @@ class Looks:
 
     @classmethod
     def at(cls, predictor: Predictor, device: torch.device | str) -> "Looks":
-        denoiser = predictor.denoiser
-        length = min(LENGTH, denoiser.context, denoiser.block_length or LENGTH)
+        traits = predictor.traits
+        length = min(LENGTH, traits.context, traits.block_length or LENGTH)
         row, column = torch.arange(ROWS * len(TIMES), device=device), torch.arange(length, device=device)
         t = torch.tensor(TIMES, dtype=torch.float64, device=device).repeat_interleave(ROWS)
         draws = Draws.seeded(0, device).stream("probe").at(row[:, None], column)
@@ -159,7 +159,7 @@ class Looks:
 def probe(predictor: Predictor, device: torch.device | str = "cpu") -> Answers | None:
     """Four passes over short rows; none, and None, where nothing tells the kinds apart: masks, and one-way networks."""
     looks = Looks.at(predictor, device)
-    if predictor.denoiser.previous or not looks.tell:
+    if predictor.traits.reads_previous or not looks.tell:
         return None
     one, other, spreads = looks.pair()
     if one.vectors is not None:  # embeddings, of which logits are only a reading
@@ -205,7 +205,7 @@ def recorded(manifest: Mapping[str, Any]) -> HeadKind | None:
 def late_time(predictor: Predictor) -> float | None:
     """The time at which λ is `LATE`; None where the network is not told it, and under noise other than uniform."""
     process = predictor.process
-    if not (jumps_to_tokens_alone(process) and predictor.denoiser.takes_time):
+    if not (jumps_to_tokens_alone(process) and "level" in predictor.traits.takes):
         return None
     odds = torch.tensor(LATE, dtype=torch.float64).expm1() / process.vocabulary.size  # α/(1 − α)
     alpha = odds / (1 + odds)

@@ -22,9 +22,8 @@ class Trained:
     @property
     def context(self) -> int:
         """Positions the network was trained on."""
-        return self.predictor.denoiser.context
+        return self.predictor.traits.context
 
     @cached_property
     def device(self) -> torch.device:
-        parameters = getattr(self.predictor.denoiser, "parameters", None)
-        return next(parameters()).device if parameters else torch.device("cpu")
+        return self.predictor.denoiser.device

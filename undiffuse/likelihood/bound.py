@@ -34,7 +34,7 @@ def default_times(predictor: Predictor) -> Estimator:
     Else low noise levels more often, unless noise is visible from the start.
     """
     process = predictor.process
-    timeless = not predictor.denoiser.takes_time and predictor.head != "score"
+    timeless = "level" not in predictor.traits.takes and predictor.head != "score"
     if timeless and meets(EqualCount.needs, process):
         return EqualCount()
     return Early() if meets(Early.needs, process) else SharedOffset()
@@ -68,12 +68,12 @@ def bound(
     process = predictor.process
     whole = (process.first, 1.0), 1 - process.first
     clip, factor = whole if convention is None else convention.range(predictor)
-    if predictor.denoiser.previous:
+    if predictor.traits.reads_previous:
         return chain(predictor, text)
     times = times or (default_times(predictor) if convention is None else SharedOffset())
     passes = max(1, draws // REPETITIONS)
     least = math.ceil(draws / passes)
-    cells = times.cells(text, len(text.ids), predictor.denoiser.block_length)
+    cells = times.cells(text, len(text.ids), predictor.traits.block_length)
     exact = not times.draws_times and int(cells.sizes(text).max()) == 1
     totals: list[float] = []
     ends: list[float] = []
@@ -126,7 +126,7 @@ def _repeat(
 ) -> Float[Tensor, "B L"]:
     """One estimate of every token's contribution, averaged over `passes` jointly stratified passes."""
     process = predictor.process.evenly()
-    predictor, span = replace(predictor, process=process), predictor.denoiser.block_length
+    predictor, span = replace(predictor, process=process), predictor.traits.block_length
     rows = len(text.ids)
     nats = torch.zeros(text.ids.shape, dtype=torch.float64, device=text.ids.device)
     for number in range(passes):

@@ -1,68 +1,49 @@
 """What the rest of the library asks of a network. A network knows nothing of noise processes."""
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..types import Attend, Inputs, Rule
+from ..types import Attend, Inputs
+from .features import Features
+from .kept import Kept
+from .kv import KV
+from .traits import Traits
 
-if TYPE_CHECKING:
-    from .features import Features
-    from .kv import KV
 
-
-@runtime_checkable
-class Denoiser(Protocol):
+class Denoiser(ABC):
     """A network in two parts, so that the head runs only where logits are needed."""
 
     @property
-    def rows(self) -> int:
-        """V, rows of the token table and of the head."""
-        ...
+    @abstractmethod
+    def traits(self) -> Traits:
+        """What it is given, what it gives, and which row speaks of what."""
 
     @property
-    def context(self) -> int:
-        """Positions it was trained on."""
-        ...
+    def device(self) -> torch.device:
+        return torch.device("cpu")
 
     @property
-    def output_offset(self) -> int:
-        """0: row i speaks of position i; −1: row i − 1 does (shifted families)."""
-        ...
+    def tables(self) -> Mapping[str, Any]:
+        """What a noise process learns with the network: the vectors of the tokens, and its curve."""
+        return {}
 
-    @property
-    def takes_time(self) -> bool:
-        """Whether it reads `Inputs.level`."""
-        ...
+    @abstractmethod
+    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
+        """Hidden states of the given rows; with `kv`, keys and values are read from and written to its slots."""
 
-    @property
-    def takes_editable(self) -> bool:
-        """Whether it reads `Inputs.editable`."""
-        ...
-
-    @property
-    def previous(self) -> bool:
-        """Whether row i is given the token before position i instead of its own: the autoregressive twin."""
-        ...
-
-    @property
-    def rule(self) -> Rule:
-        """The attention rule it was trained with."""
-        ...
-
-    @property
-    def block_length(self) -> int | None:
-        """Positions of an attention block, for networks trained by block diffusion; None: one block is everything."""
-        ...
-
-    def trunk(self, inputs: Inputs, attend: Attend, kv: "KV | Features | None" = None) -> Float[Tensor, "B L D"]:
-        """Hidden states of the given rows; with `kv`, keys and values are read from and written to its slots.
-
-        A network that keeps keys also has `memory(requests, slots, shadows=False) -> KV`.
-        """
-        ...
-
+    @abstractmethod
     def head(self, hidden: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead V"]:
-        """Logits over the V rows, from hidden states of any leading shape."""
-        ...
+        """Logits over the V rows, or what `traits.gives` says, from hidden states of any leading shape."""
+
+    def memory(self, requests: int, slots: int, shadows: bool = False) -> KV:
+        """An empty KV for `requests` canvases of up to `slots` positions, of networks that keep keys."""
+        raise TypeError(f"{type(self).__name__} keeps no keys; its traits say what it keeps")
+
+    def features(self, requests: int, slots: int) -> Features:
+        """An empty memory of features, of networks that keep them."""
+        raise TypeError(f"{type(self).__name__} keeps no features; its traits say what it keeps")

@@ -1,7 +1,8 @@
 """The one trunk: a pre-norm transformer with rotary positions, bidirectional or causal by its rule."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,14 +12,14 @@ from ..errors import UserError
 from ..types import Attend, Inputs, Rule
 from . import rules
 from .attention import Attention, bias_of
+from .base import Denoiser
 from .block import Activation, Block, Dropout, FeedForward, Norm, NormKind
 from .conditioning import NoiseEmbedding
 from .curves import CURVES, NoiseCurve
 from .features import Features
 from .kv import KV
 from .rotary import Angles
-
-Output = Literal["logits", "embedding"]
+from .traits import Input, Output, Traits
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class TransformerConfig:
         return 32 * round(self.width * 8 / 3 / 32) if self.activation == "swiglu" else 4 * self.width
 
 
-class Transformer(nn.Module):
+class Transformer(nn.Module, Denoiser):
     """A `Denoiser`. Parameters are float32 after construction; `.to(dtype)` casts them and what is computed."""
 
     def __init__(self, config: TransformerConfig) -> None:
@@ -172,56 +173,34 @@ class Transformer(nn.Module):
             for matrix in (block.attention.out.weight, block.feed_forward.down.weight):
                 nn.init.zeros_(matrix)
 
-    @property
-    def rows(self) -> int:
-        return self.config.rows
+    @cached_property
+    def traits(self) -> Traits:
+        c = self.config
+        inputs: tuple[tuple[Input, bool], ...] = (
+            ("level", c.time_conditioning),
+            ("editable", c.editable_input),
+            ("feedback", c.feedback),
+        )
+        rule: Rule = rules.causal if c.causal else rules.full
+        return Traits(
+            c.rows,
+            c.context,
+            rule if c.block_length is None else rules.block_diffusion,
+            c.block_length,
+            c.output_offset,
+            reads_previous=c.causal,
+            takes=frozenset(name for name, taken in inputs if taken),
+            row_level=c.block_length is None,
+            gives=c.output,
+            keeps=frozenset({"keys", "features"}),
+        )
 
     @property
-    def context(self) -> int:
-        return self.config.context
-
-    @property
-    def takes_time(self) -> bool:
-        return self.config.time_conditioning
-
-    @property
-    def row_level(self) -> bool:
-        """Whether it was trained on rows of one noise level each."""
-        return self.config.block_length is None
-
-    @property
-    def takes_editable(self) -> bool:
-        return self.config.editable_input
-
-    @property
-    def takes_feedback(self) -> bool:
-        return self.config.feedback
-
-    @property
-    def predicts_embedding(self) -> bool:
-        return self.config.output == "embedding"
-
-    @property
-    def output_offset(self) -> int:
-        return self.config.output_offset
-
-    @property
-    def previous(self) -> bool:
-        return self.config.causal
-
-    @property
-    def block_length(self) -> int | None:
-        return self.config.block_length
-
-    @property
-    def rule(self) -> Rule:
-        if self.config.block_length is not None:
-            return rules.block_diffusion
-        return rules.causal if self.config.causal else rules.full
+    def device(self) -> torch.device:
+        return self.embedding.weight.device
 
     @property
     def tables(self) -> dict[str, Any]:
-        """What a noise process learns with the network: the vectors of the tokens, and its curve."""
         vectors: dict[str, Any] = {"vectors": self.embedding.weight} if self.latent is not None else {}
         return vectors if self.gamma is None else vectors | {"gamma": self.gamma}
 
@@ -231,12 +210,10 @@ class Transformer(nn.Module):
         return [pair for block in self.blocks for pair in block.matrices]
 
     def memory(self, requests: int, slots: int, shadows: bool = False) -> KV:
-        """An empty KV for `requests` canvases of up to `slots` positions."""
         c = self.config
         return KV.empty(c.depth, requests, c.groups, slots, c.head_width, self.embedding.weight, shadows)
 
     def features(self, requests: int, slots: int) -> Features:
-        """An empty memory of features, for networks that attend to everything and read no noise level."""
         c = self.config
         return Features.empty(c.depth, requests, c.groups, slots, c.head_width, self.embedding.weight)
 

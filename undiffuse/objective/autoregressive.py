@@ -20,7 +20,7 @@ class Autoregressive(Objective):
 
     def check(self, predictor: Predictor) -> None:
         super().check(predictor)
-        if not predictor.denoiser.previous:
+        if not predictor.traits.reads_previous:
             raise UserError("objective 'autoregressive' needs a causal network: set model.causal=true")
 
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:

@@ -40,7 +40,7 @@ class Bound(Objective):
     ) -> Integrand:
         """One draw of the integrand, at times within `clip`; only informative positions reach the head."""
         process = predictor.process
-        noised = self.times.noise(process, batch, draws, rows, predictor.denoiser.block_length, clip)
+        noised = self.times.noise(process, batch, draws, rows, predictor.traits.block_length, clip)
         sites = process.informative(noised)
         prediction = predictor.predict(noised, batch, sites)
         return Integrand(noised, sites, self.times.integrand(process, prediction, noised[sites]))

@@ -95,7 +95,7 @@ class Clipped(Objective):
                 part = text.rows(index)
                 part = part.at(slot=part.slot + number * rows, epoch=torch.full_like(part.epoch, number))
                 drawn = Bound(self.times).integrand(predictor, part, draws, PASSES * rows)
-                cells = self.times.cells(part, rows, predictor.denoiser.block_length)
+                cells = self.times.cells(part, rows, predictor.traits.block_length)
                 size, place = cells.sizes(part), drawn.noised.t.new_zeros(cells.slot.shape)
                 nats = drawn.noised.t.new_zeros(part.ids.shape).masked_scatter(drawn.sites, drawn.nats.double())
                 total = place.scatter_add(1, cells.of, nats)

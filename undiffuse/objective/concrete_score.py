@@ -44,7 +44,7 @@ class ConcreteScore(Objective):
 
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
         process = predictor.process
-        noised = self.times.noise(process, batch, draws, rows, predictor.denoiser.block_length)
+        noised = self.times.noise(process, batch, draws, rows, predictor.traits.block_length)
         sites = process.informative(noised)
         values = squares(law_of(process), predictor.predict(noised, batch, sites), noised[sites])
         return summed(values, sites, noised, batch.editable)

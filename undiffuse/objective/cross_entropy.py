@@ -24,7 +24,7 @@ class CrossEntropy(Objective):
         self.times.check(predictor)
 
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
-        noised = self.times.noise(predictor.process, batch, draws, rows, predictor.denoiser.block_length)
+        noised = self.times.noise(predictor.process, batch, draws, rows, predictor.traits.block_length)
         sites = predictor.process.informative(noised)
         logits = predictor.predict(noised, batch, sites).logits
         nats = -logits.log_softmax(-1).gather(-1, noised.x0[sites][:, None])[:, 0]

@@ -62,13 +62,13 @@ class DiffusionLM(Objective):
     def check(self, predictor: Predictor) -> None:
         super().check(predictor)
         process = on_vectors(predictor.process)
-        if not predictor.predicts_embedding:
+        if predictor.traits.gives == "logits":
             raise UserError(
                 "objective 'diffusion-lm' trains a network that predicts embeddings: model.output=\"embedding\""
             )
         if process.gamma.learned:
             raise UserError("objective 'diffusion-lm' trains no curve of noise: set process.gamma=\"square-root\"")
-        if getattr(predictor.denoiser, "takes_feedback", False):
+        if "feedback" in predictor.traits.takes:
             raise UserError(
                 "objective 'diffusion-lm' shows the network no estimate of its own: set model.feedback=false"
             )

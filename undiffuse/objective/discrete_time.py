@@ -52,7 +52,7 @@ class DiscreteTime(Objective):
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
         process = predictor.process
         assert process.steps is not None
-        noised = self.times.noise(process, batch, draws, rows, predictor.denoiser.block_length)
+        noised = self.times.noise(process, batch, draws, rows, predictor.traits.block_length)
         sites = process.informative(noised)
         prediction = predictor.predict(noised, batch, sites)
         nats = self.times.integrand(process, prediction, noised[sites])

@@ -112,5 +112,5 @@ def check_soft(temperature: float, top: int, times: Estimator) -> None:
 
 def check_rows(name: str, predictor: Predictor) -> None:
     """UserError unless every position of a row may see every other."""
-    if predictor.denoiser.block_length is not None or predictor.denoiser.previous:
+    if not predictor.traits.both_sides:
         raise UserError(f"objective '{name}' shows soft tokens, which networks with blocks or causal ones do not take")

@@ -22,7 +22,7 @@ def predict(
     predictor: Predictor, noised: Noised, batch: Batch, sites: Bool[Tensor, "B L"], fed: Bool[Tensor, " B"]
 ) -> Prediction:
     """A prediction at the sites; rows that are `fed` see the estimate of a first pass, if the network takes any."""
-    if not getattr(predictor.denoiser, "takes_feedback", False) or not bool(fed.any()):
+    if "feedback" not in predictor.traits.takes or not bool(fed.any()):
         return predictor.predict(noised, batch, sites)
     process = on_vectors(predictor.process)
     feedback = torch.zeros(*batch.ids.shape, process.size, device=batch.ids.device)

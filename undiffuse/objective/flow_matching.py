@@ -76,7 +76,7 @@ class FlowMatching(Objective):
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
         process = predictor.process
         clip = (self.floor, 1.0)
-        noised = self.times.noise(process, batch, draws, rows, predictor.denoiser.block_length, clip)
+        noised = self.times.noise(process, batch, draws, rows, predictor.traits.block_length, clip)
         sites = process.informative(noised)
         nats = flow_bound(law_of(process), predictor.predict(noised, batch, sites), noised[sites])
         return summed(nats, sites, noised, batch.editable)

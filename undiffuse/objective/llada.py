@@ -48,7 +48,7 @@ class Llada(Objective):
 
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
         process = predictor.process
-        noised = self.times.noise(process, batch, draws, rows, predictor.denoiser.block_length, (self.floor, 1.0))
+        noised = self.times.noise(process, batch, draws, rows, predictor.traits.block_length, (self.floor, 1.0))
         sites = process.informative(noised)
         logits = predictor.predict(noised, batch, sites).logits
         nats = -logits.log_softmax(-1).gather(-1, noised.x0[sites][:, None])[:, 0]

@@ -51,7 +51,7 @@ def fidelities(
 
 
 def _canvas(model: LanguageModel, texts: Sequence[Sequence[int]], prompt: int, block_length: int, seed: int) -> Canvas:
-    span = model.predictor.denoiser.block_length
+    span = model.predictor.traits.block_length
     canvases = []
     for number, ids in enumerate(texts):
         pending = torch.arange(len(ids)) >= prompt

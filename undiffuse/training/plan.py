@@ -106,7 +106,7 @@ def make_plan(configuration: Configuration, budget: Budget, text_bytes: int, bui
 
 def _operations(job: Job, configuration: Configuration) -> int:
     """Of a step: six per token for each weight that multiplies, forward and backward; the embedding is looked up."""
-    table = job.predictor.denoiser.rows * int(configuration.model["width"])  # type: ignore[call-overload]
+    table = job.predictor.traits.vocab_rows * int(configuration.model["width"])  # type: ignore[call-overload]
     return 6 * (sum(w.numel() for w in job.weights) - table) * job.rows * job.dataset.length
 
 

@@ -33,9 +33,9 @@ class Auto(CachePolicy):
     exact = False
 
     def settle(self, predictor: Predictor, canvas: Canvas) -> CachePolicy:
-        if predictor.denoiser.block_length is not None:
+        if predictor.traits.block_length is not None:
             return Block()
-        if not hasattr(predictor.denoiser, "memory") or bool((canvas.window == canvas.valid).all()):
+        if "keys" not in predictor.traits.keeps or bool((canvas.window == canvas.valid).all()):
             return NoCache()
         everything, window = self._seconds(predictor, canvas)
         steps, windows = canvas.steps.sum(-1).double(), (canvas.steps > 0).sum(-1)
@@ -47,7 +47,7 @@ class Auto(CachePolicy):
         """Best time of a pass over everything, and of one over the present windows with the rest kept."""
         sites = Sites.of(canvas.window & canvas.pending)
         t = canvas.pending.double()
-        kv = predictor.denoiser.memory(len(canvas.ids), canvas.ids.shape[1])  # type: ignore[attr-defined]
+        kv = predictor.denoiser.memory(len(canvas.ids), canvas.ids.shape[1])
         taken: list[list[float]] = [[], []]
         for _ in range(REPEATS):
             for times, rows in zip(taken, (canvas.valid, canvas.window), strict=True):

@@ -25,7 +25,7 @@ class Block(CachePolicy):
 
     def check(self, predictor: Predictor) -> None:
         super().check(predictor)
-        if predictor.denoiser.block_length is None:
+        if predictor.traits.block_length is None:
             raise UserError(
                 "cache 'block' needs a network trained by block diffusion: under full attention every decided token "
                 "changes all keys; use cache 'prefix' or 'dual', which approximate"

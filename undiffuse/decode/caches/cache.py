@@ -21,7 +21,7 @@ class CachePolicy(ABC):
 
     def check(self, predictor: Predictor) -> None:
         """Raise UserError when this cache has no meaning for the network."""
-        if not hasattr(predictor.denoiser, "memory"):
+        if "keys" not in predictor.traits.keeps:
             raise UserError("this network keeps no keys and values; use cache 'none'")
 
     def settle(self, predictor: Predictor, canvas: Canvas) -> "CachePolicy":
@@ -30,7 +30,7 @@ class CachePolicy(ABC):
 
     def memory(self, predictor: Predictor, canvas: Canvas, requests: int, shadows: bool) -> Kept | None:
         """An empty memory for so many requests (more than the canvas has, under guidance)."""
-        return predictor.denoiser.memory(requests, canvas.ids.shape[1], shadows)  # type: ignore[attr-defined]
+        return predictor.denoiser.memory(requests, canvas.ids.shape[1], shadows)
 
     @abstractmethod
     def recompute(self, canvas: Canvas, kv: Kept | None) -> Bool[Tensor, "R L"]:
@@ -48,7 +48,7 @@ def window_start(canvas: Canvas) -> Tensor:
 
 
 def refuse_blocks(predictor: Predictor, name: str) -> None:
-    if predictor.denoiser.block_length is not None:
+    if predictor.traits.block_length is not None:
         raise UserError(
             f"cache {name!r} approximates full attention, and this network has an exact one: use cache 'block'"
         )

@@ -37,15 +37,15 @@ class DLLM(CachePolicy):
 
     def check(self, predictor: Predictor) -> None:
         refuse_blocks(predictor, "dllm")
-        if not hasattr(predictor.denoiser, "features"):
+        if "features" not in predictor.traits.keeps:
             raise UserError("this network keeps no features; use cache 'none'")
-        if predictor.denoiser.takes_time:
+        if "level" in predictor.traits.takes:
             raise UserError("cache 'dllm' keeps what layers added at another noise level; use cache 'prefix' or 'dual'")
 
     def memory(self, predictor: Predictor, canvas: Canvas, requests: int, shadows: bool) -> Features:
         if shadows:
             raise UserError("cache 'dllm' has no place for shadow rows; use cache 'prefix' or 'dual'")
-        return predictor.denoiser.features(requests, canvas.ids.shape[1])  # type: ignore[attr-defined]
+        return predictor.denoiser.features(requests, canvas.ids.shape[1])
 
     def recompute(self, canvas: Canvas, kv: Kept | None) -> Bool[Tensor, "R L"]:
         """Every row goes in; what is due in each layer is noted in the memory."""

@@ -55,7 +55,7 @@ def _nats(predictor: Predictor, world: World, text: Tensor, hidden: set[int]) ->
 
 
 def time_free() -> dict[str, Predictor]:
-    return {name: predictor for name, predictor in predictors().items() if not predictor.denoiser.takes_time}
+    return {name: predictor for name, predictor in predictors().items() if "level" not in predictor.traits.takes}
 
 
 LAWS = (Law("estimator/any-order", time_free, any_order_error, 1e-9),)

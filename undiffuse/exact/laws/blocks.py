@@ -4,16 +4,19 @@ The networks here obey the attention rule row by row: what a row of [z ; x] says
 shows it, and of nothing else. So the laws check the rule, its tags and the double pass along with the bound.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from itertools import permutations
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ...models.base import Denoiser
+from ...models.kept import Kept
 from ...models.rules import block_diffusion
+from ...models.traits import Input, Traits
 from ...objective.bound import Bound
 from ...objective.times.equal_count import EqualCount
 from ...objective.times.estimator import Estimator
@@ -31,38 +34,28 @@ from ..world import World
 from .objectives import losses
 from .times import time_draws
 
-if TYPE_CHECKING:
-    from ...models.kept import Kept
-
 LENGTHS = (1, 2, 3)
 """Block lengths in a world of three positions: autoregressive, ragged, one block."""
 
 
 @dataclass(frozen=True, eq=False)
-class Sighted(ABC):
+class Sighted(Denoiser):
     """A network of one layer: every row answers from the keys that its rule lets it see."""
 
     world: World
     block_length: int
 
-    output_offset = 0
-    takes_editable = False
-    previous = False
-    rule = staticmethod(block_diffusion)
+    takes: ClassVar[frozenset[Input]] = frozenset()
 
     @property
-    @abstractmethod
-    def takes_time(self) -> bool: ...
+    def traits(self) -> Traits:
+        return Traits(self.rows, self.world.length, block_diffusion, self.block_length, takes=self.takes)
 
     @property
     def rows(self) -> int:
         return self.world.vocabulary.rows
 
-    @property
-    def context(self) -> int:
-        return self.world.length
-
-    def trunk(self, inputs: Inputs, attend: Attend, kv: "Kept | None" = None) -> Float[Tensor, "B L D"]:
+    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
         sees = attend.mask()
         assert sees is not None
         position = inputs.positions
@@ -82,7 +75,7 @@ class Optimal(Sighted):
 
     noise: Noise
 
-    takes_time = True
+    takes = frozenset({"level"})
 
     def answers(self, inputs: Inputs, sees: Bool[Tensor, "B L L"]) -> Float[Tensor, "B L V"]:
         assert inputs.level is not None
@@ -100,8 +93,6 @@ class Optimal(Sighted):
 @dataclass(frozen=True, eq=False)
 class Arbitrary(Sighted):
     """Noise instead of logits, keyed by what is seen and where."""
-
-    takes_time = False
 
     def answers(self, inputs: Inputs, sees: Bool[Tensor, "B L L"]) -> Float[Tensor, "B L V"]:
         digit = (self.world.tokens + 2) ** inputs.positions * (1 + self.world.numbers(inputs.state.ids))
@@ -134,7 +125,7 @@ def chain_error(predictor: Predictor) -> float:
 
     With blocks of one token that is the autoregressive likelihood.
     """
-    span = predictor.denoiser.block_length
+    span = predictor.traits.block_length
     assert span is not None
     worst = 0.0
     for text in three().texts:
@@ -184,7 +175,7 @@ def unbiased_error(case: Case) -> float:
     Counts within blocks of one token leave nothing to chance: there the estimate is the number.
     """
     found, exact = losses(Bound(case.times).loss, case.predictor), exact_bound(case.predictor, texts_of(three()))
-    if case.predictor.denoiser.block_length == 1 and isinstance(case.times, EqualCount) and case.times.per == "block":
+    if case.predictor.traits.block_length == 1 and isinstance(case.times, EqualCount) and case.times.per == "block":
         return (found - exact).abs().max().item() / (1e-9 * exact)
     return z_score(found, exact)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +12,9 @@ from ...decode.proposal import Filters
 from ...decode.strategies.euler import Euler
 from ...decode.strategies.strategy import Strategy
 from ...decode.strategies.tweedie import Tweedie
+from ...models.base import Denoiser
 from ...models.kept import Kept
+from ...models.traits import Traits
 from ...objective.concrete_score import squares
 from ...objective.score_entropy import ScoreEntropy
 from ...predictor import Predictor
@@ -27,7 +29,7 @@ from ...process.scores import Move, analytic, leap, log_scores, score_entropy
 from ...randomness import Draws
 from ...types import Attend, Inputs, State
 from ..catalog import golden, processes
-from ..denoiser import ArbitraryDenoiser, BayesDenoiser, bayes_predictor, everything
+from ..denoiser import ArbitraryDenoiser, BayesDenoiser, bayes_predictor
 from ..expectation import diffusion, enumerate_noise, integral, interpolating, total
 from ..instruments import canvas, finish, gap, log_rows, read, text_surprise
 from ..law import LAST_DIGIT, Law, in_last_digits
@@ -48,26 +50,15 @@ TIMES = torch.tensor([0.05, 0.4, 0.9], dtype=torch.float64)
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreDenoiser:
+class ScoreDenoiser(Denoiser):
     """The ratios of a network that predicts, as the output of a score head."""
 
     process: Interpolating
     inner: BayesDenoiser | ArbitraryDenoiser
 
-    output_offset = 0
-    takes_time = True
-    takes_editable = False
-    block_length = None
-    previous = False
-    rule = staticmethod(everything)
-
     @property
-    def rows(self) -> int:
-        return self.inner.rows
-
-    @property
-    def context(self) -> int:
-        return self.inner.context
+    def traits(self) -> Traits:
+        return replace(self.inner.traits, takes=frozenset({"level"}))
 
     def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
         assert inputs.level is not None

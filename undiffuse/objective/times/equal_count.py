@@ -38,7 +38,7 @@ class EqualCount(Estimator):
 
     def check(self, predictor: Predictor) -> None:
         super().check(predictor)
-        if predictor.denoiser.takes_time:
+        if "level" in predictor.traits.takes:
             raise UserError("times 'equal-count' need a network without time input; use times 'shared-offset'")
 
     def quantiles(self, cells: Cells, draws: Draws) -> Float[Tensor, "B C"]:

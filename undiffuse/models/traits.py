@@ -1,0 +1,42 @@
+"""What a network is, in one record: whoever must know asks here, never the network's class."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..types import Rule
+from .rules import causal
+
+Input = Literal["level", "editable", "feedback"]
+Output = Literal["logits", "embedding"]
+Keeping = Literal["keys", "features"]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """`vocab_rows` V is the size of the token table and of the head, `context` the positions it was trained on.
+
+    `rule` is the attention rule it was trained with. `block_length` is set for networks trained by block diffusion:
+    positions of an attention block; None: one block is everything. `logit_row` says which row speaks of a position:
+    0, its own, or −1, the one before (shifted families). `reads_previous` networks are given the token before each
+    position instead of its own: the autoregressive twin.
+
+    `takes` names what it reads besides the state and positions, by the fields of `Inputs`; `row_level` says that it was
+    trained on rows of one noise level each. The head `gives` logits, or the clean embedding, whose rounding they are.
+    `keeps` says what it can keep between passes: keys and values (`memory`), or what its layers added (`features`).
+    """
+
+    vocab_rows: int
+    context: int
+    rule: Rule
+    block_length: int | None = None
+    logit_row: int = 0
+    reads_previous: bool = False
+    takes: frozenset[Input] = frozenset()
+    row_level: bool = False
+    gives: Output = "logits"
+    keeps: frozenset[Keeping] = frozenset()
+
+    @property
+    def both_sides(self) -> bool:
+        """Whether every row sees the text before and after it."""
+        return self.block_length is None and self.rule is not causal
