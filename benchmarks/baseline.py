@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from undiffuse.predictor import Predictor
-from undiffuse.types import State
+from undiffuse.types import State, Tags
 
 Forward = Callable[[Int[Tensor, "R L"]], Float[Tensor, "R L V"]]
 
@@ -35,7 +35,8 @@ def forward_of(predictor: Predictor) -> Forward:
     def forward(ids: Tensor) -> Tensor:
         positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         everything = torch.ones_like(ids, dtype=torch.bool)
-        hidden = predictor.hidden(State(ids), torch.ones_like(ids, dtype=torch.float64), positions, everything)
+        t = torch.ones_like(ids, dtype=torch.float64)
+        hidden = predictor.run(predictor.rows(State(ids), t, Tags(positions), everything))
         return predictor.denoiser.head(hidden).float()
 
     return forward

@@ -9,7 +9,7 @@ import torch
 
 from undiffuse.models.transformer import Transformer
 from undiffuse.randomness import Draws, draw_categorical
-from undiffuse.types import Attend, Inputs, State, Tags
+from undiffuse.types import Rows, State, Tags
 
 from .network import batch_of, config
 from .report import seconds, write
@@ -27,7 +27,7 @@ def measured(vocabulary: int) -> dict[str, float]:
     probabilities, draws = logits.softmax(-1), Draws.seeded(0).along(sites)
 
     def forward() -> torch.Tensor:
-        hidden = model.trunk(Inputs(State(batch.ids), batch.positions), Attend(model.traits.rule, tags, tags))
+        hidden = model.trunk(Rows(State(batch.ids), tags))
         return model.head(hidden.flatten(0, 1)[:sites])
 
     network_time = seconds(forward)

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from undiffuse.models.transformer import Transformer
-from undiffuse.types import Attend, Inputs, State, Tags
+from undiffuse.types import Rows, State, Tags
 
 from .network import batch_of, config
 from .report import interleaved, write
@@ -27,7 +27,7 @@ def measured(vocabulary: int) -> dict[str, float]:
     target = batch.ids.masked_fill(~masked, -100)
 
     def trunk() -> torch.Tensor:
-        return model.trunk(Inputs(State(batch.ids), batch.positions), Attend(model.traits.rule, tags, tags))
+        return model.trunk(Rows(State(batch.ids), tags))
 
     def gathered() -> None:
         F.cross_entropy(model.head(trunk()[masked]).float(), batch.ids[masked]).backward()

@@ -14,7 +14,7 @@ from undiffuse.process.interpolating import Interpolating
 from undiffuse.process.schedules.one_minus_t import OneMinusT
 from undiffuse.randomness import Draws
 from undiffuse.training.optimizers.muon import Muon
-from undiffuse.types import Attend, Batch, Inputs, State, Tags
+from undiffuse.types import Batch, Rows, State, Tags
 from undiffuse.vocabulary import Vocabulary
 
 SIZES = {
@@ -79,7 +79,7 @@ def plain_step(network: TransformerConfig, rows: int) -> Callable[[], None]:
         share = torch.rand(rows, 1)
         masked = torch.rand(batch.ids.shape) < share
         ids = batch.ids.masked_fill(masked, network.rows - 1)
-        hidden = model.trunk(Inputs(State(ids), batch.positions), Attend(model.traits.rule, tags, tags))
+        hidden = model.trunk(Rows(State(ids), tags))
         nats = F.cross_entropy(model.head(hidden).flatten(0, 1), batch.ids.flatten(), reduction="none")
         loss = (nats.view(ids.shape) * masked / share).mean()
         optimizer.zero_grad()

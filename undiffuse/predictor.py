@@ -1,4 +1,8 @@
-"""Denoiser plus process: the one place where a network's output gets its meaning."""
+"""Denoiser plus process: the one forward path, and the one place where a network's output gets its meaning.
+
+`rows` assembles what the network is given, `run` is the trunk, `read` the head with its meaning. `predict` is the three
+for rows of training and evaluation; decoding chooses the rows itself.
+"""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +18,7 @@ from .models.traits import Traits
 from .process.needs import on_vectors
 from .process.prediction import Prediction
 from .process.process import Process
-from .types import Attend, Batch, HeadKind, Inputs, Noised, State, Tags
+from .types import Batch, HeadKind, Noised, Rows, State, Tags, columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,34 +50,49 @@ class Predictor:
         vocabulary = self.process.vocabulary
         return torch.zeros(vocabulary.rows).index_fill(0, torch.tensor(vocabulary.unpredictable).long(), -torch.inf)
 
-    def trunk(
+    def rows(
         self,
         state: State,
         t: Float[Tensor, "B L"],
-        rows: Tags,
+        tags: Tags,
         editable: Bool[Tensor, "B L"],
-        kv: Kept | None = None,
+        *,
         feedback: Float[Tensor, "B L d"] | None = None,
-        level: Float[Tensor, "B L"] | None = None,
-    ) -> Float[Tensor, "B L D"]:
-        """Hidden states of the given rows, as the network has them: under a shifted one, row i speaks of `source`.
+        at: Int[Tensor, "B n"] | None = None,
+        live: Bool[Tensor, "B n"] | None = None,
+        of: Int[Tensor, "B M"] | None = None,
+    ) -> Rows:
+        """What the network is given of whole texts (B, L), of which the columns `at` are run (None: all).
 
-        `level` is what `told` says of the whole canvas, at these rows.
+        `live` is false for rows that pad (None: what the tags say); `of` are the columns that will be read (None: all).
+        A network with attention blocks sees every block as finished where no tag says otherwise.
         """
+        level = self._shared_level(t, tags.live)
+        if self.traits.reads_previous:
+            state = replace(state, ids=self._previous(state.ids, tags.document))
+        speaker = self._speaker(tags, at, of)
+        if at is not None:
+            state, tags, t, editable = state.columns(at), tags.columns(at), columns(t, at), columns(editable, at)
+            level, feedback = (None if value is None else columns(value, at) for value in (level, feedback))
         state, t, feedback = self.process.shown(state, t, feedback)
-        inputs = Inputs(
+        takes = self.traits.takes
+        if level is None and "level" in takes:
+            level = self.process.level(t)
+        if tags.span is None and self.traits.block_length is not None:
+            span = torch.full((len(t),), self.traits.block_length, device=t.device)
+            tags = replace(tags, span=span)
+        return Rows(
             state,
-            rows.position,
-            level=(self.process.level(t) if level is None else level) if "level" in self.traits.takes else None,
-            editable=editable if "editable" in self.traits.takes else None,
+            tags if live is None else replace(tags, live=live),
+            level=level,
+            editable=editable if "editable" in takes else None,
             feedback=feedback,
             dropout=self.dropout,
+            speaker=speaker,
         )
-        keys = rows if kv is None else kv.tags(rows)
-        return self.denoiser.trunk(inputs, Attend(self.traits.rule, rows, keys), kv)
 
-    def told(self, t: Float[Tensor, "B L"], live: Bool[Tensor, "B L"] | None) -> Float[Tensor, "B L"] | None:
-        """The noise level that a network is told at every position of a canvas; None: that of the position's own t.
+    def _shared_level(self, t: Float[Tensor, "B L"], live: Bool[Tensor, "B L"] | None) -> Float[Tensor, "B L"] | None:
+        """The noise level that a network is told at every position of a text; None: that of the position's own t.
 
         A network that was trained on rows of one level knows no clean text beside noise, as prompts and blanks have it:
         where it does not look at a position's own token, it is told the mean over the row. All positions of one level
@@ -87,13 +106,8 @@ class Predictor:
         mean = (level * weight).sum(-1, keepdim=True) / weight.sum(-1, keepdim=True).clamp(min=1)
         return mean.expand_as(level)
 
-    def seen(self, ids: Int[Tensor, "B L"], document: Int[Tensor, "B L"] | None = None) -> Int[Tensor, "B L"]:
-        """The tokens that the rows are given: their own, or for the autoregressive twin the one before each.
-
-        The first token of a row or document has the start symbol before it.
-        """
-        if not self.traits.reads_previous:
-            return ids
+    def _previous(self, ids: Int[Tensor, "B L"], document: Int[Tensor, "B L"] | None) -> Int[Tensor, "B L"]:
+        """The token before each one; before the first of a row or document stands the start symbol."""
         vocabulary = self.process.vocabulary
         start = vocabulary.mask if vocabulary.bos is None else vocabulary.bos
         shifted = torch.nn.functional.pad(ids, (1, 0), value=start)[:, :-1]
@@ -102,40 +116,28 @@ class Predictor:
         first = torch.nn.functional.pad(document[:, 1:] != document[:, :-1], (1, 0))
         return shifted.masked_fill(first, start)
 
-    def source(self, position: Int[Tensor, "*lead"]) -> Int[Tensor, "*lead"]:
-        """The position whose row speaks of each position: itself, or the one before; the first keeps its own row."""
-        return (position + self.traits.logit_row).clamp(min=0)
-
-    def span(self, rows: int, device: torch.device) -> Int[Tensor, " B"] | None:
-        """The length of the network's attention blocks, once per row; None where it has none."""
-        length = self.traits.block_length
-        return None if length is None else torch.full((rows,), length, device=device)
-
-    def hidden(
-        self,
-        state: State,
-        t: Float[Tensor, "B L"],
-        positions: Int[Tensor, "B L"],
-        editable: Bool[Tensor, "B L"],
-        valid: Bool[Tensor, "B L"] | None = None,
-        document: Int[Tensor, "B L"] | None = None,
-        feedback: Float[Tensor, "B L d"] | None = None,
-    ) -> Float[Tensor, "B L D"]:
-        """The trunk over whole rows, under the network's attention rule; row i speaks of position i.
-
-        A network with attention blocks sees every block as finished (`predict` is for noisy ones).
-        """
-        tags = Tags(positions, live=valid, document=document, span=self.span(len(positions), positions.device))
-        state = replace(state, ids=self.seen(state.ids, document))
-        found = self.trunk(state, t, tags, editable, feedback=feedback, level=self.told(t, valid))
-        return self._aligned(found, positions)
-
-    def _aligned(self, hidden: Float[Tensor, "B L D"], positions: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
-        """The row that speaks of each position, where texts may begin anywhere in a row (padding, documents)."""
+    def speaks(self, column: Int[Tensor, "B M"], position: Int[Tensor, "B M"]) -> Int[Tensor, "B M"]:
+        """The column whose row speaks of each column: itself, or the one before; a first position keeps its own."""
         if not self.traits.logit_row:
-            return hidden
-        row = torch.arange(hidden.shape[1], device=hidden.device) + self.source(positions) - positions
-        return hidden.gather(1, row.clamp(min=0)[..., None].expand(hidden.shape))
+            return column
+        return (column + self.traits.logit_row * (position > 0)).clamp(min=0)
+
+    def _speaker(
+        self, tags: Tags, at: Int[Tensor, "B n"] | None, of: Int[Tensor, "B M"] | None
+    ) -> Int[Tensor, "B M"] | None:
+        """Which of the rows that are run speaks of each column that is asked for; None: they are the same."""
+        if self.traits.logit_row:
+            every = torch.arange(tags.position.shape[1], device=tags.position.device).expand_as(tags.position)
+            of = self.speaks(every, tags.position) if of is None else self.speaks(of, columns(tags.position, of))
+        if at is None or of is None:
+            return of
+        place = torch.zeros_like(tags.position)
+        return place.scatter(1, at, torch.arange(at.shape[1], device=at.device).expand_as(at)).gather(1, of)
+
+    def run(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B M D"]:
+        """Hidden states that speak of the columns asked for: the one place where the trunk is run."""
+        hidden = self.denoiser.trunk(rows, kv)
+        return hidden if rows.speaker is None else columns(hidden, rows.speaker)
 
     def read(self, hidden: Float[Tensor, "*lead D"], state: State, t: Float[Tensor, "*lead"]) -> Prediction:
         """The head at some positions: float32 logits (or wider), unpredictable rows at −inf, with their meaning."""
@@ -169,19 +171,16 @@ class Predictor:
         (BD3-LM, Arriola et al. 2025, section 3.2).
         """
         if self.traits.block_length is None:
-            state = noised.view or noised.state
-            hidden = self.hidden(
-                state, noised.t, batch.positions, batch.editable, batch.valid, batch.document, feedback
-            )
+            tags = Tags(batch.positions, live=batch.valid, document=batch.document)
+            rows = self.rows(noised.view or noised.state, noised.t, tags, batch.editable, feedback=feedback)
         else:
-            hidden = self._aligned(self._beside_clean(noised, batch), batch.positions)
+            rows = self._beside_clean(noised, batch, self.traits.block_length)
+        hidden = self.run(rows)[:, : batch.ids.shape[1]]
         return self.read(hidden[sites], noised.state[sites], noised.t[sites])
 
-    def _beside_clean(self, noised: Noised, batch: Batch) -> Float[Tensor, "B L D"]:
+    def _beside_clean(self, noised: Noised, batch: Batch, block_length: int) -> Rows:
         """Rows of z, then those of x but for the last block, which nobody sees; positions count from 0."""
-        assert self.traits.block_length is not None
-        length = batch.ids.shape[1]
-        seen = (length - 1) // self.traits.block_length * self.traits.block_length
+        seen = (batch.ids.shape[1] - 1) // block_length * block_length
 
         def both(noisy: Tensor, clean: Tensor) -> Tensor:
             return torch.cat((noisy, clean[:, :seen]), dim=1)
@@ -191,9 +190,8 @@ class Predictor:
             both(batch.positions, batch.positions),
             live=both(batch.valid, batch.valid),
             document=None if batch.document is None else both(batch.document, batch.document),
-            span=self.span(len(batch.ids), batch.ids.device),
             clean=both(no, ~no),
         )
         ids = both(noised.state.ids, noised.x0)
         t = both(noised.t, noised.t.where(~batch.editable, 0.0))  # of the fixed text, a dropped prompt is noise
-        return self.trunk(State(ids), t, tags, both(batch.editable, batch.editable))[:, :length]
+        return self.rows(State(ids), t, tags, both(batch.editable, batch.editable))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 HeadKind = Literal["leave_one_out", "posterior", "score"]
@@ -18,6 +18,12 @@ HeadKind = Literal["leave_one_out", "posterior", "score"]
 
 It travels in checkpoints.
 """
+
+
+def columns(values: Shaped[Tensor, "B L ..."], at: Int[Tensor, "B n"]) -> Shaped[Tensor, "B n ..."]:
+    """Values at some positions of each text."""
+    index = at.view(*at.shape, *[1] * (values.ndim - 2))
+    return values.gather(1, index.expand(-1, -1, *values.shape[2:]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +39,16 @@ class State:
     soft: tuple[Int[Tensor, "*lead k"], Float[Tensor, "*lead k"]] | None = None
 
     def __getitem__(self, index: object) -> "State":
-        latent = None if self.latent is None else self.latent[index]
-        soft = None if self.soft is None else (self.soft[0][index], self.soft[1][index])
-        return State(self.ids[index], latent, soft)
+        return self._each(lambda value: value[index])
+
+    def columns(self, at: Int[Tensor, "B n"]) -> "State":
+        """That of some positions of each text."""
+        return self._each(lambda value: columns(value, at))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "State":
+        latent = None if self.latent is None else change(self.latent)
+        soft = None if self.soft is None else (change(self.soft[0]), change(self.soft[1]))
+        return State(change(self.ids), latent, soft)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,25 +70,6 @@ class Noised:
 
 
 @dataclass(frozen=True, eq=False)
-class Inputs:
-    """What a network sees.
-
-    `positions` are absolute (they set rotary angles and KV slots). `level` is the noise level 1 − α in [0, 1], given
-    only to networks that are conditioned on time: it means the same under every schedule. `editable` may be read by a
-    network as an optional input: true where the token may change. `feedback` is an earlier estimate of the clean
-    latents (self-conditioning); a network that takes one reads None as zero. `dropout` draws what is dropped in
-    training.
-    """
-
-    state: State
-    positions: Int[Tensor, "B L"]
-    level: Float[Tensor, "B L"] | None = None
-    editable: Bool[Tensor, "B L"] | None = None
-    feedback: Float[Tensor, "B L d"] | None = None
-    dropout: torch.Generator | None = None
-
-
-@dataclass(frozen=True, eq=False)
 class Tags:
     """What attention rules may read about queries or keys, each (B, L).
 
@@ -92,10 +86,11 @@ class Tags:
     clean: Bool[Tensor, "B L"] | None = None
     shadow: Bool[Tensor, "B L"] | None = None
 
-    def select(self, rows: Tensor) -> "Tags":
-        """The given rows of the batch."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: value[rows] for name, value in values.items() if value is not None})
+    def columns(self, at: Int[Tensor, "B n"]) -> "Tags":
+        """Those of some positions of each text."""
+        each = ("position", "live", "document", "clean", "shadow")
+        values = {name: getattr(self, name) for name in each}
+        return replace(self, **{name: columns(value, at) for name, value in values.items() if value is not None})
 
 
 Rule = Callable[[Tags, Tags], "Tensor | None"]
@@ -103,15 +98,23 @@ Rule = Callable[[Tags, Tags], "Tensor | None"]
 
 
 @dataclass(frozen=True, eq=False)
-class Attend:
-    """One attention rule with the tags it is applied to; the same rule serves training and decoding."""
+class Rows:
+    """What a network is given: rows of some texts, which may be all of a text or a part of it.
 
-    rule: Rule
-    queries: Tags
-    keys: Tags
+    `tags.position` are absolute (they set rotary angles and KV slots). `level` is the noise level 1 − α in [0, 1], the
+    same under every schedule; `editable` is true where the token may change; `feedback` is an earlier estimate of the
+    clean latents (self-conditioning), None is read as zero. Each is there only for networks whose traits take it.
+    `dropout` draws what is dropped in training. `speaker` (B, M) says which of the rows speaks of each position that is
+    asked for; None: each of its own. The network does not read it.
+    """
 
-    def mask(self) -> Bool[Tensor, "B Lq Lk"] | None:
-        return self.rule(self.queries, self.keys)
+    state: State
+    tags: Tags
+    level: Float[Tensor, "B L"] | None = None
+    editable: Bool[Tensor, "B L"] | None = None
+    feedback: Float[Tensor, "B L d"] | None = None
+    dropout: torch.Generator | None = None
+    speaker: Int[Tensor, "B M"] | None = None
 
 
 @dataclass(frozen=True, eq=False)

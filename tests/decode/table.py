@@ -17,9 +17,9 @@ class Table(Echo):
         super().__init__()
         self.logits = logits
 
-    def trunk(self, inputs, attend, kv=None):
+    def trunk(self, rows, kv=None):
         self.calls += 1
-        return self.logits[inputs.positions]
+        return self.logits[rows.tags.position]
 
     def head(self, hidden):
         return hidden

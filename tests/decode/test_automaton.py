@@ -134,8 +134,8 @@ class Whim(Denoiser):
 
     traits = Traits(TOKENIZER.vocabulary.rows, 64, rules.full)
 
-    def trunk(self, inputs, attend, kv=None):
-        return inputs.positions[..., None].float() * 1.3 + inputs.state.ids[..., None].cumsum(1) * 0.7
+    def trunk(self, rows, kv=None):
+        return rows.tags.position[..., None].float() * 1.3 + rows.state.ids[..., None].cumsum(1) * 0.7
 
     def head(self, hidden):
         return torch.sin(hidden + torch.arange(self.traits.vocab_rows) * 2.1) * 4

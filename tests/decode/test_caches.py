@@ -204,7 +204,7 @@ def test_rows_whose_values_moved_are_chosen():
         return (run(changed, kept) - run(changed, None))[0, 4].norm().item()
 
     def run(tokens, kept):
-        return model.trunk(State(tokens), torch.zeros(1, 10), tags, tags.live, kept)
+        return model.run(model.rows(State(tokens), torch.zeros(1, 10), tags, tags.live), kept)
 
     assert error(10) < 1e-4
     assert error(1) < error(0) / 2

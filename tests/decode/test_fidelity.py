@@ -14,7 +14,7 @@ from undiffuse.decode.canvas import Canvas
 from undiffuse.decode.fidelity import fidelity, trajectory
 from undiffuse.decode.strategies.confidence import Confidence
 from undiffuse.errors import UserError
-from undiffuse.types import State
+from undiffuse.types import State, Tags
 
 STRATEGY = Confidence()
 
@@ -73,7 +73,7 @@ def test_the_divergence_is_the_one_of_the_text_book():
     t, yes = canvas.pending.double(), torch.ones_like(canvas.pending)
     logits = []
     for valid in (yes, canvas.positions > 0):
-        hidden = network.hidden(State(canvas.ids), t, canvas.positions, canvas.editable, valid)
+        hidden = network.run(network.rows(State(canvas.ids), t, Tags(canvas.positions, live=valid), canvas.editable))
         logits.append(network.denoiser.head(hidden)[0, 5:, :12].double())  # the last row is the mask
     p, q = (each.log_softmax(-1) for each in logits)
     expected = torch.nn.functional.kl_div(q, p, log_target=True, reduction="sum")

@@ -71,8 +71,8 @@ def test_the_total_of_a_free_score_says_how_much_is_revealed():
     """Ratios twice as large reveal twice as much of the mask in a step; `ancestral` reads the shape alone."""
 
     class Larger(ArbitraryDenoiser):
-        def trunk(self, inputs, attend, kv=None):
-            return 0 * super().trunk(inputs, attend) - 2.0
+        def trunk(self, rows, kv=None):
+            return 0 * super().trunk(rows) - 2.0
 
     predictor = Predictor(Larger(WORLD, seed=3), NOISES["mask"], "score")
     revealed = {}

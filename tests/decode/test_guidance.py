@@ -25,7 +25,7 @@ from undiffuse.language_model.settings import Settings
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.predictor import Predictor
 from undiffuse.process.interpolating import Interpolating
-from undiffuse.types import State
+from undiffuse.types import State, Tags
 
 FAVORITE = 6
 INFINITE = -torch.inf
@@ -135,7 +135,8 @@ def test_the_scale_is_one_more_than_that_of_llada(w):
 
 def _logits(model: Predictor, canvas: Canvas, ids: torch.Tensor) -> torch.Tensor:
     t = torch.zeros(ids.shape)
-    return model.read(model.hidden(State(ids), t, canvas.positions, canvas.pending), State(ids), t).logits
+    rows = model.rows(State(ids), t, Tags(canvas.positions), canvas.pending)
+    return model.read(model.run(rows), State(ids), t).logits
 
 
 @each

@@ -19,7 +19,7 @@ from undiffuse.decode.strategies.remdm import Remdm
 from undiffuse.decode.strategies.threshold import Threshold
 from undiffuse.errors import UserError
 from undiffuse.randomness import Draws
-from undiffuse.types import State
+from undiffuse.types import State, Tags
 
 
 def counts(canvas, strategy, model=None) -> list[int]:
@@ -182,9 +182,8 @@ def _kept(filters, log_p) -> list[int]:
 
 def _posterior(model, canvas):
     """Probabilities at every position of request 0, by the definition: softmax over predictable rows."""
-    hidden = model.hidden(
-        State(canvas.ids), torch.zeros(canvas.ids.shape), canvas.positions, canvas.editable, canvas.valid
-    )
+    tags = Tags(canvas.positions, live=canvas.valid)
+    hidden = model.run(model.rows(State(canvas.ids), torch.zeros(canvas.ids.shape), tags, canvas.editable))
     logits = model.denoiser.head(hidden)[0]
     keep = list(VOCABULARY.predictable)
     p = torch.zeros_like(logits)

@@ -24,10 +24,10 @@ class Echo(Denoiser):
         self.sharpness = sharpness
         self.calls = 0
 
-    def trunk(self, inputs, attend, kv=None):
+    def trunk(self, rows, kv=None):
         self.calls += 1
-        ids, at = inputs.state.ids, inputs.positions
-        mask = attend.mask()
+        ids, at = rows.state.ids, rows.tags.position
+        mask = self.traits.rule(rows.tags, rows.tags)
         near = (-(at[:, :, None] - at[:, None]).abs().double() / 3).exp()
         seen = near if mask is None else near * mask
         tokens = torch.nn.functional.one_hot(ids, 11).double()

@@ -232,8 +232,8 @@ class Stubborn(Denoiser):
     def traits(self):
         return Traits(*self.shape, rules.full)
 
-    def trunk(self, inputs, attend, kv=None):
-        logits = torch.zeros(*inputs.state.ids.shape, self.shape[0])
+    def trunk(self, rows, kv=None):
+        logits = torch.zeros(*rows.state.ids.shape, self.shape[0])
         logits[..., self.token] = 40.0
         return logits
 
@@ -327,9 +327,9 @@ def test_a_hidden_token_is_judged_by_what_is_seen():
     seen = []
 
     class Watching(ArbitraryDenoiser):
-        def trunk(self, inputs, attend, kv=None):
-            seen.append(inputs.state.ids == toy.vocabulary.mask)
-            return super().trunk(inputs, attend, kv)
+        def trunk(self, rows, kv=None):
+            seen.append(rows.state.ids == toy.vocabulary.mask)
+            return super().trunk(rows, kv)
 
     predictor = Predictor(Watching(toy, seed=1), build_process(NOISES["mask"], toy.vocabulary), "leave_one_out")
     planted = errors(toy, rows=3)

@@ -102,9 +102,9 @@ class Parrot(Denoiser):
     def traits(self):
         return Traits(self.rows, self.context, rules.full)
 
-    def trunk(self, inputs, attend, kv=None):
+    def trunk(self, rows, kv=None):
         known = torch.tensor([*self.ids, *[self.ids[-1]] * self.context])
-        return known[inputs.positions][..., None].double()
+        return known[rows.tags.position][..., None].double()
 
     def head(self, hidden):
         logits = torch.full((*hidden.shape[:-1], self.rows), math.log(0.1 / (self.rows - 1)), dtype=torch.double)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from undiffuse.errors import UserError
 from undiffuse.text.utf8 import HoleText
-from undiffuse.types import State
+from undiffuse.types import State, Tags
 
 PIECES = st.text(st.sampled_from(" aThe\n\t漢ö🙂[]\\_.:5-MASK"), max_size=8).map(
     lambda s: s.replace("____", "_").replace("[MASK", "MASK")
@@ -176,7 +176,8 @@ def _distribution(model, ids):
     """Softmax of the logits over predictable rows at every position."""
     yes = torch.ones_like(ids, dtype=torch.bool)
     positions = torch.arange(ids.shape[1])[None]
-    hidden = model.predictor.hidden(State(ids), torch.zeros(ids.shape), positions, yes, yes)
+    rows = model.predictor.rows(State(ids), torch.zeros(ids.shape), Tags(positions, live=yes), yes)
+    hidden = model.predictor.run(rows)
     logits = model.predictor.denoiser.head(hidden)[0]
     logits[:, list(model.tokenizer.vocabulary.unpredictable)] = -torch.inf
     return logits.softmax(-1)

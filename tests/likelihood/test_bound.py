@@ -18,7 +18,7 @@ from undiffuse.objective.times.shared_offset import SharedOffset
 from undiffuse.predictor import Predictor
 from undiffuse.process.interpolating import Interpolating
 from undiffuse.process.schedules.geometric import Geometric
-from undiffuse.types import Noised, State
+from undiffuse.types import Noised, State, Tags
 from undiffuse.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(7, mask=6)
@@ -43,7 +43,8 @@ def enumerated(model: Predictor, ids: list[int], prompt: int = 0) -> float:
             masked[0, list(subset)] = 6
             positions = torch.arange(len(ids))[None]
             yes = torch.ones_like(text, dtype=torch.bool)
-            hidden = model.hidden(State(masked), torch.zeros(text.shape), positions, yes, yes)
+            tags = Tags(positions, live=yes)
+            hidden = model.run(model.rows(State(masked), torch.zeros(text.shape), tags, yes))
             log_p = model.denoiser.head(hidden)[0, :, :6].log_softmax(-1)
             total += -sum(log_p[i, ids[i]].item() for i in subset) * size / count / len(subsets) / size
     return total

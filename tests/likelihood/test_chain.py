@@ -10,7 +10,7 @@ from undiffuse.objective.autoregressive import Autoregressive
 from undiffuse.predictor import Predictor
 from undiffuse.process.interpolating import Interpolating
 from undiffuse.randomness import Draws
-from undiffuse.types import State
+from undiffuse.types import State, Tags
 from undiffuse.vocabulary import Vocabulary
 
 
@@ -37,7 +37,8 @@ def test_no_row_sees_its_own_token_or_a_later_one_or_another_document():
     yes, place = torch.ones(1, 4, dtype=torch.bool), torch.arange(4)[None]
 
     def hidden(tokens, document=None):
-        return model.hidden(State(tokens), torch.zeros(1, 4), place, yes, yes, document)[0]
+        tags = Tags(place, live=yes, document=document)
+        return model.run(model.rows(State(tokens), torch.zeros(1, 4), tags, yes))[0]
 
     changed = ids.clone()
     changed[0, 2] = 4

@@ -5,7 +5,7 @@ import torch
 
 from undiffuse.models.kv import KV
 from undiffuse.models.transformer import Transformer, TransformerConfig
-from undiffuse.types import Attend, Inputs, State, Tags
+from undiffuse.types import Rows, State, Tags
 
 SLOTS = 12
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-4}
@@ -21,15 +21,13 @@ def network(**changes):
 
 @torch.no_grad()
 def cached(model, kv, ids, positions, live=None):
-    queries = Tags(positions, live=live)
-    attend = Attend(model.traits.rule, queries, kv.tags(queries))
-    return model.trunk(Inputs(State(ids), positions), attend, kv)
+    return model.trunk(Rows(State(ids), Tags(positions, live=live)), kv)
 
 
 @torch.no_grad()
 def uncached(model, ids):
     tags = Tags(torch.arange(ids.shape[1]).expand_as(ids))
-    return model.trunk(Inputs(State(ids), tags.position), Attend(model.traits.rule, tags, tags))
+    return model.trunk(Rows(State(ids), tags))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from undiffuse.predictor import Predictor
 from undiffuse.process.destinations.uniform import Uniform
 from undiffuse.process.interpolating import Interpolating
 from undiffuse.process.schedules.one_minus_t import OneMinusT
-from undiffuse.types import State
+from undiffuse.types import Rows, State, Tags
 from undiffuse.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(20, mask=19)
@@ -27,7 +27,12 @@ def predictor(head: str = "leave_one_out", **config) -> Predictor:
 
 
 def hidden(of: Predictor, t: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
-    return of.hidden(State(IDS), t, torch.arange(8)[None], torch.ones(1, 8, dtype=torch.bool), valid)
+    return of.run(rows(of, t, valid))
+
+
+def rows(of: Predictor, t: torch.Tensor, valid: torch.Tensor | None = None) -> Rows:
+    every = torch.ones(1, 8, dtype=torch.bool)
+    return of.rows(State(IDS), t, Tags(torch.arange(8)[None], live=valid), every)
 
 
 def test_clean_text_beside_noise_is_told_as_a_row_of_their_mean():
@@ -47,7 +52,7 @@ def test_padding_has_no_level():
 
 def test_rows_of_one_level_are_told_it():
     even = torch.full_like(UNEVEN, 0.37)
-    told = predictor(time_conditioning=True).told(even, None)
+    told = rows(predictor(time_conditioning=True), even).level
     assert told is not None
     assert torch.allclose(told, even, atol=1e-15)
 
@@ -57,9 +62,9 @@ def test_others_are_told_their_own():
     for of in (
         predictor("posterior", time_conditioning=True),
         predictor(time_conditioning=True, block_length=4),
-        predictor(),
     ):
-        assert of.told(UNEVEN, None) is None
+        assert torch.equal(rows(of, UNEVEN).level, of.process.level(UNEVEN))
+    assert rows(predictor(), UNEVEN).level is None
     of = predictor("posterior", time_conditioning=True)
     even = torch.full_like(UNEVEN, UNEVEN.mean().item())
     assert not torch.allclose(hidden(of, UNEVEN), hidden(of, even), atol=1e-3)

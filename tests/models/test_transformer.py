@@ -7,7 +7,7 @@ import torch
 
 from undiffuse.errors import UserError
 from undiffuse.models.transformer import Transformer, TransformerConfig
-from undiffuse.types import Attend, Inputs, State, Tags
+from undiffuse.types import Rows, State, Tags
 
 CONFIG = TransformerConfig(rows=23, width=32, depth=2, heads=4, context=16)
 TOLERANCE = 1e-5
@@ -30,8 +30,7 @@ def ids_of(rows, length, seed=0):
 def logits(model, ids, *, positions=None, live=None, document=None, t=None, editable=None):
     positions = torch.arange(ids.shape[1]).expand_as(ids) if positions is None else positions
     tags = Tags(positions, live=live, document=document)
-    inputs = Inputs(State(ids), positions, level=t, editable=editable)
-    return model.head(model.trunk(inputs, Attend(model.traits.rule, tags, tags)))
+    return model.head(model.trunk(Rows(State(ids), tags, level=t, editable=editable)))
 
 
 def assert_same(got, want):
@@ -129,7 +128,7 @@ def test_each_position_reads_its_own_noise_level_and_editable_flag():
     fixed = editable.clone()
     fixed[0, 4] = False
     assert (logits(marked, ids, editable=editable) - logits(marked, ids, editable=fixed))[0, 4].abs().max() > 0.01
-    with pytest.raises(TypeError, match=r"Inputs\.level"):
+    with pytest.raises(TypeError, match=r"Rows\.level"):
         logits(timed, ids)
 
 
@@ -179,8 +178,7 @@ def test_dropout_drops_its_share_in_training_alone_and_repeats_with_its_generato
 
     def hidden(seed: int | None) -> torch.Tensor:
         generator = None if seed is None else torch.Generator().manual_seed(seed)
-        inputs = Inputs(State(torch.arange(8)[None] % 7), tags.position, dropout=generator)
-        return network.trunk(inputs, Attend(network.traits.rule, tags, tags))
+        return network.trunk(Rows(State(torch.arange(8)[None] % 7), tags, dropout=generator))
 
     assert torch.equal(hidden(None), hidden(None))
     assert torch.equal(hidden(1), hidden(1))
@@ -195,7 +193,7 @@ def test_soft_tokens_mix_embeddings_and_latents_replace_them():
     ids = torch.tensor([[1, 2, 3, 4]])
 
     def run(net, state, **more):
-        return net.trunk(Inputs(state, tags.position, **more), Attend(net.traits.rule, tags, tags))
+        return net.trunk(Rows(state, tags, **more))
 
     certain = State(ids, soft=(torch.stack((ids, ids + 1), -1), torch.tensor([1.0, 0.0]).expand(1, 4, 2)))
     torch.testing.assert_close(run(plain, certain), run(plain, State(ids)))

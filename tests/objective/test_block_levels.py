@@ -9,7 +9,6 @@ from undiffuse.exact.noise import Noise
 from undiffuse.exact.scoring import texts_of
 from undiffuse.exact.world import world
 from undiffuse.kinds import DESTINATIONS, SCHEDULES, TIMES
-from undiffuse.models.rules import causal
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.objective.bound import Bound
 from undiffuse.objective.clipped import Clipped
@@ -18,7 +17,7 @@ from undiffuse.objective.times.shared_offset import SharedOffset
 from undiffuse.predictor import Predictor
 from undiffuse.process.interpolating import Interpolating
 from undiffuse.randomness import Draws
-from undiffuse.types import Attend, Batch, Inputs, Noised, State, Tags
+from undiffuse.types import Batch, Noised, Rows, State, Tags
 from undiffuse.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(9, mask=8)
@@ -115,7 +114,7 @@ def test_blocks_of_one_token_are_autoregressive():
         ids = batch.ids[:, : place + 1].clone()
         ids[:, -1] = 8
         tags = Tags(batch.positions[:, : place + 1])
-        hidden = network.trunk(Inputs(State(ids), tags.position), Attend(causal, tags, tags))[:, -1]
+        hidden = network.trunk(Rows(State(ids), tags))[:, -1]
         log_p = network.head(hidden)[:, :8].log_softmax(-1)
         expected -= log_p.gather(-1, batch.ids[:, place : place + 1]).sum()
     for seed in range(3):

@@ -49,11 +49,11 @@ class Small(nn.Module, Denoiser):
         nn.init.zeros_(self.outer.weight)
         nn.init.zeros_(self.outer.bias)
 
-    def trunk(self, inputs, attend, kv=None):
-        seen = nn.functional.one_hot(WORLD.numbers(inputs.state.ids), 3).flatten(1).double()
-        u = inputs.level.amax(-1, keepdim=True).clamp(1e-6, 1 - 1e-6)
+    def trunk(self, rows, kv=None):
+        seen = nn.functional.one_hot(WORLD.numbers(rows.state.ids), 3).flatten(1).double()
+        u = rows.level.amax(-1, keepdim=True).clamp(1e-6, 1 - 1e-6)
         features = torch.cat((seen, u, u.logit() / 4, (1 - u).log() / 4), -1)
-        return self.outer(torch.tanh(self.inner(features))).view(*inputs.state.ids.shape, self.rows)
+        return self.outer(torch.tanh(self.inner(features))).view(*rows.state.ids.shape, self.rows)
 
     def head(self, hidden):
         return hidden

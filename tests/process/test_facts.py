@@ -36,8 +36,8 @@ class Bigrams(Denoiser):
 
     traits = Traits(6, 16, rules.full)
 
-    def trunk(self, inputs, attend, kv=None):
-        before = torch.nn.functional.pad(inputs.state.ids, (1, 0))[:, :-1]
+    def trunk(self, rows, kv=None):
+        before = torch.nn.functional.pad(rows.state.ids, (1, 0))[:, :-1]
         return torch.nn.functional.one_hot((before + 1) % 5, 6).float()
 
     def head(self, hidden):

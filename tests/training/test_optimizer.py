@@ -9,7 +9,7 @@ from undiffuse.errors import UserError
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.training.optimizers.adamw import AdamW
 from undiffuse.training.optimizers.muon import Muon, orthogonalize
-from undiffuse.types import Attend, Inputs, State, Tags
+from undiffuse.types import Rows, State, Tags
 
 CONFIG = TransformerConfig(rows=19, width=16, depth=2, heads=2, context=8)
 CHOICES = [AdamW(), Muon()]
@@ -30,7 +30,7 @@ def network(dtype=torch.float32):
 def backward(model, seed):
     ids = torch.randint(0, CONFIG.rows, (4, 8), generator=torch.Generator().manual_seed(seed))
     tags = Tags(torch.arange(8).expand_as(ids))
-    hidden = model.trunk(Inputs(State(ids), tags.position), Attend(model.traits.rule, tags, tags))
+    hidden = model.trunk(Rows(State(ids), tags))
     loss = torch.nn.functional.cross_entropy(model.head(hidden).float().flatten(0, 1), ids.flatten())
     loss.backward()
     return loss.item()

@@ -70,9 +70,9 @@ class Listening(Denoiser):
 
     traits = Traits(6, 8, lambda queries, keys: None, 2, takes=frozenset({"level"}))
 
-    def trunk(self, inputs, attend, kv=None):
-        self.level = inputs.level
-        return torch.zeros(*inputs.state.ids.shape, 3)
+    def trunk(self, rows, kv=None):
+        self.level = rows.level
+        return torch.zeros(*rows.state.ids.shape, 3)
 
     def head(self, hidden):
         return torch.zeros(*hidden.shape[:-1], 6)

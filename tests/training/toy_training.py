@@ -60,17 +60,17 @@ class Table(nn.Module, Denoiser):
     def outputs(self, model) -> int:
         return self.rows
 
-    def trunk(self, inputs, attend, kv=None):
-        seen = [self.seen(inputs)]
+    def trunk(self, rows, kv=None):
+        seen = [self.seen(rows)]
         if "level" in self.takes:
-            u = inputs.level.double().clamp(1e-6, 1 - 1e-6)[..., None]
+            u = rows.level.double().clamp(1e-6, 1 - 1e-6)[..., None]
             seen += [u.float(), (u.logit() / 4).float(), ((1 - u).log() / 4).float(), u.sqrt().float()]
             seen += [(torch.pi * u).sin().float()]
         hidden = torch.tanh(self.second(torch.tanh(self.first(torch.cat(seen, -1).flatten(1)))))
-        return self.out(hidden).view(*inputs.state.ids.shape, -1)
+        return self.out(hidden).view(*rows.state.ids.shape, -1)
 
-    def seen(self, inputs):
-        state = inputs.state
+    def seen(self, rows):
+        state = rows.state
         if state.soft is None:
             return nn.functional.one_hot(state.ids, self.rows).float()
         ids, weights = state.soft
@@ -101,12 +101,12 @@ class Vectors(Table):
     def tables(self):
         return {"vectors": self.embedding} | ({} if self.gamma is None else {"gamma": self.gamma})
 
-    def seen(self, inputs):
-        z = inputs.state.latent.float()
-        u = inputs.level.float().clamp(1e-6, 1 - 1e-6)[..., None]
+    def seen(self, rows):
+        z = rows.state.latent.float()
+        u = rows.level.float().clamp(1e-6, 1 - 1e-6)[..., None]
         seen = [z, torch.tanh(z * (1 - u).sqrt() / u)]
         if "feedback" in self.takes:
-            seen.append(torch.zeros_like(z) if inputs.feedback is None else inputs.feedback.float())
+            seen.append(torch.zeros_like(z) if rows.feedback is None else rows.feedback.float())
         return torch.cat(seen, -1)
 
 

@@ -10,7 +10,7 @@ from ..models.features import Features
 from ..models.kept import Kept
 from ..predictor import Predictor
 from ..process.prediction import Prediction
-from ..types import State, Tags
+from ..types import State, Tags, columns
 from .canvas import Canvas
 
 PADDING = 4 / 3
@@ -37,8 +37,7 @@ class Sites:
 
     def gather(self, values: Tensor) -> Tensor:
         """Values (R, L, …) at the sites, (R, M, …)."""
-        index = self.index.view(*self.index.shape, *[1] * (values.ndim - 2))
-        return values.gather(1, index.expand(-1, -1, *values.shape[2:]))
+        return columns(values, self.index)
 
     def scatter(self, values: Tensor, into: Tensor) -> Tensor:
         """`into` (R, L) with the values (R, M) at live sites."""
@@ -95,7 +94,7 @@ def run(
     """
     running = rows.any(-1)
     if predictor.traits.logit_row:
-        at = Sites(predictor.source(sites.index), sites.live)
+        at = Sites(predictor.speaks(sites.index, sites.index), sites.live)
         rows = rows | torch.zeros_like(rows.long()).scatter_add(1, at.index, at.live.long()).bool() & running[:, None]
     counts = rows.sum(-1)
     sizes = counts.tolist()
@@ -153,60 +152,43 @@ def _pass(
     view: View | None,
 ) -> Float[Tensor, "R M D"]:
     """One forward pass of the trunk over up to `size` rows of each request."""
-    at = Sites.of(rows, size)
-    whole = size == canvas.ids.shape[1]
-    if whole:  # also the padding: no gather is needed
-        at = Sites(canvas.positions, rows)
-    ids, time, editable = (v if whole else at.gather(v) for v in (predictor.seen(canvas.ids), t, canvas.editable))
-    level = predictor.told(t, canvas.valid)
-    level = level if level is None or whole else at.gather(level)
-    blocks = predictor.traits.block_length is not None
+    blocks, length = predictor.traits.block_length is not None, canvas.ids.shape[1]
     tags = Tags(
-        at.index,
-        live=at.live,
+        canvas.positions,
+        live=canvas.valid,
         span=canvas.span if blocks else None,
-        clean=at.gather(canvas.finished_blocks) if blocks else None,
+        clean=canvas.finished_blocks if blocks else None,
     )
-    if shadowed is not None:
-        ids, time, editable, tags = _with_shadows(predictor, canvas, sites, t, (ids, time, editable, tags))
-        level = None if level is None else level[:, :1].expand(time.shape)
     latent, feedback = (None, None) if view is None else (view.latent, view.feedback)
-    if not whole:
-        latent, feedback = (None if v is None else at.gather(v) for v in (latent, feedback))
-    hidden = predictor.trunk(State(ids, latent), time, tags, editable, kv, feedback, level)
-    source = predictor.source(sites.index)
-    if not whole:
-        place = torch.zeros_like(canvas.ids).scatter(
-            1, at.index, torch.arange(size, device=ids.device).expand_as(at.index)
-        )
-        source = place.gather(1, source)
+    # where everything is run, also the padding: no gather is needed
+    at = Sites.of(rows, size) if size < length else None
+    index, live, of = (None, rows, sites.index) if at is None else (at.index, at.live, sites.index)
+    texts = State(canvas.ids, latent), t, tags, canvas.editable
     if shadowed is not None:
-        own = size + torch.arange(sites.index.shape[1], device=ids.device)
-        source = torch.where(shadowed, own, source)
-    return hidden.gather(1, source[..., None].expand(-1, -1, hidden.shape[-1]))
+        texts = _with_shadows(predictor, canvas, sites, texts)
+        columns_of = torch.arange(sites.index.shape[1], device=of.device).expand_as(of) + length
+        live = torch.cat((live, sites.live), dim=1)
+        index = None if index is None else torch.cat((index, columns_of), dim=1)
+        of = torch.where(shadowed, columns_of, of)
+    return predictor.run(predictor.rows(*texts, feedback=feedback, at=index, live=live, of=of), kv)
 
 
 def _with_shadows(
-    predictor: Predictor,
-    canvas: Canvas,
-    sites: Sites,
-    t: Float[Tensor, "R L"],
-    rows: tuple[Tensor, Tensor, Tensor, Tags],
-) -> tuple[Tensor, Tensor, Tensor, Tags]:
-    """The rows of a pass with one shadow row per site appended: a mask at its position."""
-    ids, time, editable, tags = rows
+    predictor: Predictor, canvas: Canvas, sites: Sites, texts: tuple[State, Tensor, Tags, Tensor]
+) -> tuple[State, Tensor, Tags, Tensor]:
+    """The texts with one shadow column per site appended: a mask at its position, which has no part in the text."""
+    state, t, tags, editable = texts
     mask = predictor.process.vocabulary.mask
     assert mask is not None
-    assert tags.live is not None
     shadow = torch.ones_like(sites.live)
     noisy = torch.where(canvas.window, t, 0.0).amax(-1, keepdim=True).expand(sites.index.shape)
     return (
-        torch.cat((ids, torch.full_like(sites.index, mask)), dim=1),
-        torch.cat((time, noisy), dim=1),
-        torch.cat((editable, shadow), dim=1),
+        State(torch.cat((state.ids, torch.full_like(sites.index, mask)), dim=1)),
+        torch.cat((t, noisy), dim=1),
         Tags(
             torch.cat((tags.position, sites.index), dim=1),
-            live=torch.cat((tags.live, sites.live), dim=1),
-            shadow=torch.cat((torch.zeros_like(tags.live), shadow), dim=1),
+            live=torch.cat((canvas.valid, ~shadow), dim=1),
+            shadow=torch.cat((torch.zeros_like(canvas.valid), shadow), dim=1),
         ),
+        torch.cat((editable, shadow), dim=1),
     )

@@ -15,7 +15,7 @@ from ..models.traits import Traits
 from ..predictor import Predictor
 from ..process.jumps import Jumps
 from ..randomness import Draws
-from ..types import Attend, HeadKind, Inputs, Tags
+from ..types import HeadKind, Rows, Tags
 from .noise import Noise
 from .world import World
 
@@ -43,12 +43,12 @@ class BayesDenoiser(Denoiser):
     def rows(self) -> int:
         return self.world.vocabulary.rows
 
-    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
+    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
         """Logits already: the trunk sees the whole text, the head only one position."""
-        if inputs.level is None:
+        if rows.level is None:
             raise ValueError("exact denoisers need the noise level of each position")
-        t = self.noise.process.law.schedule.inverse(1 - inputs.level)
-        probabilities = self.probabilities(self.world.numbers(inputs.state.ids), t)
+        t = self.noise.process.law.schedule.inverse(1 - rows.level)
+        probabilities = self.probabilities(self.world.numbers(rows.state.ids), t)
         logits = torch.full((*probabilities.shape[:2], self.rows), 3.0, dtype=torch.float64)
         logits[..., self.world.rows[:-1]] = probabilities.log()
         return logits
@@ -88,8 +88,8 @@ class ArbitraryDenoiser(Denoiser):
     def rows(self) -> int:
         return self.world.vocabulary.rows
 
-    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
-        ids = inputs.state.ids
+    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
+        ids = rows.state.ids
         place = (self.world.numbers(ids) * (self.world.tokens + 1) ** torch.arange(ids.shape[-1])).sum(-1, keepdim=True)
         draws = Draws.seeded(self.seed).at(place, torch.arange(ids.shape[-1]))
         return self.scale * torch.special.ndtri(draws.along(self.rows).uniform())

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..predictor import Predictor
 from ..process.jumps import Jumps
-from ..types import State
+from ..types import State, Tags
 from .expectation import interpolating
 from .noise import Noise
 from .world import World
@@ -63,7 +63,7 @@ def log_predictions(
     times = t.repeat_interleave(len(states))[:, None].expand(ids.shape)
     editable = torch.ones_like(ids, dtype=torch.bool)
     positions = torch.arange(ids.shape[1]).expand(ids.shape)
-    hidden = predictor.hidden(State(ids), times, positions, editable)
+    hidden = predictor.run(predictor.rows(State(ids), times, Tags(positions), editable))
     return predictor.read(hidden, State(ids), times).leave_one_out().view(len(t), *states.shape, -1)
 
 

@@ -17,7 +17,7 @@ from ..models.traits import Output, Traits
 from ..predictor import Predictor
 from ..process.gammas.gamma import Gamma
 from ..process.gaussian import FIRST, Gaussian
-from ..types import Attend, Batch, HeadKind, Inputs, Noised, State
+from ..types import Batch, HeadKind, Noised, Rows, State
 from .denoiser import everything
 from .expectation import gauss_legendre
 from .world import World
@@ -61,12 +61,12 @@ class VectorDenoiser(Denoiser):
     def tables(self) -> dict[str, Any]:
         return {"vectors": self.table}
 
-    def latent(self, inputs: Inputs) -> Float[Tensor, "B L d"]:
+    def latent(self, rows: Rows) -> Float[Tensor, "B L d"]:
         """z itself; of embeddings of norm 1, whose numbers have variance 1/d."""
-        assert inputs.level is not None
-        assert inputs.state.latent is not None
-        spread = (1 - inputs.level) / self.table.shape[1] + inputs.level
-        return inputs.state.latent * spread.sqrt()[..., None]
+        assert rows.level is not None
+        assert rows.state.latent is not None
+        spread = (1 - rows.level) / self.table.shape[1] + rows.level
+        return rows.state.latent * spread.sqrt()[..., None]
 
     @property
     def rows(self) -> int:
@@ -82,15 +82,15 @@ class ExactVectors(VectorDenoiser):
 
     head_kind: HeadKind = "leave_one_out"
 
-    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L V"]:
-        log_p = self.seen(inputs)
+    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L V"]:
+        log_p = self.seen(rows)
         logits = torch.full((*log_p.shape[:2], self.rows), 3.0, dtype=torch.float64)
         logits[..., self.world.rows[:-1]] = log_p
         return logits
 
-    def seen(self, inputs: Inputs) -> Float[Tensor, "B L K"]:
-        assert inputs.level is not None
-        return self.log_probabilities(self.latent(inputs), inputs.level, self.world.numbers(inputs.state.ids))
+    def seen(self, rows: Rows) -> Float[Tensor, "B L K"]:
+        assert rows.level is not None
+        return self.log_probabilities(self.latent(rows), rows.level, self.world.numbers(rows.state.ids))
 
     def log_probabilities(
         self, z: Float[Tensor, "B L d"], level: Float[Tensor, "B L"], ids: Int[Tensor, "B L"]
@@ -121,9 +121,9 @@ class WrongVectors(VectorDenoiser):
 
     seed: int = 0
 
-    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L V"]:
-        assert inputs.state.latent is not None
-        latent = inputs.state.latent.flatten(1)
+    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L V"]:
+        assert rows.state.latent is not None
+        latent = rows.state.latent.flatten(1)
         place = torch.arange(self.world.length * self.rows, dtype=torch.float64)
         mixing = torch.sin(1.3 * place[None] + torch.arange(latent.shape[1])[:, None] * 2.9 + self.seed)
         return torch.sin(latent @ mixing + 1.7 * place).view(len(latent), self.world.length, self.rows) * 1.5
@@ -141,12 +141,12 @@ class ExactEmbeddings(ExactVectors):
     def table(self) -> Float[Tensor, "V 1"]:
         return line(self.world)
 
-    def latent(self, inputs: Inputs) -> Float[Tensor, "B L d"]:
-        assert inputs.state.latent is not None
-        return inputs.state.latent
+    def latent(self, rows: Rows) -> Float[Tensor, "B L d"]:
+        assert rows.state.latent is not None
+        return rows.state.latent
 
-    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L d"]:
-        return self.seen(inputs).exp() @ self.table[self.world.rows[:-1]]
+    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L d"]:
+        return self.seen(rows).exp() @ self.table[self.world.rows[:-1]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,8 +155,8 @@ class WrongEmbeddings(ExactEmbeddings):
 
     seed: int = 0
 
-    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L d"]:
-        found = super().trunk(inputs, attend, kv)
+    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L d"]:
+        found = super().trunk(rows, kv)
         return found + 0.3 * torch.sin(3 * found + self.seed + torch.arange(found.shape[1])[:, None])
 
 

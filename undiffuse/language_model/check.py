@@ -43,7 +43,7 @@ from ..process.prediction import Prediction
 from ..randomness import Draws
 from ..text.layout import SPACE, Blank, Fixed, Layout
 from ..text.words import words
-from ..types import State
+from ..types import State, Tags
 from .alternatives import alternatives
 from .plan import Plan
 from .results import Alternative
@@ -208,7 +208,7 @@ def _look(model: Trained, ids: Int[Tensor, "R L"], noise: Int[Tensor, " R"], sit
     t = model.predictor.process.time_at(1 - noise.double() / length)[:, None].expand(ids.shape)
     positions = torch.arange(length, device=ids.device).expand_as(ids)
     state = State(ids)
-    hidden = model.predictor.hidden(state, t, positions, torch.ones_like(sites))
+    hidden = model.predictor.run(model.predictor.rows(state, t, Tags(positions), torch.ones_like(sites)))
     return model.predictor.read(hidden[sites], state[sites], t[sites])
 
 

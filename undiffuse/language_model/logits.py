@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..errors import UserError
-from ..types import State
+from ..types import State, Tags
 from .trained import Trained
 
 
@@ -31,5 +31,5 @@ def logits(model: Trained, ids: Int[Tensor, "B L"], valid: Bool[Tensor, "B L"] |
     share = masked.sum(-1, keepdim=True).double() / valid.sum(-1, keepdim=True).clamp(min=1)
     t = torch.where(masked, share, 0.0)
     positions = (valid.long().cumsum(-1) - 1).clamp(min=0)
-    hidden = model.predictor.hidden(State(ids), t, positions, masked, valid)
+    hidden = model.predictor.run(model.predictor.rows(State(ids), t, Tags(positions, live=valid), masked))
     return model.predictor.outputs(hidden)[0].float()

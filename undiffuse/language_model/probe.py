@@ -21,7 +21,7 @@ from ..process.head_kinds import evidence_share, spread
 from ..process.needs import jumps_to_tokens_alone, law_of
 from ..process.prediction import Prediction
 from ..randomness import Draws, draw_categorical
-from ..types import HeadKind, State
+from ..types import HeadKind, State, Tags
 
 TIMES = (0.3, 0.6, 0.9)
 ROWS = 8
@@ -147,7 +147,7 @@ class Looks:
 
     def look(self, state: State, t: Float[Tensor, "n L"], sites: tuple[Tensor, Tensor] | None = None) -> Prediction:
         every, column = torch.ones_like(self.draws.key, dtype=torch.bool), torch.arange(t.shape[1], device=t.device)
-        hidden = self.predictor.hidden(state, t, column.expand(t.shape), every)
+        hidden = self.predictor.run(self.predictor.rows(state, t, Tags(column.expand(t.shape)), every))
         return (
             self.predictor.read(hidden, state, t)
             if sites is None

@@ -1,24 +1,23 @@
 """Attention over heads that share keys in groups, with two backends of the same result."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..types import Attend, Tags
+from ..types import Tags
 from .kv import KV
 from .rotary import Angles, rotate
 
 Bias = Float[Tensor, "B 1 #Lq Lk"]
 
 
-def bias_of(attend: Attend, dtype: torch.dtype) -> Bias | None:
-    """The rule as numbers to add to the scores, once per forward pass.
+def bias_of(mask: Bool[Tensor, "B Lq Lk"] | None, dtype: torch.dtype) -> Bias | None:
+    """What an attention rule allows as numbers to add to the scores, once per forward pass.
 
     Forbidden keys get the lowest finite number, not −∞: their weight is exactly 0 unless every key of a query is
     forbidden (a padding row), where all weights are equal and the result stays finite.
     """
-    mask = attend.mask()
     if mask is None:
         return None
     zero = torch.zeros((), dtype=dtype, device=mask.device)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..types import Attend, Inputs
+from ..types import Rows
 from .features import Features
 from .kept import Kept
 from .kv import KV
@@ -33,7 +33,7 @@ class Denoiser(ABC):
         return {}
 
     @abstractmethod
-    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
+    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
         """Hidden states of the given rows; with `kv`, keys and values are read from and written to its slots."""
 
     @abstractmethod

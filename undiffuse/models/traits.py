@@ -20,7 +20,7 @@ class Traits:
     0, its own, or −1, the one before (shifted families). `reads_previous` networks are given the token before each
     position instead of its own: the autoregressive twin.
 
-    `takes` names what it reads besides the state and positions, by the fields of `Inputs`; `row_level` says that it was
+    `takes` names what it reads besides the state and positions, by the fields of `Rows`; `row_level` says that it was
     trained on rows of one noise level each. The head `gives` logits, or the clean embedding, whose rounding they are.
     `keeps` says what it can keep between passes: keys and values (`memory`), or what its layers added (`features`).
     """

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..types import Attend, Inputs, Rule
+from ..types import Rows, Rule
 from . import rules
 from .attention import Attention, bias_of
 from .base import Denoiser
@@ -217,37 +217,38 @@ class Transformer(nn.Module, Denoiser):
         c = self.config
         return Features.empty(c.depth, requests, c.groups, slots, c.head_width, self.embedding.weight)
 
-    def trunk(self, inputs: Inputs, attend: Attend, kv: KV | Features | None = None) -> Float[Tensor, "B L D"]:
+    def trunk(self, rows: Rows, kv: KV | Features | None = None) -> Float[Tensor, "B L D"]:
         """Hidden states of the given rows, normalized for the head.
 
-        With `kv` the rows are written to their slots and see what `attend.keys` allows of all slots
-        (`kv.tags(attend.queries)`: every filled slot and the rows themselves). With `Features` the rows are all rows.
+        With `kv` the rows are written to their slots and see what the rule allows of `kv.tags`: every filled slot and
+        the rows themselves. With `Features` the rows are all rows.
         """
-        x = self._embedded(inputs)
+        tags = rows.tags
+        x = self._embedded(rows)
         if self.editable is not None:
-            x = x + self.editable(_given(inputs.editable, "editable").long())
-        condition = None if self.noise is None else self.noise(_given(inputs.level, "level"))
-        angles = Angles.at(inputs.positions, self.config.head_width, self.config.rope_base, x.dtype)
-        bias = bias_of(attend, x.dtype)
+            x = x + self.editable(_given(rows.editable, "editable").long())
+        condition = None if self.noise is None else self.noise(_given(rows.level, "level"))
+        angles = Angles.at(tags.position, self.config.head_width, self.config.rope_base, x.dtype)
+        bias = bias_of(self.traits.rule(tags, tags if kv is None else kv.tags(tags)), x.dtype)
         if isinstance(kv, Features):
-            every = torch.ones_like(inputs.positions, dtype=torch.bool)
-            live = every if attend.queries.live is None else attend.queries.live
+            every = torch.ones_like(tags.position, dtype=torch.bool)
+            live = every if tags.live is None else tags.live
             # under full attention every query sees the same keys
             return self.norm(kv.run(list(self.blocks), x, angles, live, None if bias is None else bias[:, :, :1]))
-        drop = Dropout(self.config.dropout, inputs.dropout)
+        drop = Dropout(self.config.dropout, rows.dropout)
         x = drop(x)
         for layer, block in enumerate(self.blocks):
-            x = block(x, condition, angles, bias, attend.queries, kv, layer, drop)
+            x = block(x, condition, angles, bias, tags, kv, layer, drop)
         if kv is not None:
-            kv.mark(attend.queries)
+            kv.mark(tags)
         return self.norm(x)
 
-    def _embedded(self, inputs: Inputs) -> Float[Tensor, "B L D"]:
-        state = inputs.state
+    def _embedded(self, rows: Rows) -> Float[Tensor, "B L D"]:
+        state = rows.state
         if self.latent is not None:
             latent = _given(state.latent, "state.latent").to(self.latent.weight.dtype)
             if self.config.feedback:
-                feedback = torch.zeros_like(latent) if inputs.feedback is None else inputs.feedback.to(latent.dtype)
+                feedback = torch.zeros_like(latent) if rows.feedback is None else rows.feedback.to(latent.dtype)
                 latent = torch.cat((latent, feedback), dim=-1)
             return self.latent(latent)
         if state.soft is not None:
@@ -264,5 +265,5 @@ class Transformer(nn.Module, Denoiser):
 
 def _given(value: Tensor | None, name: str) -> Tensor:
     if value is None:
-        raise TypeError(f"this network reads Inputs.{name}, which was not given")
+        raise TypeError(f"this network reads Rows.{name}, which was not given")
     return value

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ...predictor import Predictor
-from ...types import State
+from ...types import State, Tags
 from ..law import Law
 from ..scoring import one_text, predictors, three
 from ..world import World
@@ -49,7 +49,7 @@ def _nats(predictor: Predictor, world: World, text: Tensor, hidden: set[int]) ->
     z[list(hidden)] = world.tokens
     ids = world.rows[z][None]
     t, everywhere = torch.full(ids.shape, 0.5, dtype=torch.float64), torch.ones_like(ids, dtype=torch.bool)
-    hidden_states = predictor.hidden(State(ids), t, torch.arange(world.length)[None], everywhere)
+    hidden_states = predictor.run(predictor.rows(State(ids), t, Tags(torch.arange(world.length)[None]), everywhere))
     log_p = predictor.read(hidden_states, State(ids), t).logits.log_softmax(-1)[0]
     return [-log_p[i, world.rows[text[i]]].item() for i in range(world.length)]
 

@@ -22,7 +22,7 @@ from ...objective.times.equal_count import EqualCount
 from ...objective.times.estimator import Estimator
 from ...predictor import Predictor
 from ...randomness import Draws
-from ...types import Attend, Inputs
+from ...types import Rows
 from ..catalog import golden
 from ..expectation import total
 from ..instruments import even
@@ -55,17 +55,17 @@ class Sighted(Denoiser):
     def rows(self) -> int:
         return self.world.vocabulary.rows
 
-    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
-        sees = attend.mask()
+    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
+        sees = self.traits.rule(rows.tags, rows.tags)
         assert sees is not None
-        position = inputs.positions
-        return self.answers(inputs, sees & (position[:, :, None] != position[:, None, :]))
+        position = rows.tags.position
+        return self.answers(rows, sees & (position[:, :, None] != position[:, None, :]))
 
     def head(self, hidden: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead V"]:
         return hidden
 
     @abstractmethod
-    def answers(self, inputs: Inputs, sees: Bool[Tensor, "B L L"]) -> Float[Tensor, "B L V"]:
+    def answers(self, rows: Rows, sees: Bool[Tensor, "B L L"]) -> Float[Tensor, "B L V"]:
         """Logits of every row; `sees` leaves out its own position."""
 
 
@@ -77,11 +77,11 @@ class Optimal(Sighted):
 
     takes = frozenset({"level"})
 
-    def answers(self, inputs: Inputs, sees: Bool[Tensor, "B L L"]) -> Float[Tensor, "B L V"]:
-        assert inputs.level is not None
-        t = self.noise.process.law.schedule.inverse(1 - inputs.level)
-        token = self.world.texts.T[inputs.positions]  # (B, L, X): what each text has there
-        evidence = self.noise.evidence(self.world.numbers(inputs.state.ids), t).gather(-1, token)
+    def answers(self, rows: Rows, sees: Bool[Tensor, "B L L"]) -> Float[Tensor, "B L V"]:
+        assert rows.level is not None
+        t = self.noise.process.law.schedule.inverse(1 - rows.level)
+        token = self.world.texts.T[rows.tags.position]  # (B, L, X): what each text has there
+        evidence = self.noise.evidence(self.world.numbers(rows.state.ids), t).gather(-1, token)
         weight = self.world.law * torch.where(sees[..., None], evidence[:, None], 1.0).prod(2)
         found = torch.stack([(weight * (token == v)).sum(-1) for v in range(self.world.tokens)], dim=-1)
         all_ = found.sum(-1, keepdim=True)
@@ -94,10 +94,10 @@ class Optimal(Sighted):
 class Arbitrary(Sighted):
     """Noise instead of logits, keyed by what is seen and where."""
 
-    def answers(self, inputs: Inputs, sees: Bool[Tensor, "B L L"]) -> Float[Tensor, "B L V"]:
-        digit = (self.world.tokens + 2) ** inputs.positions * (1 + self.world.numbers(inputs.state.ids))
+    def answers(self, rows: Rows, sees: Bool[Tensor, "B L L"]) -> Float[Tensor, "B L V"]:
+        digit = (self.world.tokens + 2) ** rows.tags.position * (1 + self.world.numbers(rows.state.ids))
         seen = torch.where(sees, digit[:, None], 0).sum(-1)
-        return 2.0 * torch.special.ndtri(Draws.seeded(5).at(seen, inputs.positions).along(self.rows).uniform())
+        return 2.0 * torch.special.ndtri(Draws.seeded(5).at(seen, rows.tags.position).along(self.rows).uniform())
 
 
 def optimal() -> dict[str, Predictor]:

@@ -11,7 +11,7 @@ from ...process.gammas.linear import Linear
 from ...process.gammas.square_root import SquareRoot
 from ...process.gaussian import FIRST, Gaussian
 from ...randomness import Draws
-from ...types import Batch, Noised, State
+from ...types import Batch, Noised, State, Tags
 from ...vocabulary import Vocabulary
 from ..instruments import distinct, gap, sums
 from ..law import Law
@@ -155,7 +155,7 @@ def _estimate(predictor: Predictor, z: Tensor, t: float) -> Tensor:
     ids = torch.ones(len(z), 1, dtype=torch.long)
     every, times = torch.ones_like(ids, dtype=torch.bool), torch.full(ids.shape, t, dtype=torch.float64)
     state = State(ids, z[:, None, None])
-    hidden = predictor.hidden(state, times, torch.zeros_like(ids), every)
+    hidden = predictor.run(predictor.rows(state, times, Tags(torch.zeros_like(ids)), every))
     return _process(predictor).estimate(predictor.read(hidden, state, times))[:, 0, 0]
 
 

@@ -28,7 +28,7 @@ from ...process.gammas.square_root import SquareRoot
 from ...process.gaussian import Gaussian
 from ...process.prediction import Prediction
 from ...randomness import Draws
-from ...types import HeadKind, State
+from ...types import HeadKind, State, Tags
 from ...vocabulary import Vocabulary
 from ..instruments import distinct, gap, number, read, round_trip_error, sums
 from ..law import LAST_DIGIT, Law, in_last_digits
@@ -104,7 +104,8 @@ def prior_of_output_error(name: str) -> float:
         everywhere = torch.ones_like(ids, dtype=torch.bool)
         keys = draws.at(torch.arange(len(ids)))[:, None].at(torch.arange(small.length))
         noised = predictor.process.corrupt(ids, t, keys, everywhere)
-        hidden = predictor.hidden(noised.state, noised.t, torch.arange(small.length).expand_as(ids), everywhere)
+        tags = Tags(torch.arange(small.length).expand_as(ids))
+        hidden = predictor.run(predictor.rows(noised.state, noised.t, tags, everywhere))
         found[head] = predictor.read(hidden, noised.state, noised.t)
     there = found["leave_one_out"].posterior() - found["posterior"].posterior()
     back = found["leave_one_out"].leave_one_out() - found["posterior"].leave_one_out()
@@ -237,7 +238,8 @@ def _chain(kind: str, steps: int) -> float:
 def _seen(predictor: Predictor, z: Tensor, t: Tensor) -> Prediction:
     ids = torch.ones(len(z), 1, dtype=torch.long)
     state, times = State(ids, z[:, None, None]), t.expand(ids.shape)
-    hidden = predictor.hidden(state, times, torch.zeros_like(ids), torch.ones_like(ids, dtype=torch.bool))
+    every = torch.ones_like(ids, dtype=torch.bool)
+    hidden = predictor.run(predictor.rows(state, times, Tags(torch.zeros_like(ids)), every))
     return predictor.read(hidden[:, 0], state[:, 0], times[:, 0])
 
 

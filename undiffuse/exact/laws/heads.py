@@ -19,7 +19,7 @@ from ...process.prediction import Prediction
 from ...process.schedules.one_minus_t import OneMinusT
 from ...process.scores import log_scores
 from ...randomness import Draws
-from ...types import HeadKind, State
+from ...types import HeadKind, State, Tags
 from ...vocabulary import Vocabulary
 from ..denoiser import BayesDenoiser, bayes_predictor
 from ..expectation import enumerate_noise
@@ -112,7 +112,8 @@ class Exchange:
         for state in (self.first, self.second):
             t = torch.full(state.ids.shape, self.t, dtype=torch.float64)
             every, positions = torch.ones_like(state.ids, dtype=torch.bool), torch.arange(state.ids.shape[1])
-            hidden = self.predictor.hidden(state, t, positions.expand(state.ids.shape), every)
+            tags = Tags(positions.expand(state.ids.shape))
+            hidden = self.predictor.run(self.predictor.rows(state, t, tags, every))
             here = (slice(None), self.site)
             found.append(self.predictor.read(hidden[here], state[here], t[here]))
         return found[0], found[1]

@@ -27,7 +27,7 @@ from ...process.schedules.geometric import Geometric
 from ...process.schedules.one_minus_t import OneMinusT
 from ...process.scores import Move, analytic, leap, log_scores, score_entropy
 from ...randomness import Draws
-from ...types import Attend, Inputs, State
+from ...types import Rows, State
 from ..catalog import golden, processes
 from ..denoiser import ArbitraryDenoiser, BayesDenoiser, bayes_predictor
 from ..expectation import diffusion, enumerate_noise, integral, interpolating, total
@@ -60,13 +60,13 @@ class ScoreDenoiser(Denoiser):
     def traits(self) -> Traits:
         return replace(self.inner.traits, takes=frozenset({"level"}))
 
-    def trunk(self, inputs: Inputs, attend: Attend, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
-        assert inputs.level is not None
-        logits, small = self.inner.trunk(inputs, attend), self.inner.world
-        t = self.process.schedule.inverse(1 - inputs.level)
+    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
+        assert rows.level is not None
+        logits, small = self.inner.trunk(rows), self.inner.world
+        t = self.process.schedule.inverse(1 - rows.level)
         x = logits[..., small.rows[:-1]].softmax(-1)
         ratios = torch.full_like(logits, 5.0)
-        ratios[..., small.rows[:-1]] = given(self.process, x, small.numbers(inputs.state.ids), t)
+        ratios[..., small.rows[:-1]] = given(self.process, x, small.numbers(rows.state.ids), t)
         return ratios
 
     def head(self, hidden: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead V"]:

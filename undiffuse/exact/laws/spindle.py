@@ -12,7 +12,7 @@ from ...process.interpolating import Interpolating
 from ...process.schedules.one_minus_t import OneMinusT
 from ...process.spindle import Spindle
 from ...randomness import Draws
-from ...types import HeadKind, Noised, State
+from ...types import HeadKind, Noised, State, Tags
 from ..denoiser import ArbitraryDenoiser, BayesDenoiser
 from ..expectation import diffusion, integral
 from ..instruments import gap, read, shares
@@ -68,7 +68,8 @@ def _logits(predictor: Predictor, world: World, states: Tensor, t: Tensor) -> Te
     ids = world.rows[states].repeat(len(t), 1)
     times = t.repeat_interleave(len(states))[:, None].expand(ids.shape)
     positions = torch.arange(ids.shape[1]).expand(ids.shape)
-    hidden = predictor.hidden(State(ids), times, positions, torch.ones_like(ids, dtype=torch.bool))
+    every = torch.ones_like(ids, dtype=torch.bool)
+    hidden = predictor.run(predictor.rows(State(ids), times, Tags(positions), every))
     return predictor.read(hidden, State(ids), times).logits.view(len(t), *states.shape, -1)
 
 
