@@ -33,9 +33,11 @@ def shape(family: str, **changes) -> TransformerConfig:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_table_of_names_covers_the_trunk(family, changes):
     layout, network = LAYOUTS.load(family)(), shape(family, **changes)
-    names = layout.names(network)
-    assert names.keys() == Transformer(network).state_dict().keys()
-    assert max(Counter(name for parts in names.values() for name in parts).values()) == 1
+    parts = layout.parts(network)
+    parameters = Counter(name for part in parts for name in part.parameters)
+    assert parameters.keys() == Transformer(network).state_dict().keys()
+    assert set(parameters.values()) == {1}
+    assert set(Counter(name for part in parts for name in part.tensors).values()) == {1}
 
 
 @pytest.mark.parametrize("changes", [{}, {"tied": True}, {"rope_base": 77.0}, {"hidden": 40}, {"context": 32}], ids=str)

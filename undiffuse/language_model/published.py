@@ -6,7 +6,7 @@ the tensors as they come, each exactly once; rotary tables are computed, never r
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from torch.overrides import TorchFunctionMode
 from ..durable import write_json
 from ..errors import UserError, did_you_mean
 from ..kinds import LAYOUTS
-from ..models.published import Keys, Names, PublishedLayout
+from ..models.parts import Part
+from ..models.published import Keys, PublishedLayout
 from ..models.transformer import Transformer, TransformerConfig
 from ..predictor import Predictor
 from ..process.destinations.mask import Mask
@@ -74,9 +75,9 @@ class Tensors:
                 raise UserError(f"{directory}: {INDEX} and {file} disagree about tensor {name}; copy both again")
         return cls(directory, place)
 
-    def read(self, names: Names) -> Iterator[tuple[str, Tensor]]:
-        """Every parameter with its tensors stacked; UserError unless each tensor has exactly one place."""
-        needed = {name for parts in names.values() for name in parts}
+    def read(self, parts: Sequence[Part]) -> Iterator[tuple[Part, str, Tensor]]:
+        """Every parameter by name, with the part it is from; UserError unless each tensor has exactly one place."""
+        needed = {name for part in parts for name in part.tensors}
         extra = sorted(name for name in self.place if name not in needed and not name.endswith(INERT_TENSORS))
         missing = sorted(needed - self.place.keys())
         if missing or extra:
@@ -86,9 +87,10 @@ class Tensors:
                 + (f"; unexpected: {_some(extra)}" if extra else "")
             )
         files = {file: safe_open(self.directory / file, framework="pt") for file in set(self.place.values())}
-        for parameter, parts in names.items():
-            tensors = [files[self.place[name]].get_tensor(name) for name in parts]
-            yield parameter, tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+        for part in parts:
+            found = part.read([files[self.place[name]].get_tensor(name) for name in part.tensors])
+            for name, value in zip(part.parameters, found, strict=True):
+                yield part, name, value
 
 
 def load(
@@ -104,7 +106,7 @@ def load(
     tensors = Tensors.of(directory)
     kind, layout = _recognized(config, tensors.place, family, directory)
     shape = layout.network(Keys(config))
-    network = build(shape, layout.names(shape), tensors, device, dtype)
+    network = build(shape, layout.parts(shape), tensors, device, dtype)
     files = {name: _json(directory / name) for name in TOKENIZER_FILES if name.endswith("json")}
     vocabulary = vocabulary_of(shape.rows, layout, config, files, mask_id)
     process = Interpolating(vocabulary, OneMinusT(), Mask())
@@ -126,18 +128,23 @@ class Uninitialized(TorchFunctionMode):
 
 
 def build(
-    shape: TransformerConfig, names: Names, tensors: Tensors, device: str | torch.device, dtype: torch.dtype | None
+    shape: TransformerConfig,
+    parts: Sequence[Part],
+    tensors: Tensors,
+    device: str | torch.device,
+    dtype: torch.dtype | None,
 ) -> Transformer:
     """The network with its tensors; UserError where one has another shape than the config says."""
     with torch.device("meta"), Uninitialized():
         network = Transformer(shape)
     expected = network.state_dict()
-    assert expected.keys() == names.keys(), expected.keys() ^ names.keys()
+    named = {name for part in parts for name in part.parameters}
+    assert expected.keys() == named, expected.keys() ^ named
     parameters: dict[str, Tensor] = {}
-    for name, value in tensors.read(names):
+    for part, name, value in tensors.read(parts):
         if value.shape != expected[name].shape:
             raise UserError(
-                f"{tensors.directory}: {' + '.join(names[name])} has shape {list(value.shape)}, and its {CONFIG} "
+                f"{tensors.directory}: {' + '.join(part.tensors)} has shape {list(value.shape)}, and its {CONFIG} "
                 f"describes {list(expected[name].shape)}"
             )
         parameters[name] = value.to(device=device, dtype=dtype)
@@ -152,10 +159,9 @@ def write(model: Trained, directory: Path, family: str, config: Mapping[str, Any
     layout: PublishedLayout = LAYOUTS.load(family)()
     weights: dict[str, Tensor] = {}
     state = network.state_dict()
-    for name, parts in layout.names(network.config).items():
-        value = state[name].detach().cpu()
-        for part, piece in zip(parts, value.split(_heights(network.config, name, len(value))), strict=True):
-            weights[part] = piece.contiguous()
+    for part in layout.parts(network.config):
+        pieces = part.write([state[name].detach().cpu() for name in part.parameters])
+        weights |= {name: piece.contiguous() for name, piece in zip(part.tensors, pieces, strict=True)}
     save_file(weights, directory / WEIGHTS, metadata={"format": "pt"})
     if isinstance(model.tokenizer, PublishedTokenizer):
         write_json(directory / "tokenizer.json", model.tokenizer.content)
@@ -185,14 +191,6 @@ def config_of(model: Trained, family: str) -> dict[str, Any]:
     vocabulary = model.predictor.process.vocabulary
     ids = {f"{name}_token_id": getattr(vocabulary, name) for name in ("mask", "eos", "pad")}
     return {**config, **ids, "dtype": str(next(network.parameters()).dtype).removeprefix("torch.")}
-
-
-def _heights(shape: TransformerConfig, name: str, height: int) -> list[int]:
-    """Rows of each published tensor within a parameter."""
-    if ".qkv." in name:
-        d = shape.head_width
-        return [shape.heads * d, shape.groups * d, shape.groups * d]
-    return [height // 2] * 2 if ".up." in name else [height]
 
 
 def _recognized(

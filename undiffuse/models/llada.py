@@ -7,7 +7,8 @@ layouts that share the model type (a repack with Llama's keys, the mixture of ex
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .published import Keys, Names, PublishedLayout
+from .parts import Concatenated, Copied, Part
+from .published import Keys, PublishedLayout
 from .transformer import TransformerConfig
 
 
@@ -56,22 +57,27 @@ class LLaDA(PublishedLayout):
             tied=keys.flag("weight_tying"),
         )
 
-    def names(self, network: TransformerConfig) -> Names:
+    def parts(self, network: TransformerConfig) -> list[Part]:
         root = "model.transformer"
-        names: Names = {"embedding.weight": (f"{root}.wte.weight",), "norm.scale": (f"{root}.ln_f.weight",)}
+        parts: list[Part] = [
+            Copied("embedding.weight", f"{root}.wte.weight"),
+            Copied("norm.scale", f"{root}.ln_f.weight"),
+        ]
         if not network.tied:
-            names["unembedding.weight"] = (f"{root}.ff_out.weight",)
+            parts.append(Copied("unembedding.weight", f"{root}.ff_out.weight"))
         for layer in range(network.depth):
             own, theirs = f"blocks.{layer}", f"{root}.blocks.{layer}"
-            names |= {
-                f"{own}.attention.qkv.weight": tuple(f"{theirs}.{x}_proj.weight" for x in "qkv"),
-                f"{own}.attention.out.weight": (f"{theirs}.attn_out.weight",),
-                f"{own}.feed_forward.up.weight": (f"{theirs}.ff_proj.weight", f"{theirs}.up_proj.weight"),
-                f"{own}.feed_forward.down.weight": (f"{theirs}.ff_out.weight",),
-                f"{own}.around_attention.norm.scale": (f"{theirs}.attn_norm.weight",),
-                f"{own}.around_feed_forward.norm.scale": (f"{theirs}.ff_norm.weight",),
-            }
-        return names
+            projections = tuple(f"{theirs}.{x}_proj.weight" for x in "qkv")
+            gated = (f"{theirs}.ff_proj.weight", f"{theirs}.up_proj.weight")
+            parts += [
+                Concatenated(f"{own}.attention.qkv.weight", projections, network.qkv_heights),
+                Copied(f"{own}.attention.out.weight", f"{theirs}.attn_out.weight"),
+                Concatenated(f"{own}.feed_forward.up.weight", gated, (network.hidden_width,) * 2),
+                Copied(f"{own}.feed_forward.down.weight", f"{theirs}.ff_out.weight"),
+                Copied(f"{own}.around_attention.norm.scale", f"{theirs}.attn_norm.weight"),
+                Copied(f"{own}.around_feed_forward.norm.scale", f"{theirs}.ff_norm.weight"),
+            ]
+        return parts
 
     def config(self, network: TransformerConfig) -> dict[str, Any]:
         return {

@@ -1,8 +1,7 @@
 """Published checkpoint layouts as configurations of the one trunk.
 
-A layout says how to recognize its directory, what its config means, and which published tensors make up each parameter
-of the trunk. One table serves reading and writing: the tensors of a parameter are stacked along their first axis, so
-queries, keys and values become one matrix, and gate and value of a gated feed-forward layer another.
+A layout says how to recognize its directory, what its config means, and how published tensors become parameters of the
+trunk: records that serve reading and writing.
 """
 
 from abc import ABC, abstractmethod
@@ -11,10 +10,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import UserError
+from .parts import Concatenated, Copied, Part
 from .transformer import TransformerConfig
-
-Names = dict[str, tuple[str, ...]]
-"""Parameter of the trunk → the published tensors that are stacked in it."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +77,8 @@ class PublishedLayout(ABC):
         """The trunk that a config describes. UserError for values that it cannot have."""
 
     @abstractmethod
-    def names(self, network: TransformerConfig) -> Names:
-        """Every parameter of the trunk, with the published tensors in it."""
+    def parts(self, network: TransformerConfig) -> list[Part]:
+        """Every parameter of the trunk, each once, with the published tensors that hold it."""
 
     @abstractmethod
     def config(self, network: TransformerConfig) -> dict[str, Any]:
@@ -91,25 +88,30 @@ class PublishedLayout(ABC):
 class QwenNames(PublishedLayout):
     """Layouts with the tensor names of Qwen2 and Qwen3, and most of their keys."""
 
-    def names(self, network: TransformerConfig) -> Names:
-        names: Names = {"embedding.weight": ("model.embed_tokens.weight",), "norm.scale": ("model.norm.weight",)}
+    def parts(self, network: TransformerConfig) -> list[Part]:
+        parts: list[Part] = [
+            Copied("embedding.weight", "model.embed_tokens.weight"),
+            Copied("norm.scale", "model.norm.weight"),
+        ]
         if not network.tied:
-            names["unembedding.weight"] = ("lm_head.weight",)
+            parts.append(Copied("unembedding.weight", "lm_head.weight"))
         for layer in range(network.depth):
             own, theirs = f"blocks.{layer}", f"model.layers.{layer}"
             for kind in ("weight", "bias") if network.qkv_bias else ("weight",):
-                names[f"{own}.attention.qkv.{kind}"] = tuple(f"{theirs}.self_attn.{x}_proj.{kind}" for x in "qkv")
+                projections = tuple(f"{theirs}.self_attn.{x}_proj.{kind}" for x in "qkv")
+                parts.append(Concatenated(f"{own}.attention.qkv.{kind}", projections, network.qkv_heights))
             if network.qk_norm:
                 for x in "qk":
-                    names[f"{own}.attention.{x}_norm.scale"] = (f"{theirs}.self_attn.{x}_norm.weight",)
-            names |= {
-                f"{own}.attention.out.weight": (f"{theirs}.self_attn.o_proj.weight",),
-                f"{own}.feed_forward.up.weight": (f"{theirs}.mlp.gate_proj.weight", f"{theirs}.mlp.up_proj.weight"),
-                f"{own}.feed_forward.down.weight": (f"{theirs}.mlp.down_proj.weight",),
-                f"{own}.around_attention.norm.scale": (f"{theirs}.input_layernorm.weight",),
-                f"{own}.around_feed_forward.norm.scale": (f"{theirs}.post_attention_layernorm.weight",),
-            }
-        return names
+                    parts.append(Copied(f"{own}.attention.{x}_norm.scale", f"{theirs}.self_attn.{x}_norm.weight"))
+            gated = (f"{theirs}.mlp.gate_proj.weight", f"{theirs}.mlp.up_proj.weight")
+            parts += [
+                Copied(f"{own}.attention.out.weight", f"{theirs}.self_attn.o_proj.weight"),
+                Concatenated(f"{own}.feed_forward.up.weight", gated, (network.hidden_width,) * 2),
+                Copied(f"{own}.feed_forward.down.weight", f"{theirs}.mlp.down_proj.weight"),
+                Copied(f"{own}.around_attention.norm.scale", f"{theirs}.input_layernorm.weight"),
+                Copied(f"{own}.around_feed_forward.norm.scale", f"{theirs}.post_attention_layernorm.weight"),
+            ]
+        return parts
 
     def shared(self, keys: Keys) -> dict[str, Any]:
         """What all of these configs say in the same words."""

@@ -116,6 +116,11 @@ class TransformerConfig:
         return self.head_dim or self.width // self.heads
 
     @property
+    def qkv_heights(self) -> tuple[int, int, int]:
+        """Rows of queries, keys and values in the one matrix that makes them."""
+        return self.heads * self.head_width, self.groups * self.head_width, self.groups * self.head_width
+
+    @property
     def hidden_width(self) -> int:
         """Rows of the feed-forward layer."""
         if self.hidden:
