@@ -96,6 +96,9 @@ PROCESSES = Family(
     only=("interpolating", "discrete", "spindle", "matrix", "gaussian"),
 )
 MODELS = Family("model", "undiffuse.models", "torch.nn:Module", only=("transformer",))
+FEED_FORWARDS = Family(
+    "feed-forward layer", "undiffuse.models.feed_forward", "undiffuse.models.feed_forward.feed_forward:FeedForward"
+)
 LAYOUTS = Family(
     "layout",
     "undiffuse.models",
@@ -120,6 +123,7 @@ FAMILIES = {
         OBJECTIVES,
         TIMES,
         MODELS,
+        FEED_FORWARDS,
         LAYOUTS,
         OPTIMIZERS,
         STRATEGIES,
@@ -140,17 +144,21 @@ def components_of(cls: type) -> dict[str, Family]:
     return {name: bases[base] for name, base in hints.items() if base in bases}
 
 
-def build_process(spec: Mapping[str, Any], vocabulary: Any) -> Any:
-    """A process over a vocabulary from `{"kind", …}`, its components described or built; UserError if impossible."""
-    cls = PROCESSES.load(str(spec.get("kind", "interpolating")))
+def parameters_of(cls: type, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What a component is built from, given `{"kind", …}` in which its own components are described or built."""
     inner = components_of(cls)
-    parameters = {
+    return {
         name: inner[name].build(value) if name in inner and isinstance(value, Mapping) else value
         for name, value in spec.items()
         if name != "kind"
     }
+
+
+def build_process(spec: Mapping[str, Any], vocabulary: Any) -> Any:
+    """A process over a vocabulary from `{"kind", …}`, its components described or built; UserError if impossible."""
+    cls = PROCESSES.load(str(spec.get("kind", "interpolating")))
     try:
-        return cls(vocabulary, **parameters)
+        return cls(vocabulary, **parameters_of(cls, spec))
     except (TypeError, ValueError) as error:
         raise UserError(f"process: {error}") from error
 

@@ -18,7 +18,7 @@ from .models.traits import Traits
 from .process.needs import on_vectors
 from .process.prediction import Prediction
 from .process.process import Process
-from .types import Batch, HeadKind, Noised, Rows, State, Tags, columns
+from .types import Batch, Given, HeadKind, Noised, Rows, State, Tags, columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,7 @@ class Predictor:
         editable: Bool[Tensor, "B L"],
         *,
         feedback: Float[Tensor, "B L d"] | None = None,
+        given: Given | None = None,
         at: Int[Tensor, "B n"] | None = None,
         live: Bool[Tensor, "B n"] | None = None,
         of: Int[Tensor, "B M"] | None = None,
@@ -65,17 +66,21 @@ class Predictor:
         """What the network is given of whole texts (B, L), of which the columns `at` are run (None: all).
 
         `live` is false for rows that pad (None: what the tags say); `of` are the columns that will be read (None: all).
-        A network with attention blocks sees every block as finished where no tag says otherwise.
+        A network with attention blocks sees every block as finished where no tag says otherwise. UserError where
+        vectors are `given` to a network that takes none.
         """
+        takes = self.traits.takes
+        if given is not None and "given" not in takes:
+            raise UserError("this network reads tokens alone: leave out the vectors that are given in their place")
         level = self._shared_level(t, tags.live)
         if self.traits.reads_previous:
-            state = replace(state, ids=self._previous(state.ids, tags.document))
+            state, given = self._previous(state, given, tags.document)
         speaker = self._speaker(tags, at, of)
         if at is not None:
             state, tags, t, editable = state.columns(at), tags.columns(at), columns(t, at), columns(editable, at)
             level, feedback = (None if value is None else columns(value, at) for value in (level, feedback))
+            given = None if given is None else given.columns(at)
         state, t, feedback = self.process.shown(state, t, feedback)
-        takes = self.traits.takes
         if level is None and "level" in takes:
             level = self.process.level(t)
         if tags.span is None and self.traits.block_length is not None:
@@ -87,6 +92,7 @@ class Predictor:
             level=level,
             editable=editable if "editable" in takes else None,
             feedback=feedback,
+            given=given,
             dropout=self.dropout,
             speaker=speaker,
         )
@@ -106,15 +112,22 @@ class Predictor:
         mean = (level * weight).sum(-1, keepdim=True) / weight.sum(-1, keepdim=True).clamp(min=1)
         return mean.expand_as(level)
 
-    def _previous(self, ids: Int[Tensor, "B L"], document: Int[Tensor, "B L"] | None) -> Int[Tensor, "B L"]:
-        """The token before each one; before the first of a row or document stands the start symbol."""
+    def _previous(
+        self, state: State, given: Given | None, document: Int[Tensor, "B L"] | None
+    ) -> tuple[State, Given | None]:
+        """What stands before each position; before the first of a row or document that is the start symbol."""
         vocabulary = self.process.vocabulary
         start = vocabulary.mask if vocabulary.bos is None else vocabulary.bos
-        shifted = torch.nn.functional.pad(ids, (1, 0), value=start)[:, :-1]
-        if document is None:
-            return shifted
-        first = torch.nn.functional.pad(document[:, 1:] != document[:, :-1], (1, 0))
-        return shifted.masked_fill(first, start)
+        pad = torch.nn.functional.pad
+        ids = pad(state.ids, (1, 0), value=start)[:, :-1]
+        first = None
+        if document is not None:
+            first = pad(document[:, 1:] != document[:, :-1], (1, 0))
+            ids = ids.masked_fill(first, start)
+        if given is not None:
+            mask = pad(given.mask, (1, 0))[:, :-1]
+            given = Given(pad(given.vectors, (0, 0, 1, 0))[:, :-1], mask if first is None else mask & ~first)
+        return replace(state, ids=ids), given
 
     def speaks(self, column: Int[Tensor, "B M"], position: Int[Tensor, "B M"]) -> Int[Tensor, "B M"]:
         """The column whose row speaks of each column: itself, or the one before; a first position keeps its own."""

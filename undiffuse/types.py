@@ -98,12 +98,25 @@ Rule = Callable[[Tags, Tags], "Tensor | None"]
 
 
 @dataclass(frozen=True, eq=False)
+class Given:
+    """Vectors that stand where `mask` says in place of the embeddings of tokens: an image prefix, a soft prompt."""
+
+    vectors: Float[Tensor, "B L D"]
+    mask: Bool[Tensor, "B L"]
+
+    def columns(self, at: Int[Tensor, "B n"]) -> "Given":
+        """Those of some positions of each text."""
+        return Given(columns(self.vectors, at), columns(self.mask, at))
+
+
+@dataclass(frozen=True, eq=False)
 class Rows:
     """What a network is given: rows of some texts, which may be all of a text or a part of it.
 
     `tags.position` are absolute (they set rotary angles and KV slots). `level` is the noise level 1 − α in [0, 1], the
     same under every schedule; `editable` is true where the token may change; `feedback` is an earlier estimate of the
-    clean latents (self-conditioning), None is read as zero. Each is there only for networks whose traits take it.
+    clean latents (self-conditioning), None is read as zero; `given` are vectors in place of tokens. Each is there only
+    for networks whose traits take it.
     `dropout` draws what is dropped in training. `speaker` (B, M) says which of the rows speaks of each position that is
     asked for; None: each of its own. The network does not read it.
     """
@@ -113,6 +126,7 @@ class Rows:
     level: Float[Tensor, "B L"] | None = None
     editable: Bool[Tensor, "B L"] | None = None
     feedback: Float[Tensor, "B L d"] | None = None
+    given: Given | None = None
     dropout: torch.Generator | None = None
     speaker: Int[Tensor, "B M"] | None = None
 

@@ -7,7 +7,7 @@ the tensors as they come, each exactly once; rotary tables are computed, never r
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -180,10 +180,10 @@ def config_of(model: Trained, family: str) -> dict[str, Any]:
         config |= {name: own_names[name] for name in ("model_type", "architectures")}
     else:
         config = layout.config(network.config)
-        read = asdict(layout.network(Keys(config)))
-        own = asdict(network.config)
+        read = vars(layout.network(Keys(config)))
+        own = vars(network.config)
         normal = {"kv_heads": network.config.groups, "head_dim": network.config.head_width}
-        own |= {**normal, "hidden": network.config.hidden_width}
+        own = {**own, **normal, "hidden": network.config.hidden_width}
         wrong = [name for name in own if own[name] != read[name]]
         if wrong:
             listed = ", ".join(f"{name} = {own[name]!r} (it has {read[name]!r})" for name in wrong)

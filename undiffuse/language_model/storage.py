@@ -6,7 +6,7 @@ A directory without a manifest and with a config.json is a public checkpoint: `p
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..durable import new_directory, write_bytes, write_json
 from ..errors import UserError, did_you_mean
-from ..kinds import build_process, describe_process
+from ..kinds import build_process, describe, describe_process, parameters_of
 from ..models.transformer import Transformer, TransformerConfig
 from ..predictor import Predictor
 from ..text.tokenizer import Tokenizer
@@ -68,7 +68,7 @@ def _description(model: Trained, weights: bytes) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "undiffuse": version("undiffuse"),
-        "model": {"kind": "transformer", **asdict(predictor.denoiser.config)},
+        "model": describe(predictor.denoiser.config),
         "process": describe_process(process),
         "head": predictor.head,
         "tokenizer": {
@@ -160,11 +160,10 @@ def _head(manifest: Mapping[str, Any], directory: Path) -> HeadKind:
 
 
 def _config(spec: Mapping[str, Any], directory: Path) -> TransformerConfig:
-    values = {name: value for name, value in spec.items() if name != "kind"}
-    unknown = values.keys() - {field.name for field in fields(TransformerConfig)}
+    unknown = spec.keys() - {"kind"} - {field.name for field in fields(TransformerConfig)}
     if spec.get("kind") != "transformer" or unknown:
         raise UserError(f"{directory / MANIFEST} describes a network that this version does not know: {spec}")
-    return TransformerConfig(**values)
+    return TransformerConfig(**parameters_of(TransformerConfig, spec))
 
 
 def _load_weights(network: Transformer, content: bytes, directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""Layers of the trunk: normalization, feed-forward, and the residual branch around each sublayer."""
+"""A block of the trunk: normalization, and the residual branch around each sublayer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,26 +12,11 @@ from torch.nn import functional as F
 from ..types import Tags
 from .attention import Attention, Bias
 from .conditioning import Modulation
+from .feed_forward.feed_forward import Layer
 from .kv import KV
 from .rotary import Angles
 
 NormKind = Literal["layernorm", "rmsnorm"]
-Activation = Literal["gelu", "relu2", "swiglu"]
-
-
-class SquaredReLU(torch.autograd.Function):
-    """max(x, 0)² (So et al. 2021). Autograd's own two steps take three times as long on a CPU."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
-        rectified = x.relu()
-        ctx.save_for_backward(rectified)
-        return rectified * rectified
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> Tensor:
-        (rectified,) = ctx.saved_tensors
-        return (grad * rectified).mul_(2)
 
 
 class Norm(nn.Module):
@@ -66,34 +51,6 @@ class Dropout:
         return x * kept / (1 - self.share)
 
 
-class FeedForward(nn.Module):
-    """Two matrices around a nonlinearity; swiglu's first one has twice the rows, for the gate."""
-
-    def __init__(self, width: int, hidden: int, activation: Activation) -> None:
-        super().__init__()
-        self.activation = activation
-        self.gates = 2 if activation == "swiglu" else 1
-        self.up = nn.Linear(width, self.gates * hidden, bias=False)
-        self.down = nn.Linear(hidden, width, bias=False)
-
-    @property
-    def matrices(self) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
-        hidden = self.down.in_features
-        return [(self.up.weight, (hidden,) * self.gates), (self.down.weight, (self.down.out_features,))]
-
-    def forward(self, x: Float[Tensor, "B L D"]) -> Float[Tensor, "B L D"]:
-        hidden = self.up(x)
-        match self.activation:
-            case "gelu":
-                hidden = F.gelu(hidden)
-            case "relu2":
-                hidden = SquaredReLU.apply(hidden)
-            case "swiglu":
-                gate, value = hidden.chunk(2, dim=-1)
-                hidden = F.silu(gate) * value
-        return self.down(hidden)
-
-
 class Residual(nn.Module):
     """x + gate · branch(norm(x) · scale + shift); the noise level, if there is one, gives shift, scale and gate."""
 
@@ -121,7 +78,7 @@ class Block(nn.Module):
     def __init__(
         self,
         attention: Attention,
-        feed_forward: FeedForward,
+        feed_forward: Layer,
         width: int,
         norms: tuple[Norm, Norm],
         condition: int | None,

@@ -6,7 +6,7 @@ from typing import Literal
 from ..types import Rule
 from .rules import causal
 
-Input = Literal["level", "editable", "feedback"]
+Input = Literal["level", "editable", "feedback", "given"]
 Output = Literal["logits", "embedding"]
 Keeping = Literal["keys", "features"]
 

@@ -1,6 +1,6 @@
 """The one trunk: a pre-norm transformer with rotary positions, bidirectional or causal by its rule."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -13,10 +13,12 @@ from ..types import Rows, Rule
 from . import rules
 from .attention import Attention, bias_of
 from .base import Denoiser
-from .block import Activation, Block, Dropout, FeedForward, Norm, NormKind
+from .block import Block, Dropout, Norm, NormKind
 from .conditioning import NoiseEmbedding
 from .curves import CURVES, NoiseCurve
 from .features import Features
+from .feed_forward.dense import Dense
+from .feed_forward.feed_forward import Activation, FeedForward
 from .kv import KV
 from .rotary import Angles
 from .traits import Input, Output, Traits
@@ -30,6 +32,8 @@ class TransformerConfig:
     the feed-forward layer (0: 4 D, or 8/3 D rounded to 32 for swiglu, which has three matrices), `context` positions it
     is trained on. `time_conditioning` reads the noise level of each position, `editable_input` whether it may change.
     `block_length` trains by block diffusion: bidirectional inside blocks of so many positions, causal between them.
+
+    `feed_forward` is the kind of the feed-forward layers.
 
     `causal` makes the autoregressive twin: every row is given the token before its position, and sees only rows before.
     `dropout` is the share of each branch's and the embedding's outputs that training drops. `latent` is the size of the
@@ -67,6 +71,7 @@ class TransformerConfig:
     qkv_bias: bool = False
     tied: bool = False
     output_offset: int = 0
+    feed_forward: FeedForward = field(default_factory=Dense)
 
     def __post_init__(self) -> None:
         if self.block_length is not None and (self.block_length < 1 or self.causal):
@@ -159,7 +164,7 @@ class Transformer(nn.Module, Denoiser):
             if c.scales:
                 q_norm, k_norm = self._norm(c.head_width), self._norm(c.head_width)
         attention = Attention(c.width, c.heads, c.groups, c.head_width, bias=c.qkv_bias, q_norm=q_norm, k_norm=k_norm)
-        feed_forward = FeedForward(c.width, c.hidden_width, c.activation)
+        feed_forward = c.feed_forward.build(c.width, c.hidden_width, c.activation)
         return Block(attention, feed_forward, c.width, (self._norm(c.width), self._norm(c.width)), condition)
 
     def _initialize(self) -> None:
@@ -173,10 +178,9 @@ class Transformer(nn.Module, Denoiser):
         if self.editable is not None:
             nn.init.zeros_(self.editable.weight)
         for block in self.blocks:
-            for matrix in (block.attention.qkv.weight, block.feed_forward.up.weight):
-                nn.init.normal_(matrix, std=self.config.width**-0.5)
-            for matrix in (block.attention.out.weight, block.feed_forward.down.weight):
-                nn.init.zeros_(matrix)
+            nn.init.normal_(block.attention.qkv.weight, std=self.config.width**-0.5)
+            nn.init.zeros_(block.attention.out.weight)
+            block.feed_forward.initialize(self.config.width**-0.5)
 
     @cached_property
     def traits(self) -> Traits:
@@ -185,6 +189,7 @@ class Transformer(nn.Module, Denoiser):
             ("level", c.time_conditioning),
             ("editable", c.editable_input),
             ("feedback", c.feedback),
+            ("given", True),
         )
         rule: Rule = rules.causal if c.causal else rules.full
         return Traits(
@@ -230,6 +235,8 @@ class Transformer(nn.Module, Denoiser):
         """
         tags = rows.tags
         x = self._embedded(rows)
+        if rows.given is not None:
+            x = torch.where(rows.given.mask[..., None], rows.given.vectors.to(x.dtype), x)
         if self.editable is not None:
             x = x + self.editable(_given(rows.editable, "editable").long())
         condition = None if self.noise is None else self.noise(_given(rows.level, "level"))

@@ -4,6 +4,7 @@ Components (schedule, destination, objective, optimizer) stand here as themselve
 configuration. In TOML they are tables with a `kind`, or just the kind's name. Sizes may be "auto": the plan fixes them.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from functools import partial
@@ -49,17 +50,23 @@ def _read(where: str, hint: Any, value: object, nested: Mapping[str, Family]) ->
         raise UserError(f"{where} = {value!r}: {error.errors()[0]['msg']}") from error
 
 
+def _default(f: dataclasses.Field[Any]) -> object:
+    return f.default_factory() if f.default_factory is not MISSING else f.default
+
+
 def read_model(value: object) -> dict[str, object]:
     """The network's settings, complete; `rows` is not among them, for it follows from the tokenizer."""
     if not isinstance(value, Mapping):
         raise UserError(f"model = {value!r}: expected a table")
     hints = {name: hint for name, hint in get_type_hints(TransformerConfig).items() if name != "rows"}
-    settings: dict[str, object] = {f.name: "auto" if f.name in SIZES else f.default for f in fields(TransformerConfig)}
-    del settings["rows"]
+    nested = {other.base: other for other in FAMILIES.values()}
+    settings: dict[str, object] = {
+        f.name: "auto" if f.name in SIZES else _default(f) for f in fields(TransformerConfig) if f.name != "rows"
+    }
     for name, given in value.items():
         if name not in hints:
             raise UserError(f"there is no key model.{name}{did_you_mean(name, hints)}")
-        settings[name] = _read(f"model.{name}", hints[name] | Auto if name in SIZES else hints[name], given, {})
+        settings[name] = _read(f"model.{name}", hints[name] | Auto if name in SIZES else hints[name], given, nested)
     return settings
 
 
@@ -75,8 +82,7 @@ def read_process(value: object) -> dict[str, object]:
     known = {f.name: f for f in fields(cls) if f.name != "vocabulary"}
     nested = {other.base: other for other in FAMILIES.values()}
     settings: dict[str, object] = {"kind": kind}
-    for name, f in known.items():
-        settings[name] = f.default_factory() if f.default_factory is not MISSING else f.default
+    settings |= {name: _default(f) for name, f in known.items()}
     for name, given in value.items():
         if name != "kind" and name not in known:
             raise UserError(f"there is no key process.{name}{did_you_mean(name, known)}")
@@ -169,7 +175,7 @@ class Configuration:
                 name: describe(value) if is_dataclass(value) else value for name, value in self.process.items()
             },
             "objective": describe(self.objective),
-            "model": dict(self.model),
+            "model": {name: describe(value) if is_dataclass(value) else value for name, value in self.model.items()},
             "optimizer": describe(self.optimizer),
             "training": asdict(self.training),
         }
