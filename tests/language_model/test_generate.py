@@ -103,7 +103,7 @@ def test_what_cannot_be_generated_is_refused(model, options, message):
 def test_a_text_ends_at_its_end_symbol_and_what_follows_costs_nothing(model, monkeypatch):
     network, eos = model.predictor.denoiser, model.tokenizer.vocabulary.eos
     plain = model.generate(length=80, samples=3, strategy="left-to-right", temperature=1.0)
-    raised = torch.zeros(network.rows).index_fill(0, torch.tensor([eos]), 4.0)
+    raised = torch.zeros(network.traits.vocab_rows).index_fill(0, torch.tensor([eos]), 4.0)
     head = network.head
     monkeypatch.setattr(network, "head", lambda hidden: head(hidden) + raised)
     ended = model.generate(length=80, samples=3, strategy="left-to-right", temperature=1.0)
