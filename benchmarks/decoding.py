@@ -182,8 +182,8 @@ def main(run: Path, rounds: int, requests: int, dtype: str, caches: Sequence[str
         found = measured(text, caches, rounds)
         rows = [line(text, name, found) for name in ("baseline", *caches)]
     about = (
-        f"{DEFINITION} Network: {parameters(network) / 1e6:.1f} million weights, vocabulary {network.config.rows}, {dtype}, "
-        f"trained on tinyshakespeare; {requests} request{'s' * (requests > 1)} at once."
+        f"{DEFINITION} Network: {parameters(network) / 1e6:.1f} million weights, vocabulary {network.config.rows}, "
+        f"{dtype}, trained on tinyshakespeare; {requests} request{'s' * (requests > 1)} at once."
     )
     write(f"decoding_{requests}_{dtype}", about, 1, rows, script="decoding")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from undiffuse.models.attention import attend, attend_by_matmul, attend_fused
-from undiffuse.models.block import SquaredReLU
+from undiffuse.models.feed_forward.feed_forward import SquaredReLU
 from undiffuse.models.rotary import Angles, rotate
 
 
