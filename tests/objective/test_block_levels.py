@@ -108,7 +108,7 @@ def test_one_block_is_the_masked_model(times):
 
 def test_blocks_of_one_token_are_autoregressive():
     """Against causal attention with the same weights, asked for one token after the other behind the text before it."""
-    batch, network = text(), predictor().denoiser
+    batch, network = text(), predictor(causal=True).denoiser
     expected = torch.zeros((), dtype=torch.float64)
     for place in range(LENGTH):
         ids = batch.ids[:, : place + 1].clone()
