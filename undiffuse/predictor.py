@@ -91,7 +91,7 @@ class Predictor:
             tags if live is None else replace(tags, live=live),
             level=level,
             editable=editable if "editable" in takes else None,
-            feedback=feedback,
+            feedback=feedback if "feedback" in takes else None,
             given=given,
             dropout=self.dropout,
             speaker=speaker,
