@@ -1,18 +1,28 @@
 """Components by name: a component's `kind` is its file name, so the tree is the catalogue.
 
 A family is a package in which every public module defines one concrete subclass of the family's base. Nothing
-registers itself: adding a file adds a kind.
+registers itself: adding a file adds a kind. Installed packages add kinds by entry points, in the group `undiffuse.`
+and the family's name (`undiffuse.strategy`): the kind, and the class as `module:Class`. Whatever else is a subclass of
+the base is named so itself.
+
+What is stored of a component from outside names its `package` beside its kind. `refuse_packages` is asked before such
+a description, which somebody else may have written, is built: building imports the package.
 """
 
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_type_hints
 
 from .errors import UserError, did_you_mean
+
+OURS = __name__.partition(".")[0]
+PACKAGE = "package"
+"""The key of a description that says which package a component comes from, where that is not this one."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +36,8 @@ class Family:
     ambiguous: Mapping[str, str] = field(default_factory=dict)  # names that mean two things in the field → what to type
 
     @cached_property
-    def kinds(self) -> tuple[str, ...]:
-        """Names of all kinds, from file names alone: no component is imported."""
+    def own(self) -> tuple[str, ...]:
+        """Names of the kinds of this package, from file names alone: no component is imported."""
         if self.only:
             return self.only
         path = importlib.import_module(self.package).__path__
@@ -35,27 +45,55 @@ class Family:
         names = (module.name for module in pkgutil.iter_modules(path) if not module.ispkg)
         return tuple(sorted(name.replace("_", "-") for name in names if name != base_module))
 
+    @cached_property
+    def outside(self) -> Mapping[str, EntryPoint]:
+        """Kinds that installed packages add; none is imported. A name of our own stays ours."""
+        found = entry_points(group=f"{OURS}.{self.name.replace(' ', '-')}")
+        return {entry.name: entry for entry in found if entry.name not in self.own}
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of all kinds, ours first."""
+        return (*self.own, *sorted(self.outside))
+
+    @property
+    def _base(self) -> type:
+        module, _, name = self.base.partition(":")
+        return getattr(importlib.import_module(module), name)
+
     def load(self, kind: str) -> type:
         """The class of a kind; UserError with the nearest name when there is none."""
         if kind in self.ambiguous:
             raise UserError(f"{self.name} {kind!r} names two curves in the field: {self.ambiguous[kind]}")
-        if kind not in self.kinds:
+        if kind in self.outside or ":" in kind:
+            return self._from_outside(kind)
+        if kind not in self.own:
             raise UserError(f"there is no {self.name} {kind!r}{did_you_mean(kind, self.kinds)}")
-        module = importlib.import_module(f"{self.package}.{kind.replace('-', '_')}")
-        base_module, _, base_name = self.base.partition(":")
-        base = getattr(importlib.import_module(base_module), base_name)
+        module, base = importlib.import_module(f"{self.package}.{kind.replace('-', '_')}"), self._base
         found = [
             cls
             for _, cls in inspect.getmembers(module, inspect.isclass)
             if cls.__module__ == module.__name__ and issubclass(cls, base) and not inspect.isabstract(cls)
         ]
         if len(found) != 1:
-            raise TypeError(f"{module.__name__} defines {len(found)} concrete subclasses of {base_name}, not one")
+            raise TypeError(f"{module.__name__} defines {len(found)} concrete subclasses of {base.__name__}, not one")
         return found[0]
+
+    def _from_outside(self, kind: str) -> type:
+        """The class of an entry point, or of `module:Class`; importing it runs code of that package."""
+        where = self.outside[kind].value if kind in self.outside else kind
+        module, _, name = where.partition(":")
+        try:
+            cls = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"{self.name} {kind!r} cannot be imported from {where}: {error}") from error
+        if not (inspect.isclass(cls) and issubclass(cls, self._base)) or inspect.isabstract(cls):
+            raise UserError(f"{self.name} {kind!r}: {where} is no finished {self._base.__name__} of {OURS}")
+        return cls
 
     def build(self, spec: Mapping[str, object]) -> Any:
         """A component from `{"kind": …, parameters …}`, the form that manifests and recipes hold."""
-        parameters = dict(spec)
+        parameters = {name: value for name, value in spec.items() if name != PACKAGE}
         kind = str(parameters.pop("kind", ""))
         cls = self.load(kind)
         known = {f.name for f in fields(cls)}
@@ -150,7 +188,7 @@ def parameters_of(cls: type, spec: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: inner[name].build(value) if name in inner and isinstance(value, Mapping) else value
         for name, value in spec.items()
-        if name != "kind"
+        if name not in ("kind", PACKAGE)
     }
 
 
@@ -169,12 +207,43 @@ def describe_process(process: Any) -> dict[str, object]:
 
 
 def describe(component: object) -> dict[str, object]:
-    """The inverse of `Family.build`: `{"kind": …, parameters …}`, ready for JSON."""
+    """The inverse of `Family.build`: `{"kind": …, parameters …}`, ready for JSON; `package` if it is not ours."""
     parameters = {f.name: getattr(component, f.name) for f in fields(component)}  # type: ignore[arg-type]
     nested = {k: describe(v) if is_dataclass(v) else v for k, v in parameters.items()}
-    return {"kind": kind_of(component), **nested}
+    package = package_of(component)
+    return {"kind": kind_of(component), **({} if package == OURS else {PACKAGE: package}), **nested}
 
 
 def kind_of(component: object) -> str:
-    """The kind of a component: its module's file name."""
-    return type(component).__module__.rpartition(".")[2].replace("_", "-")
+    """The kind of a component: its module's file name; from outside its entry point's, or `module:Class`."""
+    cls = type(component)
+    if package_of(component) == OURS:
+        return cls.__module__.rpartition(".")[2].replace("_", "-")
+    where = f"{cls.__module__}:{cls.__qualname__}"
+    named = (kind for f in FAMILIES.values() for kind, entry in f.outside.items() if entry.value == where)
+    return next(named, where)
+
+
+def package_of(component: object) -> str:
+    """The package that a component is from."""
+    return type(component).__module__.partition(".")[0]
+
+
+def refuse_packages(description: Any, allowed: Collection[str], what: str) -> None:
+    """UserError for the first component of a stored description whose package is not among the allowed ones.
+
+    Components are looked for at any depth; `what` holds the description, in words.
+    """
+    if isinstance(description, Mapping):
+        kind, package = description.get("kind"), description.get(PACKAGE)
+        if package is None and isinstance(kind, str) and ":" in kind:
+            package = kind.partition(":")[0].partition(".")[0]
+        if package is not None and package not in allowed:
+            raise UserError(
+                f"{what} uses {kind!r} of the package {package!r}, and loading it would run code of that package: "
+                f"allow it by --plugin {package}, or plugins=[{package!r}] in Python"
+            )
+        description = list(description.values())
+    if isinstance(description, list | tuple):
+        for part in description:
+            refuse_packages(part, allowed, what)

@@ -191,6 +191,26 @@ class Predictor:
         hidden = self.run(rows)[:, : batch.ids.shape[1]]
         return self.read(hidden[sites], noised.state[sites], noised.t[sites])
 
+    def predict_again(
+        self, noised: Noised, batch: Batch, sites: Bool[Tensor, "B L"], fed: Bool[Tensor, " B"]
+    ) -> Prediction:
+        """A prediction of which `fed` rows see the estimate of a first one, of networks that take feedback.
+
+        The first is of the same noisy text and has no gradient. That makes both one function of the noisy text, so a
+        bound of the second holds (self-conditioning, Chen et al. 2022).
+        """
+        if "feedback" not in self.traits.takes or not bool(fed.any()):
+            return self.predict(noised, batch, sites)
+        process = on_vectors(self.process)
+        feedback = torch.zeros(*batch.ids.shape, process.size, device=batch.ids.device)
+        with torch.no_grad():
+            rows = fed.nonzero()[:, 0]
+            part = noised[rows]
+            estimate = process.estimate(self.predict(part, batch.rows(rows), part.editable))
+            feedback = feedback.to(estimate.dtype)
+            feedback[rows] = feedback[rows].masked_scatter(part.editable[..., None], estimate)
+        return self.predict(noised, batch, sites, feedback)
+
     def _beside_clean(self, noised: Noised, batch: Batch, block_length: int) -> Rows:
         """Rows of z, then those of x but for the last block, which nobody sees; positions count from 0."""
         seen = (batch.ids.shape[1] - 1) // block_length * block_length

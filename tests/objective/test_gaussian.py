@@ -10,7 +10,6 @@ from undiffuse.errors import UserError
 from undiffuse.likelihood.bound import reconstruction
 from undiffuse.models.curves import Warp
 from undiffuse.models.transformer import Transformer, TransformerConfig
-from undiffuse.objective.feedback import predict
 from undiffuse.objective.score_interpolation import ScoreInterpolation
 from undiffuse.objective.variational import Variational
 from undiffuse.predictor import Predictor
@@ -61,7 +60,7 @@ def excess(predictor: Predictor, rows: int = 20_000) -> float:
     t = ((torch.arange(rows) * 7919 % rows).double() + 0.5)[:, None].expand(rows, 2) / rows
     noised = process.corrupt(batch.ids, t, Draws.seeded(9).at(batch.index)[:, None].at(batch.positions), batch.editable)
     found = process.estimate(
-        predict(predictor, noised, batch, batch.editable, torch.ones(rows, dtype=torch.bool))
+        predictor.predict_again(noised, batch, batch.editable, torch.ones(rows, dtype=torch.bool))
     ).double()
     table, at = process.table[:2].double(), process.at(t[:, 0])
     gap = noised.state.latent[:, :, None] - at.alpha[:, None, None, None] * table

@@ -29,7 +29,6 @@ from undiffuse.decode.loop import denoise, finished
 from undiffuse.decode.strategies.gaussian_ancestral import GaussianAncestral
 from undiffuse.exact.reverse import distance
 from undiffuse.objective.diffusion_lm import DiffusionLM
-from undiffuse.objective.feedback import predict
 from undiffuse.objective.objective import summed
 from undiffuse.predictor import Predictor
 from undiffuse.process.gaussian import FIRST, Gaussian
@@ -122,13 +121,13 @@ def excess(predictor: Predictor) -> tuple[float, float]:
     every = torch.ones(DRAWS, dtype=torch.bool)
     t = ((torch.arange(DRAWS) * 7919 % DRAWS).double() + 0.5) / DRAWS
     noised, batch = noised_texts(process, t, 9)
-    found = process.estimate(predict(predictor, noised, batch, batch.editable, every)).double().view(DRAWS, 2, -1)
+    found = process.estimate(predictor.predict_again(noised, batch, batch.editable, every)).double().view(DRAWS, 2, -1)
     best = posterior(process, noised.state.latent, noised.t) @ tokens(process)
     at = process.at(t)
     gap = (found - best).square().sum((1, 2))
     diffusion = (at.slope * (-at.gamma).exp() * gap / 2).mean().item()
     noised, batch = noised_texts(process, torch.full((DRAWS,), FIRST, dtype=torch.float64), 10)
-    prediction = predict(predictor, noised, batch, batch.editable, every)
+    prediction = predictor.predict_again(noised, batch, batch.editable, every)
     log_p = reading(predictor, prediction, noised.state.latent.flatten(0, 1), noised.t.flatten()).view(DRAWS, 2, 2)
     true = posterior(process, noised.state.latent, noised.t)
     return diffusion, divergence(true, log_p).mean().item()

@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import UserError
-from ..objective.feedback import predict
 from ..objective.times.equal_count import EqualCount
 from ..objective.times.estimator import WHOLE, Estimator, element_draws
 from ..objective.times.shared_offset import SharedOffset
@@ -134,7 +133,7 @@ def _repeat(
             placed = part.at(slot=part.slot + number * rows, epoch=torch.full_like(part.epoch, number))
             noised = times.noise(process, placed, draws, passes * rows, span, clip)
             sites = process.informative(noised)
-            prediction = predict(predictor, noised, placed, sites, _all(placed))
+            prediction = predictor.predict_again(noised, placed, sites, _all(placed))
             value = torch.zeros_like(nats[part.slot])
             value[sites] = times.integrand(process, prediction, noised[sites]).double()
             nats[part.slot] += value / passes
@@ -153,7 +152,7 @@ def reconstruction(predictor: Predictor, text: Batch, draws: Draws) -> Float[Ten
         t = torch.full_like(value, process.first)
         noised = process.corrupt(part.ids, t, element_draws(part, draws), part.editable)
         sites = process.informative(noised)
-        prediction = predict(predictor, noised, part, sites, _all(part))
+        prediction = predictor.predict_again(noised, part, sites, _all(part))
         value[sites] = process.reconstruction(prediction, noised[sites]).double()
         nats[part.slot] = value
     return nats

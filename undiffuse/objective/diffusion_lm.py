@@ -29,8 +29,7 @@ from ..process.gaussian import FIRST
 from ..process.needs import on_vectors
 from ..randomness import Draws
 from ..types import Batch, Noised
-from .feedback import VECTORS
-from .objective import Loss, Objective, summed
+from .objective import VECTORS, Loss, Objective, summed
 from .times.estimator import Estimator, element_draws
 from .times.shared_offset import SharedOffset
 

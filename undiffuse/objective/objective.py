@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..predictor import Predictor
-from ..process.needs import Need, require
+from ..process.needs import Need, moves_vectors, require
 from ..randomness import Draws
 from ..types import Batch, HeadKind, Noised
 
@@ -30,6 +30,11 @@ class Loss:
     weight: Float[Tensor, ""]
     bucket_nats: Float[Tensor, " buckets"]
     bucket_tokens: Float[Tensor, " buckets"]
+
+
+VECTORS = (
+    Need(moves_vectors, 'this objective is for noise on vectors: set process.kind="gaussian" and model.latent=16'),
+)
 
 
 class Objective(ABC):

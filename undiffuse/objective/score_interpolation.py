@@ -20,8 +20,7 @@ from ..predictor import Predictor
 from ..process.needs import on_vectors
 from ..randomness import Draws
 from ..types import Batch
-from .feedback import VECTORS, predict
-from .objective import Loss, Objective, summed
+from .objective import VECTORS, Loss, Objective, summed
 from .times.shared_offset import SharedOffset
 
 
@@ -63,7 +62,7 @@ class ScoreInterpolation(Objective):
         process, sites = on_vectors(predictor.process), batch.editable
         noised = SharedOffset().noise(process, batch, draws, rows)
         fed = draws.stream("feedback").at(batch.index, batch.epoch).uniform() < self.feedback
-        nats = -predict(predictor, noised, batch, sites, fed).log_prob(batch.ids[sites])
+        nats = -predictor.predict_again(noised, batch, sites, fed).log_prob(batch.ids[sites])
         curve = process.curve
         assert isinstance(curve, Fitted)
         count = sites.sum(-1)

@@ -11,7 +11,7 @@ Three kinds of parameters have three gradients (Gulrajani & Hashimoto 2023, sect
                                                   ∇E[ℓ²] = E[2ℓ∇ℓ], so the gradient of each row is multiplied by 2ℓ
     vectors and curve, on rows with feedback      none: what is fed back has no gradient, and theirs would be wrong
 
-Feedback (`feedback`) is given on a share of the rows in training, and on all in evaluation (`likelihood`).
+Feedback (`Predictor.predict_again`) is given on a share of the rows in training, and on all in evaluation.
 """
 
 from dataclasses import dataclass, replace
@@ -28,8 +28,7 @@ from ..process.needs import on_vectors
 from ..process.prediction import Prediction
 from ..randomness import Draws
 from ..types import Batch
-from .feedback import VECTORS, predict
-from .objective import Loss, Objective, summed
+from .objective import VECTORS, Loss, Objective, summed
 from .times.estimator import Cells, element_draws
 from .times.shared_offset import SharedOffset
 
@@ -118,7 +117,7 @@ class Variational(Objective):
         x = torch.where(fed[:, None, None], x.detach(), x)
         each = torch.where(sites, t[:, None], 0.0)
         noised = process.diffuse(batch.ids, x, each, element_draws(batch, draws), sites)
-        prediction = predict(replace(predictor, process=process), noised, batch, noised.editable, fed)
+        prediction = replace(predictor, process=process).predict_again(noised, batch, sites, fed)
         posterior = Prediction(prediction.posterior(), "posterior", prediction.evidence)
         nats = torch.where(
             reads[:, None].expand(sites.shape)[sites],
