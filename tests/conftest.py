@@ -1,8 +1,37 @@
-"""Settings of all tests: no time limits on examples, the same examples in every run, one thread per worker."""
+"""Settings of all tests: no time limits on examples, the same examples in every run, one thread per worker.
 
+`make test` takes under four minutes on two cores, so a test costs at most 2 CPU seconds, a file of tests 5, and a new
+folder 20: `make test PROFILE=1` says what they do cost. What costs more is marked `slow`, which is for `make test-all`
+(and so for `.ci/run`) alone; a law keeps a mutation in `make test`. To stay below, share what is trained (fixtures of a
+session), call commands in the process (`undiffuse.cli.main.run`; a program of its own costs 2 seconds to import torch),
+and enumerate the smallest world that shows the fault.
+"""
+
+import pytest
 import torch
+from cost import Cost
 from hypothesis import settings
+from shapes import Checks, install
 
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("suite")
 torch.set_num_threads(1)
+
+CHECKS = Checks()
+install(CHECKS)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("undiffuse")
+    group.addoption("--every-shape", action="store_true", help="check shapes in every call, not in a share of them")
+    group.addoption("--cost", action="store_true", help="list CPU seconds by folder, file and test")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    CHECKS.every = config.getoption("every_shape")
+    if config.getoption("cost"):
+        config.pluginmanager.register(Cost(config), "cost")
+
+
+def pytest_runtest_setup() -> None:
+    CHECKS.begin()

@@ -1,0 +1,62 @@
+"""Laws hold on processors other than this one: `undiffuse verify` under the kernels that their libraries would choose.
+
+A program of its own, `kernels.py [PATTERN]` (`make verify-kernels`). PyTorch's own loops follow ATEN_CPU_CAPABILITY;
+its products and decompositions are MKL's, which follow MKL_CBWR or else MKL_ENABLE_INSTRUCTIONS; some of its float32 is
+oneDNN's (ONEDNN_MAX_CPU_ISA), and NumPy's products are OpenBLAS's (OPENBLAS_CORETYPE). They do not know of each other,
+so that one run sets them all. A setting above what the processor has changes nothing.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+KERNELS = {
+    "as they come": {},
+    "of 2008": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "OPENBLAS_CORETYPE": "Nehalem",
+    },
+    "AVX2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+    },
+    "the same on all": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_CBWR": "COMPATIBLE",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "OPENBLAS_CORETYPE": "Zen",
+    },
+}
+AT_ONCE = 2
+
+
+def results(kernels: str, pattern: str) -> list[dict]:
+    """What `undiffuse verify --json` prints; an error of its own ends this program."""
+    command = [sys.executable, "-m", "undiffuse", "verify", "--json", *([pattern] if pattern else [])]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | KERNELS[kernels], check=False)
+    if done.returncode not in (0, 1) or not done.stdout:
+        sys.exit(f"verify under {kernels}: {done.stderr}")
+    return json.loads(done.stdout)
+
+
+def main(pattern: str = "") -> None:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = dict(zip(KERNELS, pool.map(lambda kernels: results(kernels, pattern), KERNELS), strict=True))
+    failed = 0
+    for kernels, laws in found.items():
+        wrong = [law for law in laws if not law["passed"]]
+        failed += len(wrong)
+        print(f"kernels {kernels}: {len(laws) - len(wrong)} of {len(laws)} hold")
+        for law in wrong:
+            print(f"  FAIL  error {law['error']:.3g} > {law['tolerance']:.3g}  {law['law']}: {law['component']}")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

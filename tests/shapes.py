@@ -1,0 +1,66 @@
+"""Shapes and types of arguments and results are checked while tests run: jaxtyping's checks, of a share of the calls.
+
+A check costs more than most functions that it checks. So the first calls of every function in every test are checked,
+and one in many after those; with `--every-shape` (`make test-all`) all are.
+"""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jaxtyping
+
+PACKAGES = (
+    *("process", "predictor", "objective", "likelihood", "decode", "randomness", "types"),
+    *("models.attention", "models.block", "models.conditioning", "models.feed_forward"),
+    *("models.kv", "models.rotary", "models.rules"),
+)
+FIRST, OF_THE_REST = 8, 64
+"""Calls of a function that are checked in a test, and one in how many after them."""
+
+
+class Checks:
+    """Which calls are checked; `begin` at the start of every test."""
+
+    def __init__(self) -> None:
+        self.every = False
+        self.test = 0
+
+    def begin(self) -> None:
+        self.test += 1
+
+    def sometimes(self, plain: Callable[..., Any], checked: Callable[..., Any]) -> Callable[..., Any]:
+        """`checked` in the calls that are checked, `plain` in the others."""
+        test, calls = -1, 0
+
+        @functools.wraps(plain)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal test, calls
+            if test != self.test:
+                test, calls = self.test, 0
+            calls += 1
+            if calls <= FIRST or self.every or not calls % OF_THE_REST:
+                return checked(*args, **kwargs)
+            return plain(*args, **kwargs)
+
+        return call
+
+
+def install(checks: Checks) -> None:
+    """Must come before the first import of the packages."""
+    original = jaxtyping.jaxtyped
+
+    def jaxtyped(*, typechecker: Any) -> Callable[[Any], Any]:
+        def decorate(found: Any) -> Any:
+            if inspect.isfunction(found):
+                return checks.sometimes(found, original(found, typechecker=typechecker))
+            if inspect.isclass(found) and dataclasses.is_dataclass(found) and "__init__" in vars(found):
+                found.__init__ = decorate(found.__init__)
+            return found
+
+        return decorate
+
+    jaxtyping.jaxtyped = jaxtyped
+    jaxtyping.install_import_hook([f"undiffuse.{name}" for name in PACKAGES], "beartype.beartype")
