@@ -1,5 +1,6 @@
 """From a directory to a model one can talk to."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -16,13 +17,24 @@ def load(
     family: str | None = None,
     mask_id: int | None = None,
     check_head: bool = True,
+    plugins: Collection[str] = (),
 ) -> LanguageModel:
     """The model in a directory, or of the newest run under `runs`. UserError for anything that is not whole.
 
     A directory of a public family (LLaDA, Dream, SDAR) loads as it is published; `family` and `mask_id` overrule what
     its files say. Without a `dtype` it keeps the one it is stored in; models of our own are float32. With
-    `check_head` a manifest is refused too if the network's answers contradict the kind of head that it claims.
+    `check_head` a manifest is refused too if the network's answers contradict the kind of head that it claims. A model
+    with components of other packages is loaded only if `plugins` names those: loading imports them, and so runs their
+    code.
     """
     return LanguageModel.of(
-        storage.read(directory, device=device, dtype=dtype, family=family, mask_id=mask_id, check_head=check_head)
+        storage.read(
+            directory,
+            device=device,
+            dtype=dtype,
+            family=family,
+            mask_id=mask_id,
+            check_head=check_head,
+            plugins=plugins,
+        )
     )

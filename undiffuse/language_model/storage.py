@@ -5,7 +5,7 @@ A directory without a manifest and with a config.json is a public checkpoint: `p
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..durable import new_directory, write_bytes, write_json
 from ..errors import UserError, did_you_mean
-from ..kinds import build_process, describe, describe_process, parameters_of
+from ..kinds import build_process, describe, describe_process, parameters_of, refuse_packages
 from ..models.transformer import Transformer, TransformerConfig
 from ..predictor import Predictor
 from ..text.tokenizer import Tokenizer
@@ -88,6 +88,7 @@ def read(
     family: str | None,
     mask_id: int | None,
     check_head: bool,
+    plugins: Collection[str] = (),
 ) -> Trained:
     """See `loading.load`."""
     directory = newest_run() if directory is None else Path(directory)
@@ -96,6 +97,7 @@ def read(
     if family is not None or mask_id is not None:
         raise UserError(f"family and mask_id are for public checkpoints, and {directory} is not one")
     manifest = _manifest(directory)
+    refuse_packages(manifest, plugins, str(directory))
     content = _read(directory / WEIGHTS)
     if hashlib.sha256(content).hexdigest() != manifest["weights"]["sha256"]:
         raise UserError(
