@@ -47,7 +47,7 @@ class BayesDenoiser(Denoiser):
         """Logits already: the trunk sees the whole text, the head only one position."""
         if rows.level is None:
             raise ValueError("exact denoisers need the noise level of each position")
-        t = self.noise.process.law.schedule.inverse(1 - rows.level)
+        t = self.noise.process.time_at(1 - rows.level)
         probabilities = self.probabilities(self.world.numbers(rows.state.ids), t)
         logits = torch.full((*probabilities.shape[:2], self.rows), 3.0, dtype=torch.float64)
         logits[..., self.world.rows[:-1]] = probabilities.log()

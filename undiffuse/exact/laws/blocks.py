@@ -79,7 +79,7 @@ class Optimal(Sighted):
 
     def answers(self, rows: Rows, sees: Bool[Tensor, "B L L"]) -> Float[Tensor, "B L V"]:
         assert rows.level is not None
-        t = self.noise.process.law.schedule.inverse(1 - rows.level)
+        t = self.noise.process.time_at(1 - rows.level)
         token = self.world.texts.T[rows.tags.position]  # (B, L, X): what each text has there
         evidence = self.noise.evidence(self.world.numbers(rows.state.ids), t).gather(-1, token)
         weight = self.world.law * torch.where(sees[..., None], evidence[:, None], 1.0).prod(2)
