@@ -56,6 +56,11 @@ class Family:
         """Names of all kinds, ours first."""
         return (*self.own, *sorted(self.outside))
 
+    def allowed(self, plugins: Collection[str]) -> tuple[str, ...]:
+        """Names of the kinds of this package and of the given others."""
+        others = (kind for kind, entry in self.outside.items() if entry.module.partition(".")[0] in plugins)
+        return (*self.own, *sorted(others))
+
     @property
     def _base(self) -> type:
         module, _, name = self.base.partition(":")

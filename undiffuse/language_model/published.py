@@ -100,11 +100,15 @@ def load(
     dtype: torch.dtype | None = None,
     family: str | None = None,
     mask_id: int | None = None,
+    plugins: Collection[str] = (),
 ) -> Trained:
-    """The model in a directory of a public layout, in `dtype` or as it is stored."""
+    """The model in a directory of a public layout, in `dtype` or as it is stored.
+
+    Layouts of other packages are looked at if `plugins` names those.
+    """
     config = _json(directory / CONFIG)
     tensors = Tensors.of(directory)
-    kind, layout = _recognized(config, tensors.place, family, directory)
+    kind, layout = _recognized(config, tensors.place, family, directory, plugins)
     shape = layout.network(Keys(config))
     network = build(shape, layout.parts(shape), tensors, device, dtype)
     files = {name: _json(directory / name) for name in TOKENIZER_FILES if name.endswith("json")}
@@ -194,11 +198,15 @@ def config_of(model: Trained, family: str) -> dict[str, Any]:
 
 
 def _recognized(
-    config: Mapping[str, Any], tensors: Collection[str], family: str | None, directory: Path
+    config: Mapping[str, Any],
+    tensors: Collection[str],
+    family: str | None,
+    directory: Path,
+    plugins: Collection[str] = (),
 ) -> tuple[str, PublishedLayout]:
     if family is not None:
         return family, LAYOUTS.load(family)()
-    layouts: dict[str, PublishedLayout] = {kind: found() for kind, found in LAYOUTS.classes().items()}
+    layouts: dict[str, PublishedLayout] = {kind: LAYOUTS.load(kind)() for kind in LAYOUTS.allowed(plugins)}
     found = [kind for kind, layout in layouts.items() if layout.recognizes(config, tensors)]
     if len(found) != 1:
         kind = config.get("model_type")

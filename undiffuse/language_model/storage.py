@@ -93,7 +93,7 @@ def read(
     """See `loading.load`."""
     directory = newest_run() if directory is None else Path(directory)
     if (directory / published.CONFIG).is_file() and not (directory / MANIFEST).is_file():
-        return published.load(directory, device=device, dtype=dtype, family=family, mask_id=mask_id)
+        return published.load(directory, device=device, dtype=dtype, family=family, mask_id=mask_id, plugins=plugins)
     if family is not None or mask_id is not None:
         raise UserError(f"family and mask_id are for public checkpoints, and {directory} is not one")
     manifest = _manifest(directory)
