@@ -143,7 +143,7 @@ FEED_FORWARDS = Family(
     "feed-forward layer", "undiffuse.models.feed_forward", "undiffuse.models.feed_forward.feed_forward:FeedForward"
 )
 LAYOUTS = Family(
-    "layout",
+    "family",
     "undiffuse.models",
     "undiffuse.models.published:PublishedLayout",
     only=("llada", "dream", "sdar"),

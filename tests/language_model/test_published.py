@@ -232,7 +232,7 @@ def test_the_model_type_alone_is_not_enough(copy):
     assert same(forced, "dream")
     forced.save(directory / "again")
     assert same(ud.load(directory / "again"), "dream")
-    with pytest.raises(UserError, match="there is no layout 'drem'"):
+    with pytest.raises(UserError, match="there is no family 'drem'"):
         ud.load(directory, family="drem")
 
 
