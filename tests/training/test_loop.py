@@ -7,17 +7,17 @@ import pytest
 import torch
 from tiny import SETTINGS, STEPS, write_text
 
-from undiffuse.data.packing import Dataset
 from undiffuse.data.readers import read
 from undiffuse.data.split import split
 from undiffuse.errors import UserError
 from undiffuse.randomness import Draws
 from undiffuse.text.tokenizer import Tokenizer
-from undiffuse.training.assembly import assemble
+from undiffuse.training.assembly import Assembly
 from undiffuse.training.gradients import backward, normalize
 from undiffuse.training.loop import take_step
 from undiffuse.training.metrics import read_metrics
-from undiffuse.training.plan import Budget, make_plan
+from undiffuse.training.plan import Budget
+from undiffuse.training.planning import make_plan
 from undiffuse.training.recipe import resolve
 
 
@@ -32,12 +32,8 @@ def built(corpora, *overrides: str, tokenizer: Tokenizer | None = None):
         "default", (*SETTINGS, "training.rows=12", "training.dtype=float32", *overrides)
     ).configuration
     tokenizer = tokenizer or Tokenizer.train([document.text for document in corpora[0].documents], 280)
-    data = [Dataset.of(corpus, tokenizer, 16, 0) for corpus in corpora]
-
-    def build(plan):
-        return assemble(plan, tokenizer, *data, 0, torch.device("cpu"))
-
-    return build(make_plan(configuration, Budget(steps=100), 1, build))
+    assembly = Assembly(configuration, *corpora, tokenizer, 0, torch.device("cpu"))
+    return assembly.build(make_plan(assembly, Budget(steps=100)))
 
 
 @pytest.mark.parametrize("objective", ["bound", "cross-entropy"])

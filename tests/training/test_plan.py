@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from undiffuse.errors import UserError
-from undiffuse.training import plan as planning
-from undiffuse.training.plan import Budget, Plan, affordable, best_dtype, dial, make_plan, sized
+from undiffuse.training import planning
+from undiffuse.training.plan import Budget, Plan, best_dtype, dial, sized
+from undiffuse.training.planning import affordable, make_plan
 from undiffuse.training.recipe import resolve
 
 
@@ -18,6 +19,9 @@ def configuration(*overrides: str):
 
 class Machine:
     """Stands in for the clock and the training step: every step of a model takes as long as its size says."""
+
+    configuration = configuration()
+    train = SimpleNamespace(bytes=1_000_000)
 
     def __init__(self, monkeypatch, operations_per_second: float) -> None:
         self.now, self.speed, self.built = 0.0, operations_per_second, []
@@ -41,9 +45,11 @@ class Machine:
 
 
 def test_steps_never_consult_the_clock(monkeypatch):
+    machine = Machine(monkeypatch, 1.0)
+    monkeypatch.setattr(machine, "build", lambda plan: pytest.fail("a step was measured"))
     for clock in ("time", "monotonic", "perf_counter"):
         monkeypatch.setattr(time, clock, lambda: pytest.fail("a clock was read"))
-    plan = make_plan(configuration(), Budget(steps=300), 1_000_000, lambda plan: pytest.fail("a step was measured"))
+    plan = make_plan(machine, Budget(steps=300))
     assert plan.ends == (300,)
     assert plan.seconds_per_step is None
 
@@ -51,7 +57,7 @@ def test_steps_never_consult_the_clock(monkeypatch):
 @pytest.mark.parametrize("minutes", [1.0, 2.0, 20.0])
 def test_minutes_buy_as_many_steps_as_the_machine_makes_in_them(monkeypatch, minutes):
     machine = Machine(monkeypatch, planning.REFERENCE_SPEED)
-    plan = make_plan(configuration(), Budget(minutes=minutes), 1_000_000, machine.build)
+    plan = make_plan(machine, Budget(minutes=minutes))
     assert len(machine.built) == 1
     settings = plan.configuration.training
     passes = settings.validations * settings.windows * 2 / settings.rows
@@ -62,9 +68,9 @@ def test_minutes_buy_as_many_steps_as_the_machine_makes_in_them(monkeypatch, min
 
 def test_a_faster_machine_gets_a_larger_model_measured_for_itself(monkeypatch):
     reference, fast = Machine(monkeypatch, planning.REFERENCE_SPEED), 50 * planning.REFERENCE_SPEED
-    small = make_plan(configuration(), Budget(minutes=2.0), 1_000_000, reference.build)
+    small = make_plan(reference, Budget(minutes=2.0))
     machine = Machine(monkeypatch, fast)
-    large = make_plan(configuration(), Budget(minutes=2.0), 1_000_000, machine.build)
+    large = make_plan(machine, Budget(minutes=2.0))
     assert large.configuration.model["width"] > small.configuration.model["width"]
     assert [c.model["width"] for c in machine.built] == [
         small.configuration.model["width"],

@@ -1,9 +1,12 @@
 """From a plan, a tokenizer and a text to everything that the loop needs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 import torch
 
+from ..data.corpus import Corpus
 from ..data.packing import Dataset
 from ..errors import UserError
 from ..kinds import build_process
@@ -15,7 +18,7 @@ from .configuration import Configuration, TokenizerSettings
 from .loop import Job
 from .plan import Plan, Size, sized
 from .state import TrainingState
-from .validation import Validation
+from .validation import Validation, take
 
 
 @dataclass(frozen=True)
@@ -68,37 +71,67 @@ def check(configuration: Configuration) -> None:
         )
 
 
-def assemble(
-    plan: Plan, tokenizer: Tokenizer, dataset: Dataset, held_out: Dataset, seed: int, device: torch.device
-) -> tuple[Job, TrainingState]:
-    """The fixed and the changing half of a run, at step 0; both datasets have rows of the context's length."""
-    configuration = plan.configuration
-    settings = configuration.training
-    dtype = getattr(torch, settings.dtype)
-    network = network_of(configuration, tokenizer, seed)
-    optimizer = configuration.optimizer.build(network.to(device, dtype))
-    state = TrainingState(optimizer, settings.ema, configuration.objective)
-    judged = network_of(configuration, tokenizer, seed).to(device, dtype).requires_grad_(False)
-    predictor = predictor_of(configuration, tokenizer, network, dataset)
-    validation = Validation(
-        replace(predictor, denoiser=judged),
-        judged,
-        held_out,
-        settings.windows,
-        settings.draws,
-        seed,
-        device,
-    )
-    job = Job(
-        predictor,
-        tuple(network.parameters()),
-        configuration.objective,
-        dataset,
-        validation,
-        settings,
-        int(settings.rows),
-        plan.ends,
-        seed,
-        device,
-    )
-    return job, state
+@dataclass(frozen=True, eq=False)
+class Assembly:
+    """What a run is made of, whatever its plan: settings, texts, tokenizer, seed and device."""
+
+    configuration: Configuration
+    train: Corpus
+    valid: Corpus
+    tokenizer: Tokenizer
+    seed: int
+    device: torch.device
+
+    @cached_property
+    def datasets(self) -> Callable[[int], tuple[Dataset, Dataset]]:
+        """Training and held-out text in rows of a length; each length is packed once."""
+
+        def packed(length: int) -> tuple[Dataset, Dataset]:
+            train, valid = (Dataset.of(text, self.tokenizer, length, self.seed) for text in (self.train, self.valid))
+            return train, valid
+
+        return cache(packed)
+
+    def build(self, plan: Plan) -> tuple[Job, TrainingState]:
+        """The fixed and the changing half of the run by a plan, at step 0."""
+        configuration = plan.configuration
+        settings = configuration.training
+        dataset, held_out = self.datasets(configuration.context)
+        dtype = getattr(torch, settings.dtype)
+        network = self._network(plan).to(self.device, dtype)
+        optimizer = configuration.optimizer.build(network)
+        state = TrainingState(optimizer, settings.ema, configuration.objective)
+        judged = self._network(plan).to(self.device, dtype).requires_grad_(False)
+        predictor = predictor_of(configuration, self.tokenizer, network, dataset)
+        validation = Validation(
+            replace(predictor, denoiser=judged),
+            judged,
+            held_out,
+            settings.windows,
+            settings.draws,
+            self.seed,
+            self.device,
+        )
+        job = Job(
+            predictor,
+            tuple(network.parameters()),
+            configuration.objective,
+            dataset,
+            validation,
+            settings,
+            int(settings.rows),
+            plan.ends,
+            self.seed,
+            self.device,
+        )
+        return job, state
+
+    def trained(self, plan: Plan, state: TrainingState) -> Predictor:
+        """The averaged weights in float32, with the process and the meaning of their output."""
+        network = self._network(plan)
+        take(network, state.average)
+        network.to(self.device).eval().requires_grad_(False)
+        return predictor_of(plan.configuration, self.tokenizer, network, self.datasets(plan.configuration.context)[0])
+
+    def _network(self, plan: Plan) -> Transformer:
+        return network_of(plan.configuration, self.tokenizer, self.seed)

@@ -10,25 +10,19 @@ from ..kinds import describe
 from ..language_model import LanguageModel
 from ..language_model.results import Score
 from ..language_model.storage import MANIFEST, write
-from ..text.tokenizer import Tokenizer
-from .assembly import network_of, predictor_of
+from .assembly import Assembly
 from .loop import Job
 from .plan import Plan
 from .report import write_report
 from .run_directory import RunDirectory
 from .state import TrainingState
-from .validation import take
 
 
-def finish(run: RunDirectory, plan: Plan, job: Job, state: TrainingState, tokenizer: Tokenizer) -> LanguageModel:
+def finish(run: RunDirectory, plan: Plan, assembly: Assembly, job: Job, state: TrainingState) -> LanguageModel:
     """Writes report.md and the model; the manifest comes last, and says how many steps the model has seen."""
     score = job.validation.whole(state.average)
-    network = network_of(plan.configuration, tokenizer, job.seed)
-    take(network, state.average)
-    network.to(job.device).eval().requires_grad_(False)
-    predictor = predictor_of(plan.configuration, tokenizer, network, job.dataset)
     training = _training(run, plan, job, state, score)
-    model = LanguageModel(predictor, tokenizer, {"training": training}, name=str(run.path))
+    model = LanguageModel(assembly.trained(plan, state), assembly.tokenizer, {"training": training}, name=str(run.path))
     write_report(run, model, training)
     (run.path / MANIFEST).unlink(missing_ok=True)  # an older one must never describe newer weights
     write(model.trained, run.path)

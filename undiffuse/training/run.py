@@ -1,14 +1,12 @@
 """A run from its files to its report: what `undiffuse train` and `ud.train` call, and how a run resumes."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cache
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from ..data.corpus import Corpus
-from ..data.packing import Dataset
 from ..data.readers import read
 from ..data.split import split
 from ..errors import UserError
@@ -17,13 +15,14 @@ from ..language_model import LanguageModel
 from ..text.tokenizer import Tokenizer, size_for
 from . import checkpoint
 from .allocator import keep_freed_memory
-from .assembly import assemble
+from .assembly import Assembly
 from .configuration import Configuration, read_component, read_configuration
 from .finish import finish
 from .loop import Job
 from .loop import train as train_loop
 from .metrics import MetricsFile
-from .plan import TRIAL_STEPS, Budget, Build, Plan, affordable, make_plan, measure
+from .plan import Budget, Plan
+from .planning import extended, make_plan
 from .progress import Progress, Watcher, interruptible, unwatched
 from .recipe import resolve
 from .run_directory import RunDirectory, free_path
@@ -126,25 +125,22 @@ def _go_on(run: RunDirectory, extension: Budget | None, progress: Watcher, threa
     request = run.request
     torch.set_num_threads(threads or request["threads"])
     keep_freed_memory()
+    assembly = _assembly(run, progress)
+    plan = _plan(run, assembly, extension, progress)
+    job, state = assembly.build(plan)
+    _train(run, job, state, progress)
+    progress(Progress("reporting", state.step, plan.ends[-1]))
+    model = finish(run, plan, assembly, job, state)
+    return Run(run.path, model, state.step, plan.ends[-1])
+
+
+def _assembly(run: RunDirectory, progress: Watcher) -> Assembly:
+    """From what the directory holds, with a tokenizer of its own if it has none yet."""
+    request = run.request
     train_text, valid_text = run.text
     configuration = read_configuration(request["configuration"])
     tokenizer = run.tokenizer() or _new_tokenizer(run, configuration, train_text, progress)
-
-    @cache
-    def datasets(context: int) -> tuple[Dataset, Dataset]:
-        seed = request["seed"]
-        return Dataset.of(train_text, tokenizer, context, seed), Dataset.of(valid_text, tokenizer, context, seed)
-
-    def build(plan: Plan) -> tuple[Job, TrainingState]:
-        data = datasets(plan.configuration.context)
-        return assemble(plan, tokenizer, *data, request["seed"], torch.device(request["device"]))
-
-    plan = _plan(run, configuration, extension, train_text, build, progress)
-    job, state = build(plan)
-    _train(run, job, state, progress)
-    progress(Progress("reporting", state.step, plan.ends[-1]))
-    model = finish(run, plan, job, state, tokenizer)
-    return Run(run.path, model, state.step, plan.ends[-1])
+    return Assembly(configuration, train_text, valid_text, tokenizer, request["seed"], torch.device(request["device"]))
 
 
 def _train(run: RunDirectory, job: Job, state: TrainingState, progress: Watcher) -> None:
@@ -169,14 +165,7 @@ def _train(run: RunDirectory, job: Job, state: TrainingState, progress: Watcher)
         train_loop(job, state, metrics, save, progress, stopping)
 
 
-def _plan(
-    run: RunDirectory,
-    configuration: Configuration,
-    extension: Budget | None,
-    text: Corpus,
-    build: Build,
-    progress: Watcher,
-) -> Plan:
+def _plan(run: RunDirectory, assembly: Assembly, extension: Budget | None, progress: Watcher) -> Plan:
     """The plan that the run has; else a new one, or the old one with an extension, which are kept."""
     plan = run.plan()
     budget = Budget(**run.request["budget"]) if plan is None else extension
@@ -185,19 +174,9 @@ def _plan(
         return plan
     if budget.minutes is not None:
         progress(Progress("measuring"))
-    plan = make_plan(configuration, budget, text.bytes, build) if plan is None else _extended(plan, budget, build)
+    plan = make_plan(assembly, budget) if plan is None else extended(assembly, plan, budget)
     run.keep_plan(plan)
     return plan
-
-
-def _extended(plan: Plan, extension: Budget, build: Build) -> Plan:
-    """The plan with one more stretch."""
-    if extension.steps is not None:
-        return replace(plan, ends=(*plan.ends, plan.ends[-1] + extension.steps))
-    assert extension.minutes is not None
-    seconds = measure(*build(replace(plan, ends=(TRIAL_STEPS,))))
-    steps = affordable(plan.configuration, extension.minutes, seconds)
-    return replace(plan, ends=(*plan.ends, plan.ends[-1] + steps), seconds_per_step=seconds)
 
 
 def _new_tokenizer(run: RunDirectory, configuration: Configuration, text: Corpus, progress: Watcher) -> Tokenizer:
