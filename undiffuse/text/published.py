@@ -4,6 +4,7 @@ Added tokens (role markers, the mask, whatever a template writes) are left out o
 user becomes one; `NoTokenizer` stands where a directory has none, and says so when text comes.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,6 +67,15 @@ class PublishedTokenizer(Codec):
     @property
     def kind(self) -> Kind:
         return "bpe"
+
+    def to_json(self) -> str:
+        """The content of its `tokenizer.json`."""
+        return json.dumps(self.content, ensure_ascii=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of its content."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
 
     @cached_property
     def _spellings(self) -> dict[str, int]:

@@ -12,11 +12,13 @@ from ..errors import UserError
 from ..kinds import build_process
 from ..models.transformer import Transformer, TransformerConfig
 from ..predictor import Predictor
+from ..text.codec import Codec
 from ..text.tokenizer import CONTROLS, Tokenizer, size_for
 from ..vocabulary import Vocabulary
 from .configuration import Configuration, TokenizerSettings
 from .loop import Job
 from .plan import Plan, Size, sized
+from .start import Start
 from .state import TrainingState
 from .validation import Validation, take
 
@@ -37,7 +39,7 @@ class Rows:
 
 
 def predictor_of(
-    configuration: Configuration, tokenizer: Tokenizer | Rows, network: Transformer, text: Dataset | None = None
+    configuration: Configuration, tokenizer: Codec | Rows, network: Transformer, text: Dataset | None = None
 ) -> Predictor:
     """The network with the process that it denoises, and the meaning that the objective gives its output.
 
@@ -49,20 +51,23 @@ def predictor_of(
     return Predictor(network, process, configuration.objective.head)
 
 
-def network_of(configuration: Configuration, tokenizer: Tokenizer | Rows, seed: int) -> Transformer:
+def network_of(configuration: Configuration, tokenizer: Codec | Rows, seed: int) -> Transformer:
     """A new float32 network, its weights drawn by `seed` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Transformer(TransformerConfig(rows=tokenizer.vocabulary.rows, **configuration.model))  # type: ignore[arg-type]
 
 
-def check(configuration: Configuration) -> None:
-    """UserError if the parts of a configuration do not go together. Allocates no weights."""
+def check(configuration: Configuration, tokenizer: Codec | None = None) -> None:
+    """UserError if the parts of a configuration do not go together. Allocates no weights.
+
+    `tokenizer` is the one that the run will have, where it is not trained first.
+    """
     whole = sized(configuration, Size(width=64, depth=1, heads=1, context=64, rows=16))
-    tokenizer = Rows.expected(whole.tokenizer)
+    known = tokenizer or Rows.expected(whole.tokenizer)
     with torch.device("meta"):
-        network = network_of(whole, tokenizer, seed=0)
-    predictor = predictor_of(whole, tokenizer, network)
+        network = network_of(whole, known, seed=0)
+    predictor = predictor_of(whole, known, network)
     whole.objective.check(predictor)
     if configuration.training.prompt_dropout and predictor.process.mask is None:
         raise UserError(
@@ -73,14 +78,18 @@ def check(configuration: Configuration) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Assembly:
-    """What a run is made of, whatever its plan: settings, texts, tokenizer, seed and device."""
+    """What a run is made of, whatever its plan: settings, texts, tokenizer, seed, device, and where it starts.
+
+    Without a start the weights are new.
+    """
 
     configuration: Configuration
     train: Corpus
     valid: Corpus
-    tokenizer: Tokenizer
+    tokenizer: Codec
     seed: int
     device: torch.device
+    start: Start | None = None
 
     @cached_property
     def datasets(self) -> Callable[[int], tuple[Dataset, Dataset]]:
@@ -93,13 +102,15 @@ class Assembly:
         return cache(packed)
 
     def build(self, plan: Plan) -> tuple[Job, TrainingState]:
-        """The fixed and the changing half of the run by a plan, at step 0."""
+        """The fixed and the changing half of the run by a plan, at step 0; the optimizer has no memory."""
         configuration = plan.configuration
         settings = configuration.training
         dataset, held_out = self.datasets(configuration.context)
         dtype = getattr(torch, settings.dtype)
         network = self._network(plan).to(self.device, dtype)
         optimizer = configuration.optimizer.build(network)
+        if self.start is not None:
+            optimizer.take(self.start.weights)
         state = TrainingState(optimizer, settings.ema, configuration.objective)
         judged = self._network(plan).to(self.device, dtype).requires_grad_(False)
         predictor = predictor_of(configuration, self.tokenizer, network, dataset)
@@ -134,4 +145,8 @@ class Assembly:
         return predictor_of(plan.configuration, self.tokenizer, network, self.datasets(plan.configuration.context)[0])
 
     def _network(self, plan: Plan) -> Transformer:
-        return network_of(plan.configuration, self.tokenizer, self.seed)
+        """With the weights that the run starts from, in float32."""
+        network = network_of(plan.configuration, self.tokenizer, self.seed)
+        if self.start is not None:
+            network.load_state_dict(self.start.weights)
+        return network

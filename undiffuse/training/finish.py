@@ -43,6 +43,7 @@ def _training(run: RunDirectory, plan: Plan, job: Job, state: TrainingState, sco
         "loss_is_bound": job.objective.is_bound,
         "objective": describe(state.objective),
         "configuration": plan.configuration.to_dict(),
+        "start": request.get("start"),
         "recipe": request["recipe"],
         "budget": request["budget"],
         "seed": request["seed"],

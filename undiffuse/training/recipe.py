@@ -10,8 +10,9 @@ from typing import Any, Literal
 from ..errors import UserError, did_you_mean
 from .assembly import check
 from .configuration import Configuration, flat, read_configuration
+from .start import Start
 
-Origin = Literal["default", "recipe", "override"]
+Origin = Literal["default", "start", "recipe", "override"]
 COMPONENTS = ("process.schedule", "process.destination", "process.gamma", "objective", "objective.times", "optimizer")
 """Keys whose value may be written as the name of a kind alone."""
 ALIASES = {"radd": ("default", "RADD's loss over equal counts of masks without time input (Ou et al. 2024)")}
@@ -26,13 +27,16 @@ class Resolved:
     origins: Mapping[str, Origin]
 
 
-def resolve(recipe: str | Path = "default", overrides: Sequence[str] = ()) -> Resolved:
+def resolve(recipe: str | Path | None = None, overrides: Sequence[str] = (), start: Start | None = None) -> Resolved:
     """Reads a recipe by name or path and applies overrides such as `model.width=192` or `objective=cross-entropy`.
 
-    UserError for an unknown recipe, key or kind (with the nearest name), a wrong type, or an impossible combination.
+    Without a recipe it is `default`, or with a start what its model was trained by. Network, tokenizer and process
+    are those of the start. UserError for an unknown recipe, key or kind (with the nearest name), a wrong type, an
+    impossible combination, or what contradicts the start.
     """
-    tree = _expanded(_read_recipe(recipe))
-    origins: dict[str, Origin] = dict.fromkeys(flat(tree), "recipe")
+    as_before = recipe is None and start is not None and start.recipe
+    tree = _expanded(as_before or _read_recipe("default" if recipe is None else recipe))
+    origins: dict[str, Origin] = dict.fromkeys(flat(tree), "start" if as_before else "recipe")
     _add_default_kinds(tree)
     # kinds before parameters, outer before inner, whatever order they were typed in
     for key, value in sorted(
@@ -42,7 +46,11 @@ def resolve(recipe: str | Path = "default", overrides: Sequence[str] = ()) -> Re
             origins.pop(dropped, None)
         origins |= dict.fromkeys(flat({key: value}), "override")
     configuration = read_configuration(tree)
-    check(configuration)
+    if start is not None:
+        configuration = start.configured(configuration, origins)
+        taken: dict[str, Origin] = dict.fromkeys(filter(start.decides, flat(configuration.to_dict())), "start")
+        origins = taken | origins
+    check(configuration, None if start is None else start.tokenizer)
     return Resolved(configuration, {key: origins.get(key, "default") for key in flat(configuration.to_dict())})
 
 

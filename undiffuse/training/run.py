@@ -16,7 +16,7 @@ from ..text.tokenizer import Tokenizer, size_for
 from . import checkpoint
 from .allocator import keep_freed_memory
 from .assembly import Assembly
-from .configuration import Configuration, read_component, read_configuration
+from .configuration import Configuration, read_component
 from .finish import finish
 from .loop import Job
 from .loop import train as train_loop
@@ -26,6 +26,7 @@ from .planning import extended, make_plan
 from .progress import Progress, Watcher, interruptible, unwatched
 from .recipe import resolve
 from .run_directory import RunDirectory, free_path
+from .start import Start
 from .state import TrainingState
 
 DEFAULT = Budget(minutes=2.0)
@@ -49,7 +50,8 @@ def train(
     files: Sequence[str | Path] | str | Path,
     *,
     out: str | Path | None = None,
-    recipe: str | Path = "default",
+    start: str | Path | None = None,
+    recipe: str | Path | None = None,
     minutes: float | None = None,
     steps: int | None = None,
     valid: str | Path | None = None,
@@ -65,12 +67,16 @@ def train(
     The run directory is `out`, or `runs/NAME-OF-TEXT`, and is never overwritten. A tenth of the text is held out,
     unless `valid` names held-out text. The same seed, steps and threads give the same weights, bit for bit. Ctrl-C ends
     the run early, with everything saved. UserError for bad text, settings that do not go together, or a full disk.
+
+    With `start`, the directory of a run, of a saved model or of a public checkpoint, training goes on from its weights,
+    with its network, tokenizer and process and a fresh optimizer; without a `recipe`, by the objective that it had.
     """
     files = [files] if isinstance(files, str | Path) else list(files)
     budget = DEFAULT if minutes is None and steps is None else Budget(minutes, steps)
     if dtype is not None:
         overrides = (*overrides, f"training.dtype={str(dtype).removeprefix('torch.')}")
-    resolved = resolve(recipe, overrides)
+    source = None if start is None else Start.of(start)
+    resolved = resolve(recipe, overrides, source)
     path = free_path(Path("runs"), _name(files)) if out is None else Path(out)
     if path.exists():
         raise UserError(f"{path} exists already: choose another --out, or go on with that run by --resume {path}")
@@ -84,7 +90,8 @@ def train(
     parts = (text, read([valid])) if valid is not None else ((s := split(text)).train, s.valid)
     request = {
         "files": [str(file) for file in files],
-        "recipe": str(recipe),
+        "start": None if start is None else str(start),
+        "recipe": str(recipe or "default"),
         "configuration": resolved.configuration.to_dict(),
         "origins": dict(resolved.origins),
         "budget": asdict(budget),
@@ -92,7 +99,7 @@ def train(
         "device": str(device or "cpu"),
         "threads": threads or torch.get_num_threads(),
     }
-    return _go_on(RunDirectory.create(path, request, *parts), None, progress)
+    return _go_on(RunDirectory.create(path, request, *parts, source), None, progress)
 
 
 def resume(
@@ -138,9 +145,13 @@ def _assembly(run: RunDirectory, progress: Watcher) -> Assembly:
     """From what the directory holds, with a tokenizer of its own if it has none yet."""
     request = run.request
     train_text, valid_text = run.text
-    configuration = read_configuration(request["configuration"])
-    tokenizer = run.tokenizer() or _new_tokenizer(run, configuration, train_text, progress)
-    return Assembly(configuration, train_text, valid_text, tokenizer, request["seed"], torch.device(request["device"]))
+    configuration, start = run.configuration, run.start()
+    tokenizer = (
+        start.tokenizer if start else run.tokenizer() or _new_tokenizer(run, configuration, train_text, progress)
+    )
+    return Assembly(
+        configuration, train_text, valid_text, tokenizer, request["seed"], torch.device(request["device"]), start
+    )
 
 
 def _train(run: RunDirectory, job: Job, state: TrainingState, progress: Watcher) -> None:

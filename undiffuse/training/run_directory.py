@@ -10,12 +10,15 @@ from typing import Any
 from ..data.corpus import Corpus, Document
 from ..durable import new_directory, sweep, write_bytes, write_json
 from ..errors import UserError
-from ..language_model.storage import MANIFEST
+from ..language_model.storage import MANIFEST, save
 from ..text.tokenizer import Tokenizer
-from .configuration import read_configuration
+from .configuration import Configuration, read_configuration
 from .plan import Plan
+from .start import Start
 
-FORMAT = 1
+FORMAT = 2
+"""1 had no starts: every run of it began from new weights."""
+START = "start"
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,9 @@ class RunDirectory:
     path: Path
 
     @classmethod
-    def create(cls, path: Path, request: Mapping[str, Any], train: Corpus, valid: Corpus) -> "RunDirectory":
+    def create(
+        cls, path: Path, request: Mapping[str, Any], train: Corpus, valid: Corpus, start: Start | None = None
+    ) -> "RunDirectory":
         """Makes the directory with everything that a resumed run needs. UserError if it exists or cannot be written."""
         if path.exists():
             raise UserError(f"{path} exists already: choose another --out, or go on with it by --resume {path}")
@@ -34,6 +39,8 @@ class RunDirectory:
             lines = (*_lines("train", train), *_lines("valid", valid))
             write_bytes(partial / "text.jsonl", "".join(lines).encode())
             (partial / "checkpoints").mkdir()
+            if start is not None:
+                save(start.model, partial / START)
         return cls(path)
 
     @classmethod
@@ -41,8 +48,12 @@ class RunDirectory:
         """A run to resume. UserError if the directory holds none, or one of another format."""
         if not (path / "run.json").is_file():
             raise UserError(f"{path} is not the directory of a run: it has no run.json")
-        if _read_json(path / "run.json").get("format") != FORMAT:
-            raise UserError(f"{path / 'run.json'} is not of format {FORMAT}, the only one that this version reads")
+        found = _read_json(path / "run.json").get("format")
+        if found not in range(1, FORMAT + 1):
+            raise UserError(
+                f"{path / 'run.json'} has format {found}, and this version of undiffuse reads 1 to {FORMAT}: use the "
+                "version that wrote it"
+            )
         sweep(path)
         return cls(path)
 
@@ -50,6 +61,15 @@ class RunDirectory:
     def request(self) -> dict[str, Any]:
         """What was asked for, as it was given to `create`."""
         return _read_json(self.path / "run.json")
+
+    @property
+    def configuration(self) -> Configuration:
+        """What was asked for of the run itself; sizes may be open."""
+        return read_configuration(self.request["configuration"])
+
+    def start(self) -> Start | None:
+        """The model that the run began from, of which the directory holds a copy; None if it began from new weights."""
+        return Start.of(self.path / START) if (self.path / START).is_dir() else None
 
     @property
     def finished_step(self) -> int | None:

@@ -42,6 +42,13 @@ class Optimizer:
         for p in self.weights.values():
             p.grad = None
 
+    @torch.no_grad()
+    def take(self, weights: Mapping[str, Tensor]) -> None:
+        """Goes on from other weights, exactly, also where the model computes in fewer bits."""
+        for name, master in self.masters.items():
+            master.copy_(weights[name])
+        self._round()
+
     def _round(self) -> None:
         for name in self._rounded:
             self.weights[name].copy_(self.masters[name])
