@@ -157,8 +157,9 @@ class Study:
         run = RunDirectory.open(path)
         texts = {name: self.request[name] for name in TEXTS}
         now = flat(json.loads(json.dumps(cell.configuration.to_dict())))
+        then = flat(json.loads(json.dumps(run.configuration.to_dict())))
         before = dict(zip(TEXTS, (part.digest for part in run.text), strict=True))
-        refuse_another(path, flat(run.request["configuration"]) | before, texts | now, "run")
+        refuse_another(path, then | before, texts | now, "run")
 
     @cached_property
     def scorer(self) -> NGram:

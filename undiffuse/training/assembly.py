@@ -20,6 +20,7 @@ from .loop import Job
 from .plan import Plan, Size, sized
 from .start import Start
 from .state import TrainingState
+from .trainable import Adapter, freeze
 from .validation import Validation, take
 
 
@@ -67,6 +68,9 @@ def check(configuration: Configuration, tokenizer: Codec | None = None) -> None:
     known = tokenizer or Rows.expected(whole.tokenizer)
     with torch.device("meta"):
         network = network_of(whole, known, seed=0)
+    freeze(network, whole.training.train)
+    if not whole.training.train:
+        raise UserError("training.train is empty: name what is trained, for example blocks.*, or leave it out for all")
     predictor = predictor_of(whole, known, network)
     whole.objective.check(predictor)
     if configuration.training.prompt_dropout and predictor.process.mask is None:
@@ -80,7 +84,7 @@ def check(configuration: Configuration, tokenizer: Codec | None = None) -> None:
 class Assembly:
     """What a run is made of, whatever its plan: settings, texts, tokenizer, seed, device, and where it starts.
 
-    Without a start the weights are new.
+    Without a start the weights are new. What adapters add is trained, and in the end part of the network.
     """
 
     configuration: Configuration
@@ -90,6 +94,7 @@ class Assembly:
     seed: int
     device: torch.device
     start: Start | None = None
+    adapters: tuple[Adapter, ...] = ()
 
     @cached_property
     def datasets(self) -> Callable[[int], tuple[Dataset, Dataset]]:
@@ -125,7 +130,7 @@ class Assembly:
         )
         job = Job(
             predictor,
-            tuple(network.parameters()),
+            tuple(p for p in network.parameters() if p.requires_grad),
             configuration.objective,
             dataset,
             validation,
@@ -141,12 +146,19 @@ class Assembly:
         """The averaged weights in float32, with the process and the meaning of their output."""
         network = self._network(plan)
         take(network, state.average)
+        for adapter in self.adapters:
+            adapter.merge(network)
         network.to(self.device).eval().requires_grad_(False)
         return predictor_of(plan.configuration, self.tokenizer, network, self.datasets(plan.configuration.context)[0])
 
     def _network(self, plan: Plan) -> Transformer:
-        """With the weights that the run starts from, in float32."""
+        """With the weights that the run starts from, in float32, and what is trained of them and beside them."""
         network = network_of(plan.configuration, self.tokenizer, self.seed)
         if self.start is not None:
             network.load_state_dict(self.start.weights)
+        freeze(network, plan.configuration.training.train)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            for adapter in self.adapters:
+                adapter.attach(network)
         return network

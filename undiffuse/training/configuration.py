@@ -117,7 +117,7 @@ class TrainingSettings:
     held-out text is estimated `validations` times on `windows` windows of it, and in the end on all of it with `draws`
     draws of noise. At most `checkpoint_seconds` pass between checkpoints. A share `prompt_dropout` of the samples is
     learned with masks in place of the prompt, for guidance by the prompt. `dtype` "auto" is bfloat16 where the
-    processor multiplies in it.
+    processor multiplies in it. `train` names the parameters that are trained, as patterns; the others stay as they are.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -135,6 +135,7 @@ class TrainingSettings:
     checkpoint_seconds: Annotated[float, Field(ge=0, le=30, strict=True)] = 20.0
     prompt_dropout: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    train: tuple[str, ...] = ("*",)
 
     def __post_init__(self) -> None:
         if self.rows != "auto" and self.rows % self.accumulation:

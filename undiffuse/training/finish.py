@@ -52,7 +52,7 @@ def _training(run: RunDirectory, plan: Plan, job: Job, state: TrainingState, sco
             part: {"documents": len(corpus.documents), "bytes": corpus.bytes, "sha256": corpus.digest}
             for part, corpus in (("train", train), ("valid", valid))
         },
-        "parameters": sum(weight.numel() for weight in job.weights),
+        "parameters": job.parameters,
         "machine": {
             "platform": platform.platform(),
             "cores": os.cpu_count(),

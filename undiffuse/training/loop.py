@@ -28,7 +28,10 @@ from .validation import Validation
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What stays fixed during a run. `ends` are the steps at which the run and its extensions end, ascending."""
+    """What stays fixed during a run. `weights` are those that are trained.
+
+    `ends` are the steps at which the run and its extensions end, ascending.
+    """
 
     predictor: Predictor
     weights: tuple[nn.Parameter, ...]
@@ -40,6 +43,13 @@ class Job:
     ends: tuple[int, ...]
     seed: int
     device: torch.device
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in the network, trained or not."""
+        network = self.predictor.denoiser
+        assert isinstance(network, nn.Module)
+        return sum(parameter.numel() for parameter in network.parameters())
 
     @property
     def validation_steps(self) -> frozenset[int]:

@@ -66,6 +66,7 @@ class Validation:
 
 @torch.no_grad()
 def take(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copies named float32 weights into a network of any precision."""
+    """Copies named float32 weights into a network of any precision; parameters that are not among them stay."""
     for name, parameter in network.named_parameters():
-        parameter.copy_(weights[name])
+        if name in weights:
+            parameter.copy_(weights[name])

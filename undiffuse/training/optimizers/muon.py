@@ -92,16 +92,14 @@ class Muon(OptimizerChoice):
         maps = []
         for weight, heights in model.matrices:
             start = 0
-            for height in heights:
+            for height in heights if weight.requires_grad else ():
                 maps.append(Map(names[id(weight)], start, start + height))
                 start += height
         hidden = {part.name for part in maps}
         rest = {name: master for name, master in masters.items() if name not in hidden}
-        return Optimizer(
-            model,
-            masters,
-            [
-                MuonUpdate(masters, maps, self.lr, self.momentum, self.weight_decay),
-                AdamWUpdate(rest, self.adamw_lr, (self.beta1, self.beta2), self.adamw_weight_decay),
-            ],
-        )
+        updates: list[Update] = []
+        if maps:
+            updates.append(MuonUpdate(masters, maps, self.lr, self.momentum, self.weight_decay))
+        if rest:
+            updates.append(AdamWUpdate(rest, self.adamw_lr, (self.beta1, self.beta2), self.adamw_weight_decay))
+        return Optimizer(model, masters, updates)

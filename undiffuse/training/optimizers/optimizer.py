@@ -44,9 +44,9 @@ class Optimizer:
 
     @torch.no_grad()
     def take(self, weights: Mapping[str, Tensor]) -> None:
-        """Goes on from other weights, exactly, also where the model computes in fewer bits."""
-        for name, master in self.masters.items():
-            master.copy_(weights[name])
+        """Goes on from other weights, exactly, also where the model computes in fewer bits. Others stay."""
+        for name in self.masters.keys() & weights.keys():
+            self.masters[name].copy_(weights[name])
         self._round()
 
     def _round(self) -> None:
