@@ -156,6 +156,7 @@ CORRECTORS = Family("corrector", "undiffuse.decode.correctors", "undiffuse.decod
 OPTIMIZERS = Family(
     "optimizer", "undiffuse.training.optimizers", "undiffuse.training.optimizers.optimizer:OptimizerChoice"
 )
+TRACKERS = Family("tracker", "undiffuse.training.trackers", "undiffuse.training.trackers.tracker:Tracker")
 FAMILIES = {
     f.name: f
     for f in (
@@ -169,6 +170,7 @@ FAMILIES = {
         FEED_FORWARDS,
         LAYOUTS,
         OPTIMIZERS,
+        TRACKERS,
         STRATEGIES,
         CACHES,
         GUIDANCE,

@@ -19,6 +19,7 @@ from ..kinds import FAMILIES, OBJECTIVES, OPTIMIZERS, PROCESSES, Family, describ
 from ..models.transformer import TransformerConfig
 from ..objective.objective import Objective
 from .optimizers.optimizer import OptimizerChoice
+from .trackers.tracker import NONE
 
 Auto = Literal["auto"]
 Count = Annotated[int, Field(ge=1, strict=True)]
@@ -118,6 +119,7 @@ class TrainingSettings:
     draws of noise. At most `checkpoint_seconds` pass between checkpoints. A share `prompt_dropout` of the samples is
     learned with masks in place of the prompt, for guidance by the prompt. `dtype` "auto" is bfloat16 where the
     processor multiplies in it. `train` names the parameters that are trained, as patterns; the others stay as they are.
+    `track` is a program that shows the metrics too.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -136,6 +138,7 @@ class TrainingSettings:
     prompt_dropout: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     train: tuple[str, ...] = ("*",)
+    track: str = NONE
 
     def __post_init__(self) -> None:
         if self.rows != "auto" and self.rows % self.accumulation:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,6 @@ from ..types import Batch
 from .configuration import TrainingSettings
 from .gradients import backward, normalize
 from .learning_rate import factor
-from .metrics import MetricsFile
 from .progress import Progress, Watcher
 from .state import TrainingState
 from .validation import Validation
@@ -88,15 +87,15 @@ def _shown(job: Job, batch: Batch) -> Batch:
 def train(
     job: Job,
     state: TrainingState,
-    metrics: MetricsFile,
+    write: Callable[[Mapping[str, Any]], None],
     save: Callable[[], None],
     watch: Watcher,
     stopping: Callable[[], bool],
 ) -> None:
     """Takes the steps that are left, or those before `stopping` says to stop.
 
-    `save` writes a checkpoint: it is called at least every `checkpoint_seconds`, and at the end either way. UserError
-    when the loss is no longer finite.
+    `write` takes the records of metrics. `save` writes a checkpoint: it is called at least every `checkpoint_seconds`,
+    and at the end either way. UserError when the loss is no longer finite.
     """
     began = before = saved = time.monotonic()
     first, last = state.step, job.ends[-1]
@@ -110,14 +109,14 @@ def train(
         shown = replace(shown, step=state.step, seconds=pace * (last - state.step))
         if state.step % job.settings.report_every == 0 or state.step == last:
             line = _line(job, state)
-            metrics.write(line | {"time": {"seconds": state.seconds, "seconds_per_step": pace}})
+            write(line | {"time": {"seconds": state.seconds, "seconds_per_step": pace}})
             state.window.clear()
             shown = replace(shown, bits_per_byte=line["bits_per_byte"])
         if state.step in job.validation_steps:
             watch(replace(shown, phase="validating"))
             score = job.validation.part(state.average)
             state.objective = job.validation.tuned(job.objective, state.average)
-            metrics.write({"step": state.step, "validation": score.json(), "objective": describe(state.objective)})
+            write({"step": state.step, "validation": score.json(), "objective": describe(state.objective)})
             shown = replace(shown, validation_bits_per_byte=score.bits_per_byte[0])
         watch(shown)
         if time.monotonic() - saved > job.settings.checkpoint_seconds:

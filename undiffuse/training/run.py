@@ -1,8 +1,9 @@
 """A run from its files to its report: what `undiffuse train` and `ud.train` call, and how a run resumes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -28,6 +29,7 @@ from .recipe import resolve
 from .run_directory import RunDirectory, free_path
 from .start import Start
 from .state import TrainingState
+from .trackers.tracker import check_tracker, tracking
 
 DEFAULT = Budget(minutes=2.0)
 
@@ -80,6 +82,7 @@ def train(
     path = free_path(Path("runs"), _name(files)) if out is None else Path(out)
     if path.exists():
         raise UserError(f"{path} exists already: choose another --out, or go on with that run by --resume {path}")
+    check_tracker(resolved.configuration.training.track)
     progress(Progress("reading"))
     text = read(files)
     if resolved.configuration.training.prompt_dropout and all(doc.prompt is None for doc in text.documents):
@@ -163,7 +166,13 @@ def _train(run: RunDirectory, job: Job, state: TrainingState, progress: Watcher)
             state.objective = read_component(OBJECTIVES, found.facts["objective"])
         except ValueError as error:
             raise UserError(f"the checkpoint of step {found.step} in {run.path} is of another run: {error}") from error
-    with MetricsFile(run.metrics, found.facts["metrics"] if found else 0) as metrics, interruptible() as stopping:
+    track = tracking(job.settings.track, run.path, state.step, run.request["configuration"])
+    position = found.facts["metrics"] if found else 0
+    with MetricsFile(run.metrics, position) as metrics, track as show, interruptible() as stopping:
+
+        def write(record: Mapping[str, Any]) -> None:
+            metrics.write(record)
+            show(record)
 
         def save() -> None:
             facts = {
@@ -173,7 +182,7 @@ def _train(run: RunDirectory, job: Job, state: TrainingState, progress: Watcher)
             }
             checkpoint.save(run.checkpoints, checkpoint.Checkpoint(state.step, state.tensors(), facts))
 
-        train_loop(job, state, metrics, save, progress, stopping)
+        train_loop(job, state, write, save, progress, stopping)
 
 
 def _plan(run: RunDirectory, assembly: Assembly, extension: Budget | None, progress: Watcher) -> Plan:
