@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..durable import PARTIAL, flush, new_directory, sweep
 from ..errors import UserError
+from .sharding import whole
 
 KEPT = 2
 """Checkpoints that stay on the disk: the newest, and the one before it."""
@@ -32,7 +33,7 @@ def save(directory: Path, checkpoint: Checkpoint) -> None:
     target = directory / f"step-{checkpoint.step:09d}"
     if target.exists():
         return  # the same step of the same run: the same content
-    content = safetensors.torch.save({name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()})
+    content = safetensors.torch.save({name: whole(tensor).contiguous() for name, tensor in checkpoint.tensors.items()})
     state = {"step": checkpoint.step, "sha256": hashlib.sha256(content).hexdigest(), "facts": checkpoint.facts}
     with new_directory(target) as partial:
         (partial / "tensors.safetensors").write_bytes(content)

@@ -11,6 +11,7 @@ from ..objective.objective import Loss, Objective
 from ..predictor import Predictor
 from ..randomness import Draws
 from ..types import Batch
+from .sharding import local, norm
 
 
 def backward(
@@ -53,6 +54,6 @@ def normalize(weights: Sequence[nn.Parameter], weight: Float[Tensor, ""], clip: 
     """Divides the gradients by the weight of the batch, then shortens them to the norm `clip`; the norm before that."""
     grads = [p.grad for p in weights if p.grad is not None]
     weight = weight.clamp(min=1)  # a batch in which no token counts has no gradient
-    norm = torch.stack([g.norm(dtype=torch.float32) for g in grads]).norm() / weight
-    torch._foreach_mul_(grads, (clip / norm).clamp(max=1.0) / weight)
-    return norm
+    length = norm(grads) / weight
+    torch._foreach_mul_([local(g) for g in grads], (clip / length).clamp(max=1.0) / weight)
+    return length

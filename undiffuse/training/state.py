@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..objective.objective import BUCKETS, Loss, Objective
 from .optimizers.optimizer import Optimizer
+from .sharding import put
 
 
 def _zeros(*shape: int) -> Tensor:
@@ -98,5 +99,5 @@ class TrainingState:
         )
         for name, tensor in mine.items():
             if not name.startswith(prefix):
-                tensor.copy_(tensors[name])
+                put(tensor, tensors[name])
         self.step, self.seconds = step, seconds

@@ -13,6 +13,7 @@ from ..objective.objective import Objective
 from ..predictor import Predictor
 from ..randomness import Draws
 from ..types import Batch
+from .sharding import put, whole
 
 PART_DRAWS = 2
 """Enough for a curve: the noise is the same at each of its points."""
@@ -66,7 +67,10 @@ class Validation:
 
 @torch.no_grad()
 def take(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copies named float32 weights into a network of any precision; parameters that are not among them stay."""
+    """Copies named float32 weights into a network of any precision; parameters that are not among them stay.
+
+    Either may be spread over devices.
+    """
     for name, parameter in network.named_parameters():
         if name in weights:
-            parameter.copy_(weights[name])
+            put(parameter, whole(weights[name]))

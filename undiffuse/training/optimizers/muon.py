@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...errors import UserError
+from ..sharding import is_spread
 from .adamw import AdamWUpdate
 from .optimizer import Optimizer, OptimizerChoice, Update, masters_of
 
@@ -88,6 +89,8 @@ class Muon(OptimizerChoice):
         if not hasattr(model, "matrices"):
             raise UserError(f"optimizer 'muon': {type(model).__name__} does not name its hidden matrices; use 'adamw'")
         masters = masters_of(model)
+        if any(is_spread(weight) for weight, _ in model.matrices):
+            raise UserError("optimizer 'muon' needs whole matrices, and these are spread over devices; use 'adamw'")
         names = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
         maps = []
         for weight, heights in model.matrices:

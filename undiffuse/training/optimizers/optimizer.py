@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from ..sharding import put
+
 
 class Update(ABC):
     """One rule applied to some named weights, with its state."""
@@ -46,7 +48,7 @@ class Optimizer:
     def take(self, weights: Mapping[str, Tensor]) -> None:
         """Goes on from other weights, exactly, also where the model computes in fewer bits. Others stay."""
         for name in self.masters.keys() & weights.keys():
-            self.masters[name].copy_(weights[name])
+            put(self.masters[name], weights[name])
         self._round()
 
     def _round(self) -> None:
@@ -61,12 +63,12 @@ class Optimizer:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Copies into place; ValueError when the names differ."""
+        """Copies whole tensors into place; ValueError when the names differ."""
         mine = self.state_dict()
         if mine.keys() != state.keys():
             raise ValueError(f"optimizer state differs in {', '.join(sorted(mine.keys() ^ state.keys())[:5])}")
         for name, tensor in mine.items():
-            tensor.copy_(state[name])
+            put(tensor, state[name])
         self._round()
 
 
