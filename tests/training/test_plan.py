@@ -37,12 +37,12 @@ class Machine:
             matrices=matrices.numel(),
             predictor=SimpleNamespace(denoiser=SimpleNamespace(rows=5)),
             rows=plan.configuration.training.rows,
-            dataset=SimpleNamespace(length=plan.configuration.context),
+            source=SimpleNamespace(length=plan.configuration.context),
         )
         return job, None
 
     def step(self, job, state) -> None:
-        self.now += 6 * job.matrices * job.rows * job.dataset.length / self.speed
+        self.now += 6 * job.matrices * job.rows * job.source.length / self.speed
 
 
 def test_steps_never_consult_the_clock(monkeypatch):

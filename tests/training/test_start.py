@@ -68,7 +68,7 @@ def test_the_first_loss_is_that_of_the_model(train_tiny):
     texts = RunDirectory.open(run.directory).text
     assembly = Assembly(configuration, *texts, start.tokenizer, 5, torch.device("cpu"), start)
     job, _ = assembly.build(make_plan(assembly, Budget(steps=10)))
-    batch, draws = job.dataset.batch(0, 4), Draws.seeded(0).stream("training").at(0)
+    batch, draws = job.source.batch(0, 4), Draws.seeded(0).stream("training").at(0)
     ours, theirs = (job.objective.loss(p, batch, draws, 4).sum for p in (job.predictor, load(run.directory).predictor))
     assert ours.item() == theirs.item()
 

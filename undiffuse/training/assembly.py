@@ -8,6 +8,7 @@ import torch
 
 from ..data.corpus import Corpus
 from ..data.packing import Dataset
+from ..data.source import Source
 from ..errors import UserError
 from ..kinds import build_process
 from ..models.transformer import Transformer, TransformerConfig
@@ -80,11 +81,17 @@ def check(configuration: Configuration, tokenizer: Codec | None = None) -> None:
         )
 
 
+def packed_text(predictor: Predictor, text: Dataset) -> Source:
+    """Batches of the training text itself."""
+    return text
+
+
 @dataclass(frozen=True, eq=False)
 class Assembly:
     """What a run is made of, whatever its plan: settings, texts, tokenizer, seed, device, and where it starts.
 
-    Without a start the weights are new. What adapters add is trained, and in the end part of the network.
+    Without a start the weights are new. What adapters add is trained, and in the end part of the network. Batches come
+    from what `sourced` makes of the network in training and of the training text, by default from that text.
     """
 
     configuration: Configuration
@@ -95,6 +102,7 @@ class Assembly:
     device: torch.device
     start: Start | None = None
     adapters: tuple[Adapter, ...] = ()
+    sourced: Callable[[Predictor, Dataset], Source] = packed_text
 
     @cached_property
     def datasets(self) -> Callable[[int], tuple[Dataset, Dataset]]:
@@ -132,7 +140,7 @@ class Assembly:
             predictor,
             tuple(p for p in network.parameters() if p.requires_grad),
             configuration.objective,
-            dataset,
+            self.sourced(predictor, dataset),
             validation,
             settings,
             int(settings.rows),

@@ -21,7 +21,7 @@ from .state import TrainingState
 def finish(run: RunDirectory, plan: Plan, assembly: Assembly, job: Job, state: TrainingState) -> LanguageModel:
     """Writes report.md and the model; the manifest comes last, and says how many steps the model has seen."""
     score = job.validation.whole(state.average)
-    training = _training(run, plan, job, state, score)
+    training = _training(run, plan, assembly, job, state, score)
     model = LanguageModel(assembly.trained(plan, state), assembly.tokenizer, {"training": training}, name=str(run.path))
     write_report(run, model, training)
     (run.path / MANIFEST).unlink(missing_ok=True)  # an older one must never describe newer weights
@@ -29,7 +29,9 @@ def finish(run: RunDirectory, plan: Plan, assembly: Assembly, job: Job, state: T
     return model
 
 
-def _training(run: RunDirectory, plan: Plan, job: Job, state: TrainingState, score: Score) -> dict[str, Any]:
+def _training(
+    run: RunDirectory, plan: Plan, assembly: Assembly, job: Job, state: TrainingState, score: Score
+) -> dict[str, Any]:
     """What the manifest says about the run."""
     request = run.request
     train, valid = run.text
@@ -37,8 +39,8 @@ def _training(run: RunDirectory, plan: Plan, job: Job, state: TrainingState, sco
         "step": state.step,
         "ends": list(plan.ends),
         "seconds": round(state.seconds, 1),
-        "tokens": state.step * job.rows * job.dataset.length,
-        "epochs": state.step * job.rows / job.dataset.rows,
+        "tokens": state.step * job.rows * job.source.length,
+        "epochs": state.step * job.rows / assembly.datasets(plan.configuration.context)[0].rows,
         "bound": score.json(),
         "loss_is_bound": job.objective.is_bound,
         "objective": describe(state.objective),

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..data.packing import Dataset
 from ..data.prompt_dropout import drop_prompts
+from ..data.source import Source
 from ..errors import UserError
 from ..kinds import describe
 from ..objective.objective import Objective
@@ -35,7 +35,7 @@ class Job:
     predictor: Predictor
     weights: tuple[nn.Parameter, ...]
     objective: Objective
-    dataset: Dataset
+    source: Source
     validation: Validation
     settings: TrainingSettings
     rows: int
@@ -64,7 +64,7 @@ class Job:
 
 def take_step(job: Job, state: TrainingState) -> None:
     """One optimizer step on one global batch, which its number alone determines."""
-    batch = _shown(job, job.dataset.batch(state.step, job.rows)).to(job.device)
+    batch = _shown(job, job.source.batch(state.step, job.rows)).to(job.device)
     draws = Draws.seeded(job.seed, job.device).stream("training").at(state.step)
     objective = state.objective.at(min(state.step / job.ends[0], 1.0))
     losses = backward(job.predictor, objective, batch, draws, job.weights, job.settings.accumulation)
@@ -135,9 +135,9 @@ def _line(job: Job, state: TrainingState) -> dict[str, Any]:
         )
     return {
         "step": state.step,
-        "tokens": state.step * job.rows * job.dataset.length,
+        "tokens": state.step * job.rows * job.source.length,
         "nats_per_token": nats,
-        "bits_per_byte": nats / math.log(2) * job.dataset.tokens / job.dataset.bytes,
+        "bits_per_byte": nats / math.log(2) * job.source.tokens / job.source.bytes,
         "buckets": state.window.buckets,
         "learning_rate": factor(state.step - 1, job.ends, job.settings.warmup, job.settings.decay),
         "gradient_norm": state.window.mean_gradient_norm,

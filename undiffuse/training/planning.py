@@ -52,7 +52,7 @@ def extended(assembly: Assembly, plan: Plan, extension: Budget) -> Plan:
 def _operations(job: Job, configuration: Configuration) -> int:
     """Of a step: six per token for each weight that multiplies, forward and backward; the embedding is looked up."""
     table = job.predictor.traits.vocab_rows * int(configuration.model["width"])  # type: ignore[call-overload]
-    return 6 * (job.parameters - table) * job.rows * job.dataset.length
+    return 6 * (job.parameters - table) * job.rows * job.source.length
 
 
 def affordable(configuration: Configuration, minutes: float, seconds_per_step: float) -> int:
