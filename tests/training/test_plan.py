@@ -35,7 +35,7 @@ class Machine:
         job = SimpleNamespace(
             parameters=table.numel() + matrices.numel(),
             matrices=matrices.numel(),
-            predictor=SimpleNamespace(denoiser=SimpleNamespace(rows=5)),
+            predictor=SimpleNamespace(traits=SimpleNamespace(vocab_rows=5)),
             rows=plan.configuration.training.rows,
             source=SimpleNamespace(length=plan.configuration.context),
         )
