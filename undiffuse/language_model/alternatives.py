@@ -6,6 +6,9 @@ choices, and the probability is again the product over the hole's tokens in thei
 no mask everything is decided in the last step together, so the token is exchanged and nothing else changes.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,7 +18,8 @@ from ..decode.decoder import Decoder
 from ..decode.look import Sites, look
 from ..decode.loop import denoise, finished, times
 from ..decode.strategies.strategy import Strategy
-from .plan import Plan
+from .many import batches
+from .plan import Plan, constraint
 from .results import Alternative
 from .settings import Settings
 from .trained import Trained
@@ -26,24 +30,53 @@ CERTAIN = 1e-6  # nats
 
 @torch.no_grad()
 def alternatives(
-    model: Trained, plan: Plan, strategy: Strategy, trail: list[Canvas], count: int
+    model: Trained, plans: Sequence[Plan], settings: Settings, trail: list[Canvas], count: int
 ) -> dict[Where, tuple[Alternative, ...]]:
-    """Up to `count` other answers per request and hole, most probable first; `trail` holds the canvas at every step."""
+    """Up to `count` other answers per request and hole, most probable first; `trail` holds the canvas at every step.
+
+    The requests, each with its plan, are those of several texts, `settings.samples` each.
+    """
     done = trail[-1]
-    branches: list[Canvas] = []
-    origin: list[Where] = []
-    for row in range(len(done.ids)):
-        for hole, (begin, end) in enumerate(plan.holes):
-            place, before = _first_written(trail, row, begin, end)
-            base = _open_branch(model, done, before, row)
-            log_p = _distribution(model, plan, strategy, before, base, place)
-            log_p[done.ids[row, place]] = -torch.inf
-            values, tokens = log_p.topk(min(count, len(log_p)))
-            for value, token in zip(values.tolist(), tokens, strict=True):
-                if value > -torch.inf:
-                    branches.append(_with_token(base, place, token, value))
-                    origin.append((row, hole))
-    return _answers(model, plan, branches, origin, done)
+    texts: list[list[Branch]] = [[] for _ in range(len(plans) // settings.samples)]
+    for sample in range(settings.samples):
+        for hole in range(max(len(plan.holes) for plan in plans)):
+            rows = [row for row in range(sample, len(plans), settings.samples) if hole < len(plans[row].holes)]
+            doors = [Door.of(model, plans[row], trail, row, hole) for row in rows]
+            for door, log_p in zip(doors, _distributions(model, settings.strategy, doors), strict=True):
+                log_p[done.ids[door.row, door.place]] = -torch.inf
+                values, tokens = log_p.topk(min(count, len(log_p)))
+                for value, token in zip(values.tolist(), tokens, strict=True):
+                    if value > -torch.inf:
+                        texts[door.row // settings.samples].append(Branch(door, _with_token(door, token, value)))
+    return _answers(model, [branches for branches in texts if branches], done)
+
+
+@dataclass(frozen=True, eq=False)
+class Door:
+    """Where another answer begins: the first position of a hole to be written, and the text before that step.
+
+    `base` is the text that the other token is put into.
+    """
+
+    plan: Plan
+    row: int
+    hole: int
+    place: int
+    before: Canvas
+    base: Canvas
+
+    @classmethod
+    def of(cls, model: Trained, plan: Plan, trail: list[Canvas], row: int, hole: int) -> "Door":
+        place, before = _first_written(trail, row, *plan.holes[hole])
+        return cls(plan, row, hole, place, before, _open_branch(model, trail[-1], before, row))
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """A request with another token in one place, to be completed."""
+
+    door: Door
+    canvas: Canvas
 
 
 def _first_written(trail: list[Canvas], row: int, begin: int, end: int) -> tuple[int, Canvas]:
@@ -58,32 +91,34 @@ def _first_written(trail: list[Canvas], row: int, begin: int, end: int) -> tuple
     open_ = open_ if bool(open_.any()) else torch.ones_like(open_)
     first = steps[open_].min()
     place = begin + int(logp.masked_fill(~(open_ & (steps == first)), -torch.inf).argmax())
-    return place, trail[int(first)].select(torch.tensor([row]))
+    before = next(canvas for canvas in trail if canvas.step[row] == first)
+    return place, before.select(torch.tensor([row]))
 
 
-def _distribution(
-    model: Trained, plan: Plan, strategy: Strategy, before: Canvas, base: Canvas, place: int
-) -> Float[Tensor, " V"]:
-    """ln p of the tokens that may stand at a position of `base`, as the model saw it `before`."""
-    here = torch.zeros_like(before.pending)
-    here[:, place] = True
+def _distributions(model: Trained, strategy: Strategy, doors: Sequence[Door]) -> Float[Tensor, "R V"]:
+    """ln p of the tokens that may stand at a position of each `base`, as the model saw it `before`."""
+    before = Canvas.concatenate([door.before for door in doors])
+    base = Canvas.concatenate([door.base for door in doors])
+    place = torch.tensor([door.place for door in doors], device=before.ids.device)
+    here = torch.arange(before.ids.shape[1], device=place.device) == place[:, None]
     state = base.replace(pending=base.pending | here)
     sites = Sites.of(here | (state.pending & state.window))  # a type looks at all of them together
     prediction = look(model.predictor, before, sites, times(before, strategy.step(model.predictor.process, before)))
-    log_p, constraint = prediction.posterior(), plan.constraint(1)
-    allowed = constraint.allowed(state, sites)
+    log_p, allowing = prediction.posterior(), constraint([door.plan for door in doors])
+    allowed = allowing.allowed(state, sites)
     log_p = (log_p if allowed is None else log_p.masked_fill(~allowed, -torch.inf)).log_softmax(-1)
-    restricted = constraint.joint(state, sites, log_p, None)
-    return (log_p if restricted is None else restricted.log_p)[sites.index == place][0]
+    restricted = allowing.joint(state, sites, log_p, None)
+    return (log_p if restricted is None else restricted.log_p)[sites.live & (sites.index == place[:, None])]
 
 
 def _open_branch(model: Trained, done: Canvas, before: Canvas, row: int) -> Canvas:
     return before if model.predictor.process.mask is not None else done.select(torch.tensor([row]))
 
 
-def _with_token(canvas: Canvas, place: int, token: Tensor, logp: float) -> Canvas:
+def _with_token(door: Door, token: Tensor, logp: float) -> Canvas:
+    canvas = door.base
     at = torch.zeros_like(canvas.pending)
-    at[:, place] = True
+    at[:, door.place] = True
     return canvas.replace(
         ids=torch.where(at, token, canvas.ids),
         pending=canvas.pending & ~at,
@@ -92,24 +127,29 @@ def _with_token(canvas: Canvas, place: int, token: Tensor, logp: float) -> Canva
     )
 
 
-def _answers(
-    model: Trained, plan: Plan, branches: list[Canvas], origin: list[Where], done: Canvas
-) -> dict[Where, tuple[Alternative, ...]]:
-    if not branches:
-        return {}
-    canvas = Canvas.concatenate(branches)
-    if canvas.pending.any():
-        strategy = Settings.of("confidence", temperature=0.0).strategy
-        canvas = finished(
-            denoise(model.predictor, canvas, Decoder(strategy, constraint=plan.constraint(len(branches))))
-        )
+def _answers(model: Trained, texts: Sequence[Sequence[Branch]], done: Canvas) -> dict[Where, tuple[Alternative, ...]]:
+    """The branches of every text completed and put in order."""
     found: dict[Where, dict[str, float]] = {}
-    for number, (row, hole) in enumerate(origin):
-        text, probability = plan.answer(canvas, number, hole)
-        if text != plan.answer(done, row, hole)[0]:
-            others = found.setdefault((row, hole), {})
-            others[text] = max(probability, others.get(text, 0.0))
+    lengths, copies = [branches[0].canvas.ids.shape[1] for branches in texts], [len(branches) for branches in texts]
+    for together in batches(lengths, copies):
+        branches = [branch for number in together for branch in texts[number]]
+        canvas = _completed(model, branches)
+        for number, door in enumerate(branch.door for branch in branches):
+            text, probability = door.plan.answer(canvas, number, door.hole)
+            if text != door.plan.answer(done, door.row, door.hole)[0]:
+                others = found.setdefault((door.row, door.hole), {})
+                others[text] = max(probability, others.get(text, 0.0))
     return {
         where: tuple(Alternative(text, p) for text, p in sorted(others.items(), key=lambda item: -item[1]))
         for where, others in found.items()
     }
+
+
+def _completed(model: Trained, branches: Sequence[Branch]) -> Canvas:
+    """Every branch with the rest decided by the most confident choices."""
+    canvas = Canvas.concatenate([branch.canvas for branch in branches])
+    if not canvas.pending.any():
+        return canvas
+    strategy = Settings.of("confidence", temperature=0.0).strategy
+    allowing = constraint([branch.door.plan for branch in branches])
+    return finished(denoise(model.predictor, canvas, Decoder(strategy, constraint=allowing)))

@@ -26,26 +26,24 @@ Every token is read with as much text on both sides as the trained context has r
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from ..decode.canvas import Canvas
 from ..decode.length import length_score
 from ..decode.loop import walk
 from ..errors import UserError
 from ..process.needs import Need, moves_tokens, require
-from ..process.prediction import Prediction
 from ..randomness import Draws
 from ..text.layout import SPACE, Blank, Fixed, Layout
 from ..text.words import words
-from ..types import State, Tags
 from .alternatives import alternatives
-from .plan import Plan
+from .many import each
+from .plan import Plan, constraint
+from .reading import Reading, Words, read
 from .results import Alternative
 from .settings import Settings
 from .trained import Trained
@@ -57,7 +55,6 @@ NEEDS = (
         "another recipe: undiffuse train FILE --recipe default",
     ),
 )
-TOKENS_AT_ONCE = 4096
 LENGTHS = 8
 """How many lengths are tried for a word of several tokens."""
 SPARE = 8
@@ -102,17 +99,8 @@ class Check:
         return {**asdict(self), "findings": [asdict(finding) for finding in self.findings]}
 
 
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """ln p of each token of a text as it was read, and the best tokens there (nats); n tokens, K best."""
-
-    own: Float[Tensor, " n"]
-    best: Float[Tensor, "n K"]
-    best_ids: Int[Tensor, "n K"]
-
-
 @torch.no_grad()
-def check(model: Trained, text: str, top: int | None, proposals: int, threshold: float) -> Check:
+def check(model: Trained, texts: Sequence[str], top: int | None, proposals: int, threshold: float) -> list[Check]:
     """See `LanguageModel.check`."""
     _refuse_one_sided(model)
     if top is not None and top < 1:
@@ -121,19 +109,40 @@ def check(model: Trained, text: str, top: int | None, proposals: int, threshold:
         raise UserError(f"proposals must be at least 1, not {proposals}")
     if not threshold >= 0:
         raise UserError(f"threshold must be 0 bits or more, not {threshold}")
-    tokenizer = model.tokenizer
-    ids = tokenizer.encode(text)
+    ready = each(texts, lambda text: _tokens(model, text))
+    found = [words(pieces, longest=max(1, model.context // 4)) for _, pieces in ready]
+    readings = read(model, [(ids, spans) for (ids, _), spans in zip(ready, found, strict=True)], proposals + SPARE)
+    return [
+        _check(model, ids, spans, reading, _Places(text, pieces), top, proposals, threshold)
+        for text, (ids, pieces), spans, reading in zip(texts, ready, found, readings, strict=True)
+    ]
+
+
+def _tokens(model: Trained, text: str) -> tuple[list[int], list[bytes]]:
+    """The tokens of a text and their bytes; UserError where places in it cannot be named."""
+    ids = model.tokenizer.encode(text)
     if not ids:
         raise UserError("there is nothing to check: the text is empty")
-    pieces = [tokenizer.token_bytes(token) for token in ids]
+    pieces = [model.tokenizer.token_bytes(token) for token in ids]
     if b"".join(pieces) != text.encode():
         raise UserError("this model's tokenizer changes the text, so places in it cannot be named; use another model")
-    found = words(pieces, longest=max(1, model.context // 4))
-    reading = read(model, ids, found, proposals + SPARE)
+    return ids, pieces
+
+
+def _check(
+    model: Trained,
+    ids: Sequence[int],
+    found: Words,
+    reading: Reading,
+    place: "_Places",
+    top: int | None,
+    proposals: int,
+    threshold: float,
+) -> Check:
+    """What was read of one text as findings."""
     own = torch.stack([reading.own[a:b].sum() for a, b in found])
     odds = torch.stack([(reading.best[a:b, 0] - reading.own[a:b]).sum() for a, b in found])
     ranked = [n for n in odds.argsort(descending=True, stable=True).tolist() if odds[n] >= threshold * math.log(2)]
-    place = _Places(text, pieces)
     findings = [_finding(model, ids, found[number], reading, place, proposals) for number in ranked[:top]]
     kept = [finding for finding in findings if finding.odds >= threshold and finding.proposals]
     return Check(
@@ -153,66 +162,6 @@ def _refuse_one_sided(model: Trained) -> None:
             "this model does not see the text after a word (it was trained by block diffusion, or is causal), so it "
             "cannot judge from both sides; check with a model of another recipe: undiffuse train FILE --recipe default"
         )
-
-
-# Reading
-
-
-def read(model: Trained, ids: Sequence[int], found: Sequence[tuple[int, int]], count: int) -> Reading:
-    """Every token given the rest of the text, the words `found` hidden whole where noise has a mask."""
-    count = min(count, model.predictor.process.vocabulary.size)
-    truth = torch.tensor(ids)
-    values = []
-    done = 0
-    for log_p in _hidden(model, ids, found) if model.predictor.process.mask is not None else _as_it_stands(model, ids):
-        own = log_p.gather(-1, truth[done : done + len(log_p), None].to(log_p.device))[:, 0]
-        done += len(log_p)
-        values.append((own.double().cpu(), *(part.cpu() for part in log_p.double().topk(count))))
-    return Reading(*(torch.cat(column) for column in zip(*values, strict=True)))
-
-
-def _hidden(model: Trained, ids: Sequence[int], found: Sequence[tuple[int, int]]) -> Iterator[Float[Tensor, "R V"]]:
-    """One row per token, hidden with what follows it of its word; the row's text lies around the token."""
-    mask = model.predictor.process.mask
-    assert mask is not None
-    text = torch.tensor(ids, device=model.device)
-    stop = torch.tensor([end for begin, end in found for _ in range(begin, end)], device=model.device)
-    length = min(model.context, len(ids))
-    for token in torch.arange(len(ids), device=model.device).split(max(1, TOKENS_AT_ONCE // length)):
-        first = (token - length // 2).clamp(0, len(ids) - length)
-        place = first[:, None] + torch.arange(length, device=model.device)
-        hidden = (place >= token[:, None]) & (place < stop[token][:, None])
-        rows = text[place].masked_fill(hidden, mask)
-        yield _look(model, rows, hidden.sum(-1), place == token[:, None]).posterior()
-
-
-def _as_it_stands(model: Trained, ids: Sequence[int]) -> Iterator[Float[Tensor, "R V"]]:
-    """One row per half a context, of which the middle is read."""
-    text = torch.tensor(ids, device=model.device)
-    length = min(model.context, len(ids))
-    stride, margin = max(1, length // 2), length // 4
-    last = len(ids) - length
-    done = 0
-    for first in [*range(0, last, stride), last]:
-        end = len(ids) if first == last else first + margin + stride
-        here = torch.zeros(1, length, dtype=torch.bool, device=model.device)
-        here[0, done - first : end - first] = True
-        one = torch.ones(1, dtype=torch.long, device=model.device)
-        yield _look(model, text[first : first + length][None], one, here).leave_one_out()
-        done = end
-
-
-def _look(model: Trained, ids: Int[Tensor, "R L"], noise: Int[Tensor, " R"], sites: Tensor) -> Prediction:
-    """Predictions at the sites (R, L), at the noise level at which `noise` of the row's tokens are noise on average."""
-    length = ids.shape[1]
-    t = model.predictor.process.time_at(1 - noise.double() / length)[:, None].expand(ids.shape)
-    positions = torch.arange(length, device=ids.device).expand_as(ids)
-    state = State(ids)
-    hidden = model.predictor.run(model.predictor.rows(state, t, Tags(positions), torch.ones_like(sites)))
-    return model.predictor.read(hidden[sites], state[sites], t[sites])
-
-
-# Findings
 
 
 class _Places:
@@ -309,8 +258,8 @@ def _fillings(
     lengths = length_score(model.predictor, Canvas.concatenate(starts), first, last).log_softmax(-1).tolist()
     answers: dict[str, float] = {}
     for plan, start, length in zip(plans, starts, lengths, strict=True):
-        trail = [after for after, _ in walk(model.predictor, start, settings.decoder(plan.constraint(1)))]
-        others = alternatives(model, plan, settings.strategy, trail, count).get((0, 0), ())
+        trail = [after for after, _ in walk(model.predictor, start, settings.decoder(constraint([plan])))]
+        others = alternatives(model, [plan], settings, trail, count).get((0, 0), ())
         for filling, p in (plan.answer(trail[-1], 0, 0), *((other.text, other.probability) for other in others)):
             if p > 0:
                 answers[prefix + filling] = max(length + math.log(p), answers.get(prefix + filling, -math.inf))

@@ -1,8 +1,11 @@
 """Blanks filled from both sides, with probabilities and alternatives."""
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import torch
 
 from ..decode.canvas import Canvas
 from ..decode.event import Event
@@ -16,16 +19,20 @@ from ..text.schema import joined, object_segments
 from .alternatives import alternatives
 from .choices import choice_probabilities
 from .lengths import choose_lengths, refuse_too_long
-from .plan import Plan
+from .many import batches, each
+from .plan import Plan, constraint
 from .results import Alternative, Filled, FilledObject, HoleFill, Length
 from .settings import Settings
 from .trained import Trained
 
 
-def fill(model: Trained, text: str, settings: Settings, top: int) -> Generator[Event, None, list[Filled]]:
+def fill(
+    model: Trained, texts: Sequence[str], settings: Settings, top: int
+) -> Generator[Event, None, list[list[Filled]]]:
     """See `LanguageModel.fill`; yields the events of the decoding itself, not those of the search for lengths."""
     _refuse_blocks(model)
-    return (yield from fill_layout(model, lay_out(parse(text), model.tokenizer), settings, top))
+    layouts = each(texts, lambda text: lay_out(parse(text), model.tokenizer))
+    return (yield from fill_layouts(model, layouts, settings, top))
 
 
 def fill_object(
@@ -35,34 +42,71 @@ def fill_object(
     _refuse_blocks(model)
     before = prompt + "\n" if prompt and not prompt.endswith("\n") else prompt
     layout = lay_out(joined([Text(before), *object_segments(schema)]), model.tokenizer)
-    found = yield from fill_layout(model, layout, settings, top)
+    (found,) = yield from fill_layouts(model, [layout], settings, top)
     texts = [filled.text.removeprefix(before) for filled in found]
     return [FilledObject(json.loads(text), text, filled) for text, filled in zip(texts, found, strict=True)]
 
 
-def fill_layout(model: Trained, layout: Layout, settings: Settings, top: int) -> Generator[Event, None, list[Filled]]:
-    """`fill` for a text that is laid out already."""
-    refuse_too_long(model, layout)
-    require(settings.strategy.needs, model.predictor.process)
-    plan, lengths = choose_lengths(model, layout, settings)
-    settings.check(sum(plan.lengths))
-    key = Draws.seeded(settings.seed).stream("fill")
-    canvas = plan.canvas([key.at(sample) for sample in range(settings.samples)], settings).to(model.device)
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A text before its first evaluation: its plan, p(length | text) of each hole, a request per sample."""
+
+    plan: Plan
+    lengths: list[dict[int, float]]
+    canvas: Canvas
+
+    @classmethod
+    def of(cls, model: Trained, layout: Layout, settings: Settings) -> "Ready":
+        """UserError for what cannot be decoded."""
+        refuse_too_long(model, layout)
+        require(settings.strategy.needs, model.predictor.process)
+        plan, lengths = choose_lengths(model, layout, settings)
+        settings.check(sum(plan.lengths))
+        key = Draws.seeded(settings.seed).stream("fill")
+        canvas = plan.canvas([key.at(sample) for sample in range(settings.samples)], settings)
+        settings.decoder().check(model.predictor, canvas)
+        return cls(plan, lengths, canvas)
+
+
+def fill_layouts(
+    model: Trained, layouts: Sequence[Layout], settings: Settings, top: int
+) -> Generator[Event, None, list[list[Filled]]]:
+    """`fill` for texts that are laid out already."""
+    texts = each(layouts, lambda layout: Ready.of(model, layout, settings))
+    found: list[list[Filled]] = [[] for _ in texts]
+    sizes = [text.canvas.ids.shape for text in texts]
+    for together in batches([length for _, length in sizes], [rows for rows, _ in sizes]):
+        answers = yield from _together(model, [texts[number] for number in together], settings, top)
+        for number, answer in zip(together, answers, strict=True):
+            found[number] = answer
+    return found
+
+
+def _together(
+    model: Trained, texts: Sequence[Ready], settings: Settings, top: int
+) -> Generator[Event, None, list[list[Filled]]]:
+    """Texts that share a batch."""
+    canvas = Canvas.concatenate([text.canvas for text in texts]).to(model.device)
+    plans = [text.plan for text in texts for _ in range(settings.samples)]
     trail: list[Canvas] = []
-    for after, happened in walk(model.predictor, canvas, settings.decoder(plan.constraint(settings.samples))):
+    for after, happened in walk(model.predictor, canvas, settings.decoder(constraint(plans))):
         trail.append(after)
         yield happened
-    done = trail[-1]
-    others = alternatives(model, plan, settings.strategy, trail, top - 1) if top > 1 else {}
-    chances = choice_probabilities(model, plan, done)
-    filled = []
-    for row in range(settings.samples):
-        holes = [
-            _hole(plan, done, row, hole, lengths[hole], others.get((row, hole), ()), chances.get((row, hole)), top)
-            for hole in range(len(plan.holes))
-        ]
-        filled.append(_result(model, plan, done, row, tuple(holes), settings))
-    return filled
+    everyone = trail[-1]
+    others = alternatives(model, plans, settings, trail, top - 1) if top > 1 else {}
+    found = []
+    for number, text in enumerate(texts):
+        rows = torch.arange(settings.samples) + number * settings.samples
+        done, answers = everyone.select(rows.to(everyone.ids.device)), []
+        chances = choice_probabilities(model, text.plan, done)
+        for sample, row in enumerate(rows.tolist()):
+            holes = [
+                _hole(text, done, sample, hole, others.get((row, hole), ()), chances.get((sample, hole)), top)
+                for hole in range(len(text.plan.holes))
+            ]
+            answers.append(_result(model, text.plan, done, sample, tuple(holes), settings))
+        found.append(answers)
+    return found
 
 
 def _refuse_blocks(model: Trained) -> None:
@@ -76,15 +120,15 @@ def _refuse_blocks(model: Trained) -> None:
 
 
 def _hole(
-    plan: Plan,
+    ready: Ready,
     done: Canvas,
     row: int,
     hole: int,
-    lengths: dict[int, float],
     others: tuple[Alternative, ...],
     chances: dict[str, float] | None,
     top: int,
 ) -> HoleFill:
+    plan, lengths = ready.plan, ready.lengths[hole]
     text, probability = plan.answer(done, row, hole)
     if chances is not None:
         probability = chances.get(text, probability)

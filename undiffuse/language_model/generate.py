@@ -7,7 +7,7 @@ at the beginning of a part, and its cache stays exact at any length; its parts b
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,6 +21,7 @@ from ..decode.whole_text import Span, WholeText
 from ..errors import UserError
 from ..randomness import Draws
 from ..text.utf8 import HoleText
+from .many import batches, each
 from .results import Generated
 from .settings import Settings
 from .trained import Trained
@@ -36,52 +37,123 @@ class Part:
     size: int
     windows: int
 
+    @property
+    def length(self) -> int:
+        """Positions of its canvas."""
+        return self.visible + self.size
+
 
 def generate(
-    model: Trained,
-    prompt: str,
-    length: int | None,
-    settings: Settings,
-) -> Generator[Event, None, list[Generated]]:
+    model: Trained, prompts: Sequence[str], length: int | None, settings: Settings
+) -> Generator[Event, None, list[list[Generated]]]:
     """See `LanguageModel.generate`; yields the events of decoding."""
-    prefix = model.tokenizer.encode(prompt)
-    if length is None:
-        length = max(model.context - len(prefix), model.context // 2)
-    if not 1 <= length <= LONGEST:
-        raise UserError(f"length must lie between 1 and {LONGEST} tokens, not {length}")
-    span = model.predictor.traits.block_length
-    if span is not None:
-        settings = _in_blocks(settings, span)
-    parts = _parts(len(prefix), length, model.context, span, settings.block_length)
-    steps, budgets = _steps(parts, settings, span), _budgets(parts, settings)
-    rows = [list(prefix) for _ in range(settings.samples)]
-    nfe = torch.zeros(settings.samples, dtype=torch.long)
-    certificate = torch.zeros(settings.samples, dtype=torch.float64)
-    began = time.monotonic()
-    eos = model.tokenizer.vocabulary.eos
-    stop = () if eos is None else (eos,)
-    going = list(range(settings.samples))
-    for number, part in enumerate(parts):
-        if not going:
-            break
-        canvas = _canvas(model, {sample: rows[sample] for sample in going}, part, settings, number, steps[number])
-        limited = replace(settings, budget=_left(budgets[number], began))
-        done = yield from denoise(model.predictor, canvas, limited.decoder(_text(model, canvas), stop=stop))
-        for sample, ids in zip(going, done.ids[:, -part.size :].tolist(), strict=True):
-            rows[sample] += ids[: ids.index(eos) + 1] if eos in ids else ids
-        nfe[going] += done.nfe.cpu()
-        certificate[going] = certificate[going].maximum(done.certificate.cpu())
-        going = [sample for sample in going if not stop or rows[sample][-1] != eos]
-    note = ""
-    if len(parts) > 1:
-        note = (
-            f"{len(prefix) + length} tokens exceed the trained context of {model.context}: generated in {len(parts)} "
-            f"parts, each seeing at most the {max(part.visible for part in parts[1:])} tokens before it"
+    courses = each(prompts, lambda prompt: Course.of(model, prompt, length, settings))
+    rows = [settings.samples] * len(courses)
+    for together in batches([max(part.length for part in course.parts) for course in courses], rows):
+        yield from _together(model, [courses[number] for number in together])
+    return [course.results(model) for course in courses]
+
+
+@dataclass(eq=False)
+class Course:
+    """A prompt on its way: the parts ahead, and what each sample has written and spent."""
+
+    prompt: str
+    prefix: list[int]
+    settings: Settings
+    parts: list[Part]
+    steps: list[int | None]
+    budgets: list[Budget]
+    rows: list[list[int]]
+    nfe: list[int]
+    certificate: list[float]
+    going: list[int]
+
+    @classmethod
+    def of(cls, model: Trained, prompt: str, length: int | None, settings: Settings) -> "Course":
+        """UserError for what cannot be decoded."""
+        prefix, samples = model.tokenizer.encode(prompt), settings.samples
+        if length is None:
+            length = max(model.context - len(prefix), model.context // 2)
+        if not 1 <= length <= LONGEST:
+            raise UserError(f"length must lie between 1 and {LONGEST} tokens, not {length}")
+        span = model.predictor.traits.block_length
+        if span is not None:
+            settings = _in_blocks(settings, span)
+        parts = _parts(len(prefix), length, model.context, span, settings.block_length)
+        course = cls(
+            prompt,
+            prefix,
+            settings,
+            parts,
+            _steps(parts, settings, span),
+            _budgets(parts, settings),
+            rows=[list(prefix) for _ in range(samples)],
+            nfe=[0] * samples,
+            certificate=[0.0] * samples,
+            going=list(range(samples)),
         )
-    return [
-        _result(model, prompt, row[len(prefix) :], int(evaluations), settings, note, bound)
-        for row, evaluations, bound in zip(rows, nfe.tolist(), certificate.tolist(), strict=True)
-    ]
+        settings.decoder().check(model.predictor, Canvas.concatenate(course.canvases(model, 0)))
+        return course
+
+    def canvases(self, model: Trained, number: int) -> list[Canvas]:
+        """For every sample that goes on: the visible end of its row, and the part that is pending."""
+        found, part, settings = [], self.parts[number], self.settings
+        for sample in self.going:
+            row = self.rows[sample]
+            ids = torch.tensor(row[len(row) - part.visible :] + [0] * part.size)
+            pending = torch.arange(len(ids)) >= part.visible
+            key = Draws.seeded(settings.seed).stream("generate").at(sample, number)
+            span, steps = model.predictor.traits.block_length, self.steps[number]
+            found.append(start(ids, pending, key=key, steps=steps, block_length=settings.block_length, span=span))
+        return found
+
+    def advance(self, number: int, done: Canvas, eos: int | None) -> None:
+        """Takes the finished part of every sample that goes on; those that ended stay behind."""
+        part = self.parts[number]
+        for sample, row in zip(list(self.going), range(len(done.ids)), strict=True):
+            ids = done.ids[row, part.visible : part.length].tolist()
+            self.rows[sample] += ids[: ids.index(eos) + 1] if eos in ids else ids
+            self.nfe[sample] += int(done.nfe[row])
+            self.certificate[sample] = max(self.certificate[sample], float(done.certificate[row]))
+            if eos in ids:
+                self.going.remove(sample)
+
+    def results(self, model: Trained) -> list[Generated]:
+        note = ""
+        if len(self.parts) > 1:
+            tokens = len(self.prefix) + sum(part.size for part in self.parts)
+            note = (
+                f"{tokens} tokens exceed the trained context of {model.context}: generated in {len(self.parts)} "
+                f"parts, each seeing at most the {max(part.visible for part in self.parts[1:])} tokens before it"
+            )
+        return [
+            _result(model, self.prompt, row[len(self.prefix) :], nfe, self.settings, note, bound)
+            for row, nfe, bound in zip(self.rows, self.nfe, self.certificate, strict=True)
+        ]
+
+
+def _together(model: Trained, courses: Sequence[Course]) -> Generator[Event, None, None]:
+    """Prompts that share a batch, part by part; those with the same limit on evaluations go through it together."""
+    began, eos, text = time.monotonic(), model.tokenizer.vocabulary.eos, _text(model)
+    for number in range(max(len(course.parts) for course in courses)):
+        groups: dict[Budget, list[Course]] = {}
+        for course in courses:
+            if course.going and number < len(course.parts):
+                groups.setdefault(course.budgets[number], []).append(course)
+        for budget, group in groups.items():
+            canvases = [canvas for course in group for canvas in course.canvases(model, number)]
+            spans: list[Span] = []
+            for course in group:
+                part = course.parts[number]
+                spans += [Span(len(spans) + row, part.visible, part.length, text) for row in range(len(course.going))]
+            limited = replace(group[0].settings, budget=_left(budget, began))
+            decoder = limited.decoder(WholeText(spans), stop=() if eos is None else (eos,))
+            done = yield from denoise(model.predictor, Canvas.concatenate(canvases).to(model.device), decoder)
+            row = 0
+            for course in group:
+                rows = torch.arange(row, row := row + len(course.going), device=done.ids.device)
+                course.advance(number, done.select(rows).to("cpu"), eos)
 
 
 def _in_blocks(settings: Settings, span: int) -> Settings:
@@ -160,28 +232,12 @@ def _left(budget: Budget, began: float) -> Budget:
     return replace(budget, deadline_ms=max(budget.deadline_ms - 1000 * (time.monotonic() - began), 1e-6))
 
 
-def _canvas(
-    model: Trained, rows: dict[int, list[int]], part: Part, settings: Settings, number: int, steps: int | None
-) -> Canvas:
-    """The visible end of the row of every sample that goes on, and the part that is pending."""
-    canvases = []
-    for sample, row in rows.items():
-        ids = torch.tensor(row[len(row) - part.visible :] + [0] * part.size)
-        pending = torch.arange(len(ids)) >= part.visible
-        key = Draws.seeded(settings.seed).stream("generate").at(sample, number)
-        span = model.predictor.traits.block_length
-        canvases.append(start(ids, pending, key=key, steps=steps, block_length=settings.block_length, span=span))
-    return Canvas.concatenate(canvases).to(model.device)
-
-
-def _text(model: Trained, canvas: Canvas) -> WholeText:
+def _text(model: Trained) -> HoleText:
     """Whole characters throughout; the end-of-text token may stand between characters, as a line break does."""
     tokens = list(model.tokenizer.tokens)
     if model.tokenizer.vocabulary.eos is not None:
         tokens[model.tokenizer.vocabulary.eos] = b"\n"
-    text = HoleText(tokens)
-    first = canvas.pending.long().argmax(-1).tolist()
-    return WholeText([Span(row, place, canvas.ids.shape[1], text) for row, place in enumerate(first)])
+    return HoleText(tokens)
 
 
 def _result(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,6 +23,7 @@ from .defaults import default_strategy, filling, generating
 from .fill import fill, fill_object
 from .generate import generate
 from .logits import logits
+from .many import listed
 from .results import Filled, FilledObject, Generated, Score
 from .score import score
 from .settings import Settings
@@ -30,13 +31,17 @@ from .storage import save
 from .trained import Trained
 
 OnEvent = Callable[[Event], None]
+Several = list[str] | tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class LanguageModel:
     """Predictor, tokenizer and manifest. `name` says where it came from.
 
-    The verbs are deterministic: the same seed gives the same result, whatever else is in the batch. Wherever a
+    The verbs are deterministic: the same seed gives the same result, whatever else is in the batch. `fill`, `generate`
+    and `check` take many texts as well: a list gives the list of what each of its texts gives alone, in its order, but
+    texts of about one length share a batch; an empty list gives an empty list. Errors then name the text, `on_event` is
+    told of one batch after the other, and milliseconds of a deadline count for each batch. Wherever a
     `strategy` or a `cache` is named an object may be given instead (a `Strategy`, with its own temperature and options;
     a `CachePolicy`), and a `Guidance` in place of its scale.
     """
@@ -64,9 +69,15 @@ class LanguageModel:
     def device(self) -> torch.device:
         return self.trained.device
 
+    @overload
+    def fill(self, text: str, **options: Any) -> list[Filled]: ...
+
+    @overload
+    def fill(self, text: Several, **options: Any) -> list[list[Filled]]: ...
+
     def fill(
         self,
-        text: str,
+        text: str | Several,
         *,
         strategy: str | Strategy | None = None,
         top: int = 3,
@@ -75,7 +86,7 @@ class LanguageModel:
         seed: int = 0,
         on_event: OnEvent | None = None,
         **options: Any,
-    ) -> list[Filled]:
+    ) -> list[Filled] | list[list[Filled]]:
         """Fill the holes of `text` ([MASK], [MASK:5], [MASK:2-6], ____, {name:date}), `samples` times.
 
         Typed holes, choice(a|b), yesno, date, int(1-99) and /regex/, hold a text of their type, always. Each hole comes
@@ -87,7 +98,8 @@ class LanguageModel:
         """
         kind, heat = filling(self.predictor, strategy, temperature, samples)
         settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, **options)
-        return finished(fill(self.trained, text, settings, top), on_event)
+        found = finished(fill(self.trained, listed(text), settings, top), on_event)
+        return found[0] if isinstance(text, str) else found
 
     def fill_object(
         self,
@@ -110,9 +122,15 @@ class LanguageModel:
         settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, **options)
         return finished(fill_object(self.trained, prompt, schema, settings, top), on_event)
 
+    @overload
+    def generate(self, prompt: str = "", **options: Any) -> list[Generated]: ...
+
+    @overload
+    def generate(self, prompt: Several, **options: Any) -> list[list[Generated]]: ...
+
     def generate(
         self,
-        prompt: str = "",
+        prompt: str | Several = "",
         *,
         length: int | None = None,
         steps: int | None = None,
@@ -122,7 +140,7 @@ class LanguageModel:
         seed: int = 0,
         on_event: OnEvent | None = None,
         **options: Any,
-    ) -> list[Generated]:
+    ) -> list[Generated] | list[list[Generated]]:
         """Continue `prompt` by `length` tokens (default: up to the trained context), `samples` times.
 
         The strategy defaults to `ancestral`, which draws from the model (`tweedie` where it gives ratios of
@@ -132,7 +150,8 @@ class LanguageModel:
         """
         kind, heat = generating(self.predictor, strategy, temperature)
         settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, steps=steps, **options)
-        return finished(generate(self.trained, prompt, length, settings), on_event)
+        found = finished(generate(self.trained, listed(prompt), length, settings), on_event)
+        return found[0] if isinstance(prompt, str) else found
 
     def score(
         self,
@@ -154,13 +173,24 @@ class LanguageModel:
         before: list[str | None] = [prompts] if isinstance(prompts, str) else list(prompts or [None] * len(each))
         return score(self.trained, each, before, draws, precision, per_token, seed, as_)
 
-    def check(self, text: str, *, top: int | None = None, proposals: int = 3, threshold: float = 8.0) -> Check:
+    @overload
+    def check(self, text: str, *, top: int | None = None, proposals: int = 3, threshold: float = 8.0) -> Check: ...
+
+    @overload
+    def check(
+        self, text: Several, *, top: int | None = None, proposals: int = 3, threshold: float = 8.0
+    ) -> list[Check]: ...
+
+    def check(
+        self, text: str | Several, *, top: int | None = None, proposals: int = 3, threshold: float = 8.0
+    ) -> Check | list[Check]:
         """Proofread: the words that their two sides make least likely, the clearest first, with what they expect.
 
         At most `top` words whose best proposal is more probable by `threshold` bits. UserError for an empty text, and
         for a model that does not see both sides.
         """
-        return check(self.trained, text, top, proposals, threshold)
+        found = check(self.trained, listed(text), top, proposals, threshold)
+        return found[0] if isinstance(text, str) else found
 
     def stream(
         self,
@@ -179,9 +209,9 @@ class LanguageModel:
         """
         if text is None:
             kind, heat = generating(self.predictor, strategy, temperature)
-            return generate(self.trained, prompt, length, Settings.of(kind, temperature=heat, seed=seed, **options))
+            return generate(self.trained, [prompt], length, Settings.of(kind, temperature=heat, seed=seed, **options))
         kind = strategy or default_strategy(self.predictor, drawing=False)
-        return fill(self.trained, text, Settings.of(kind, temperature=temperature, seed=seed, **options), top=1)
+        return fill(self.trained, [text], Settings.of(kind, temperature=temperature, seed=seed, **options), top=1)
 
     def logits(self, ids: Int[Tensor, "B L"], valid: Bool[Tensor, "B L"] | None = None) -> Float[Tensor, "B L V"]:
         """float32 logits over all rows of the vocabulary, nothing excluded; row i speaks of position i.

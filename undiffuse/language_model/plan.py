@@ -63,18 +63,6 @@ class Plan:
         options = {"steps": settings.steps, "block_length": settings.block_length}
         return Canvas.concatenate([start(self.ids, pending, key=key, **options) for key in keys])
 
-    def constraint(self, rows: int) -> WholeText:
-        """Every hole of every request holds its prefix and whole characters, or a text of its type."""
-        tokens = self.model.tokenizer.tokens
-        texts = [blank.language or _hole_text(tokens, blank.prefix) for blank in self.layout.blanks]
-        return WholeText(
-            [
-                Span(row, begin, end, text)
-                for row in range(rows)
-                for (begin, end), text in zip(self.holes, texts, strict=True)
-            ]
-        )
-
     def answer(self, canvas: Canvas, row: int, hole: int) -> tuple[str, float]:
         """What a finished request holds in a hole, and the probability of its tokens in their order of commitment."""
         begin, end = self.holes[hole]
@@ -85,3 +73,13 @@ class Plan:
     def text(self, canvas: Canvas, row: int) -> str:
         fills = [self.model.tokenizer.decode_bytes(canvas.ids[row, a:b].tolist()) for a, b in self.holes]
         return self.layout.text(fills, self.model.tokenizer)
+
+
+def constraint(plans: Sequence[Plan]) -> WholeText:
+    """Every hole of every request, one per plan, holds its prefix and whole characters, or a text of its type."""
+    spans = []
+    for row, plan in enumerate(plans):
+        for (begin, end), blank in zip(plan.holes, plan.layout.blanks, strict=True):
+            text = blank.language or _hole_text(plan.model.tokenizer.tokens, blank.prefix)
+            spans.append(Span(row, begin, end, text))
+    return WholeText(spans)
