@@ -36,5 +36,5 @@ MUTATIONS = (
         'process.corrupt(clean, t, draws.stream("again")',
         "flow/steps psi, constant",
     ),
-    Mutation("decode/strategies/psi.py", "1 - taken / corrupted", "1 - taken", "psi/share cap"),
+    Mutation("decode/renewal.py", "1 - taken / corrupted", "1 - taken", "psi/share cap"),
 )

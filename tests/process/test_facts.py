@@ -69,7 +69,7 @@ def test_the_refusal_names_the_noise():
 
 
 def test_first_hitting_refuses_masks_that_do_not_come_at_one_rate():
-    with pytest.raises(UserError, match="masks every token alike"):
+    with pytest.raises(UserError, match="alike for every token"):
         require(FirstHitting().needs, MASKING["spindle"])
 
 

@@ -15,10 +15,10 @@
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from ...errors import UserError, did_you_mean
@@ -27,12 +27,12 @@ from ...process.needs import Need, jumps_to_tokens
 from ...process.prediction import Prediction
 from ...types import State
 from ..canvas import Canvas
+from ..renewal import Cap, Constant, Rescale, Share, Shrinking
 from ..reverse import Reverse
 from .strategy import Decision, Look, Memory, Step
 
-Mode = Literal["constant", "shrinking", "cap", "rescale"]
-DEFAULTS = {"kappa": 0.95, "churn": 2.0, "eta": 0.02}
-OPTION = {"constant": "kappa", "shrinking": "churn", "cap": "eta", "rescale": "eta"}
+MODES: dict[str, type[Share]] = {"constant": Constant, "shrinking": Shrinking, "cap": Cap, "rescale": Rescale}
+OPTIONS = ("kappa", "churn", "eta")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Psi(Reverse[Jumps]):
     `kappa`, `churn` and `eta` belong to one mode each (`eta` to two); None is 0.95, 2 and 0.02.
     """
 
-    mode: Mode = "shrinking"
+    mode: str = "shrinking"
     kappa: float | None = None
     churn: float | None = None
     eta: float | None = None
@@ -56,35 +56,26 @@ class Psi(Reverse[Jumps]):
         ),
     )
 
-    @property
-    def exact(self) -> bool:
-        return self.mode == "shrinking"
-
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.mode not in get_args(Mode):
-            raise UserError(f"there is no mode {self.mode!r} of 'psi'{did_you_mean(self.mode, get_args(Mode))}")
-        for name in DEFAULTS:
-            value = getattr(self, name)
-            if value is not None and name != OPTION[self.mode]:
-                raise UserError(f"{name} does not belong to mode {self.mode!r} of 'psi', which has {OPTION[self.mode]}")
-            if value is not None and not (value >= 0 and (name == "churn" or value <= 1)):
-                raise UserError(f"{name} of 'psi' is {'not negative' if name == 'churn' else 'in [0, 1]'}, not {value}")
+        if self.mode not in MODES:
+            raise UserError(f"there is no mode {self.mode!r} of 'psi'{did_you_mean(self.mode, MODES)}")
+        own = MODES[self.mode].option
+        for name in OPTIONS:
+            if getattr(self, name) is not None and name != own:
+                raise UserError(f"{name} does not belong to mode {self.mode!r} of 'psi', which has {own}")
+        assert self.share
 
-    def share(
-        self, process: Jumps, t: Float[Tensor, "*lead"], s: Float[Tensor, "*lead"], planned: Tensor | int
-    ) -> Float[Tensor, "*lead"]:
-        """κ of a step from t to s, one of `planned`."""
-        given = getattr(self, OPTION[self.mode])
-        value = DEFAULTS[OPTION[self.mode]] if given is None else given
-        if self.mode == "constant":
-            return torch.full_like(t, value)
-        if self.mode == "shrinking":
-            return 1 - (torch.zeros_like(t) + value / planned).clamp(max=1.0)
-        alpha, corrupted = process.law.marginal(t).alpha, process.law.arrival(s).corrupted
-        most = torch.where(alpha > 0, corrupted / alpha, 1.0).clamp(max=1.0)
-        taken = value * most if self.mode == "rescale" else most.clamp(max=value)
-        return torch.where(corrupted > 0, 1 - taken / corrupted, 1.0).clamp(0.0, 1.0)
+    @cached_property
+    def share(self) -> Share:
+        """What the mode and its number say; UserError for a number that it cannot have."""
+        cls = MODES[self.mode]
+        given = getattr(self, cls.option)
+        return cls() if given is None else cls(**{cls.option: given})
+
+    @property
+    def exact(self) -> bool:
+        return self.share.exact
 
     def reads(self, process: Jumps, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
         return canvas.window & canvas.pending
@@ -92,7 +83,7 @@ class Psi(Reverse[Jumps]):
     def advance(self, process: Jumps, look: Look, step: Step, memory: Memory) -> Decision:
         t, s = step.t[:, None].expand(look.ids.shape), step.s[:, None].expand(look.ids.shape)
         state, prediction = State(look.ids), self.filtered(look, look.prediction)
-        kept = look.draws.stream("psi").uniform() < self.share(process, step.t, step.s, step.planned)[:, None]
+        kept = look.draws.stream("psi").uniform() < self.share.kept(process.law, step.t, step.s, step.planned)[:, None]
         moved = process.step(prediction, state, t, s, look.draws).state.ids
         renewed = self._renewed(process, prediction, look, t, s)
         ids = torch.where(look.open, torch.where(kept, moved, renewed), look.ids)

@@ -16,7 +16,8 @@
               That of loop stays at a level in proportion to η, and goes to 0 with η ∝ 1/steps (`verify remasking`).
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float
@@ -28,10 +29,12 @@ from ...process.needs import Need, jumps_to_mask
 from ..canvas import Canvas
 from ..held import held_open
 from ..proposal import Filters
+from ..remasking import Cap, Confidence, Loop, Move, Remasking, Rescale
 from .strategy import Decision, Look, Memory, Step, Strategy
 
-MODES = ("cap", "rescale", "confidence", "loop")
+MODES: dict[str, type[Remasking]] = {"cap": Cap, "rescale": Rescale, "confidence": Confidence, "loop": Loop}
 ETA = {"cap": 0.008, "rescale": 0.015, "loop": 0.02}
+CLOCK = {"on": 0.55, "off": 0.05, "plateau": 0.9}
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ class Remdm(Strategy[Jumps]):
 
     mode: str = "cap"
     eta: float | None = None
-    on: float = 0.55
-    off: float = 0.05
-    plateau: float = 0.9
+    on: float = CLOCK["on"]
+    off: float = CLOCK["off"]
+    plateau: float = CLOCK["plateau"]
     filters: Filters = field(default_factory=lambda: Filters(temperature=1.0))
 
     progressive = False
@@ -59,71 +62,54 @@ class Remdm(Strategy[Jumps]):
         ),
     )
 
-    @property
-    def exact(self) -> bool:
-        return self.mode in ("cap", "rescale")
-
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise UserError(f"there is no mode {self.mode!r} of 'remdm'{did_you_mean(self.mode, MODES)}")
         if self.filters.temperature == 0:
             raise UserError("strategy 'remdm' draws from the model; 'wino' revises texts at temperature 0")
-        if self.mode == "confidence" and self.eta is not None:
-            raise UserError("mode 'confidence' of 'remdm' remasks as much as it may and has no eta; leave it out")
-        if self.eta is not None and not 0 <= self.eta <= 1:
-            raise UserError(f"eta must lie in [0, 1], not {self.eta}; it is the probability of remasking in one step")
-        if self.mode != "loop" and (self.on, self.off, self.plateau) != (0.55, 0.05, 0.9):
+        if self.mode not in ETA and self.eta is not None:
+            raise UserError(f"mode {self.mode!r} of 'remdm' remasks as much as it may and has no eta; leave it out")
+        if self.mode != "loop" and any(getattr(self, name) != value for name, value in CLOCK.items()):
             raise UserError(f"on, off and plateau describe mode 'loop' of 'remdm', not {self.mode!r}")
-        if not 0 <= self.off < self.on < 1:
-            raise UserError(f"mode 'loop' of 'remdm' needs 0 ≤ off < on < 1, not off {self.off} and on {self.on}")
-        if not 0 < self.plateau < 1:
-            raise UserError(f"plateau must lie in (0, 1), not {self.plateau}; 0.9 keeps a tenth of the text masked")
+        assert self.remasking
+
+    @cached_property
+    def remasking(self) -> Remasking:
+        """What the mode and its numbers say; UserError for numbers that it cannot have."""
+        cls = MODES[self.mode]
+        given = {"eta": ETA.get(self.mode) if self.eta is None else self.eta, **{n: getattr(self, n) for n in CLOCK}}
+        return cls(**{f.name: given[f.name] for f in fields(cls)})  # type: ignore[arg-type]
+
+    @property
+    def exact(self) -> bool:
+        return self.remasking.exact
 
     def noise(self, process: Jumps, canvas: Canvas) -> Tensor:
         assert process.mask is not None
         return torch.full_like(canvas.ids, process.mask)
 
     def step(self, process: Jumps, canvas: Canvas) -> Step:
-        step = super().step(process, canvas)
-        if self.mode != "loop":
-            return step
-        return replace(step, t=self._clock(process, step.t), s=self._clock(process, step.s))
-
-    def _clock(self, process: Jumps, t: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
-        """The process's time at each time of the grid, in three straight parts."""
-        stand = process.law.schedule.inverse(torch.full_like(t, self.plateau))
-        falling = 1 - (1 - t) / (1 - self.on) * (1 - stand)
-        ending = t / self.off * stand if self.off else torch.zeros_like(t)
-        ending = torch.where(t <= 0, 0.0, ending)
-        return torch.where(t > self.on, falling, torch.where((t >= self.off) & (t > 0), stand, ending))
+        step, way = super().step(process, canvas), self.remasking
+        return replace(step, t=way.clock(process.law, step.t), s=way.clock(process.law, step.s))
 
     def rates(self, process: Jumps, canvas: Canvas, step: Step) -> tuple[Float[Tensor, "R L"], Float[Tensor, "R L"]]:
         """Per position, the probability that a mask becomes a token in this step, and that a token becomes a mask."""
         alpha_t, alpha_s = process.law.schedule.alpha(step.t), process.law.schedule.alpha(step.s)
         alpha_s = torch.where(step.s <= 0, 1.0, alpha_s)
-        most = torch.where(alpha_t > 0, (1 - alpha_s) / alpha_t, 1.0).clamp(max=1.0)
-        forward = ((alpha_s - alpha_t) / (1 - alpha_t)).clamp(0.0, 1.0)
-        masks = canvas.window & (canvas.ids == process.vocabulary.mask)
+        masks = canvas.window & (canvas.ids == process.mask)
         tokens = canvas.window & ~masks
-        if self.mode == "confidence":
-            left, taken = masks.sum(-1), tokens.any(-1)
-            most = torch.minimum(most, left * (1 - forward)) * taken
-            psi = canvas.commit_logp.double().exp().masked_fill(~tokens, torch.inf)
-            share = torch.where(taken[:, None], (-psi).softmax(-1), 0.0)
-            remask, reveal = most[:, None] * share, (forward + most / left.clamp(min=1))[:, None]
-        else:
-            sigma = self._sigma(step, most)
-            makes_up = torch.where(alpha_t < 1, sigma * alpha_t / (1 - alpha_t), 0.0)
-            remask, reveal = sigma[:, None].expand(masks.shape), (forward + makes_up)[:, None]
+        move = Move(
+            most=torch.where(alpha_t > 0, (1 - alpha_s) / alpha_t, 1.0).clamp(max=1.0),
+            alpha=alpha_t,
+            forward=((alpha_s - alpha_t) / (1 - alpha_t)).clamp(0.0, 1.0),
+            stands=step.t == step.s,
+            masks=masks,
+            tokens=tokens,
+            logp=canvas.commit_logp,
+        )
+        remask, reveal = self.remasking.rates(move)
         reveal = torch.where((step.s <= 0)[:, None], 1.0, reveal)
         return torch.where(masks, reveal, 0.0), torch.where(tokens, remask, 0.0)
-
-    def _sigma(self, step: Step, most: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
-        eta = ETA[self.mode] if self.eta is None else self.eta
-        if self.mode == "rescale":
-            return eta * most
-        stands = step.t == step.s if self.mode == "loop" else torch.ones_like(step.t, dtype=torch.bool)
-        return torch.where(stands, most.clamp(max=eta), 0.0)
 
     def _changes(self, process: Jumps, canvas: Canvas, step: Step) -> tuple[Bool[Tensor, "R L"], Bool[Tensor, "R L"]]:
         """What is revealed and what is masked again, which does not depend on the prediction."""
@@ -135,10 +121,10 @@ class Remdm(Strategy[Jumps]):
         revealed, remasked = self._changes(process, canvas, step)
         changed = revealed | remasked
         busy = changed.any(-1, keepdim=True) | (step.s <= 0)[:, None]
-        return changed | (canvas.window & canvas.pending & (canvas.ids != process.vocabulary.mask) & busy)
+        return changed | (canvas.window & canvas.pending & (canvas.ids != process.mask) & busy)
 
     def advance(self, process: Jumps, look: Look, step: Step, memory: Memory) -> Decision:
-        proposal, mask = self.propose(look), process.vocabulary.mask
+        proposal, mask = self.propose(look), process.mask
         assert mask is not None
         revealed, remasked = (look.sites.gather(c) & look.sites.live for c in self._changes(process, look.canvas, step))
         ids = torch.where(revealed, proposal.ids, torch.where(remasked, mask, look.ids))

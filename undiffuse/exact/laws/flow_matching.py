@@ -115,7 +115,7 @@ def jump_rows(predictor: Predictor, small: World, grid: Tensor, strategy: FlowJu
 def psi_rows(predictor: Predictor, small: World, grid: Tensor, strategy: Psi) -> Tensor:
     process = interpolating(predictor)
     t, s = grid[:-1], grid[1:]
-    kappa = strategy.share(process, t, s, len(t))[:, None, None, None]
+    kappa = strategy.share.kept(process.law, t, s, len(t))[:, None, None, None]
     at = process.law.arrival(s)
     anew = at.alpha[:, None, None, None] * _clean(predictor, small, t)
     anew = anew + at.corrupted[:, None, None, None] * renoised(Noise(process), s)[:, None, None]
@@ -230,7 +230,7 @@ def renewal_golden() -> dict[str, tuple[Psi, float]]:
 def renewal_error(case: tuple[Psi, float]) -> float:
     strategy, expected = case
     t, s = torch.tensor([[0.7], [0.5]], dtype=torch.float64)
-    return abs(strategy.share(golden(three())["uniform"], t, s, 8).item() - expected)
+    return abs(strategy.share.kept(golden(three())["uniform"].law, t, s, 8).item() - expected)
 
 
 LAWS = (
