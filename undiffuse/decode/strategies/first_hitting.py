@@ -36,8 +36,8 @@ class FirstHitting(Unmasking[Jumps]):
         *MASKED,
         Need(
             jumps_to_mask,
-            "strategy 'first-hitting' needs noise whose only corruption is the mask, alike for every token: under noise "
-            "with uniform tokens no position is ever decided for good before t = 0; use strategy 'ancestral'",
+            "strategy 'first-hitting' needs noise whose only corruption is the mask, alike for every token: under "
+            "noise with uniform tokens no position is ever decided for good before t = 0; use strategy 'ancestral'",
         ),
     )
 
