@@ -8,15 +8,16 @@ python -m benchmarks.processes_speed [threads] [rounds]
 import statistics
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch.nn import functional as F
 
-from undiffuse.decode.canvas import Canvas, start
+from undiffuse.decode.advance import times
+from undiffuse.decode.canvas import start
 from undiffuse.decode.decoder import Decoder
 from undiffuse.decode.look import Sites, read, run
-from undiffuse.decode.loop import begin, denoise_step, times
+from undiffuse.decode.loop import begin, step
+from undiffuse.decode.request import Request
 from undiffuse.decode.strategies.strategy import Look, Strategy
 from undiffuse.decode.strategies.tweedie import Tweedie
 from undiffuse.kinds import STRATEGIES, build_process
@@ -90,23 +91,24 @@ def sampled(recipe: str, strategy: Strategy | None = None) -> tuple[Action, Acti
     strategy = strategy or STRATEGIES.load(default_strategy(predictor, drawing=True))()
     ids, free = torch.zeros(CONTEXT, dtype=torch.long), torch.ones(CONTEXT, dtype=torch.bool)
     rows = [start(ids, free, key=number, steps=STEPS) for number in range(ROWS)]
-    before = begin(predictor, Canvas.concatenate(rows), Decoder(strategy))
-    before = replace(before, canvas=before.canvas.replace(clock=before.canvas.clock + STEPS // 2))
+    before = begin(predictor, [Request(row, Decoder(strategy)) for row in rows])
+    before = before.replace(before.canvas.replace(clock=before.canvas.clock + STEPS // 2))
+    memory = before.groups[0].memory
 
     with torch.no_grad():
         canvas = before.canvas
-        step = strategy.step(predictor.process, canvas)
-        sites = Sites.of(strategy.reads(predictor.process, canvas, step))
-        view, t = strategy.view(canvas, before.memory), times(canvas, step)
+        at = strategy.step(predictor.process, canvas)
+        sites = Sites.of(strategy.reads(predictor.process, canvas, at))
+        view, t = strategy.view(canvas, memory), times(canvas, at)
         hidden, _ = run(predictor, canvas, sites, t, canvas.valid, view=view)
         prediction = read(predictor, canvas, sites, t, hidden, view)
         look = Look(canvas, sites, sites.gather(canvas.ids), prediction, canvas.draws.gather(sites.index))
 
     @torch.no_grad()
     def decide() -> None:
-        strategy.advance(predictor.process, look, step, before.memory)
+        strategy.advance(predictor.process, look, at, memory)
 
-    return (lambda: denoise_step(predictor, before)), decide
+    return (lambda: step(predictor, before)), decide
 
 
 def table(kind: str, actions: dict[str, Action], rounds: int, unit: float) -> list[dict[str, object]]:

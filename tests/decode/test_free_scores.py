@@ -7,7 +7,6 @@ from undiffuse.decode.canvas import start
 from undiffuse.decode.decoder import Budget, Decoder
 from undiffuse.decode.guidance.prompt import Prompt
 from undiffuse.decode.loop import denoise, finished
-from undiffuse.decode.mixed import Mixed
 from undiffuse.decode.proposal import Filters
 from undiffuse.decode.strategies.ancestral import Ancestral
 from undiffuse.decode.strategies.confidence import Confidence
@@ -94,7 +93,7 @@ def test_what_needs_predictions_is_refused_under_uniform_noise():
 
 
 def test_under_masked_noise_every_strategy_reads_the_shape():
-    for strategy in (Confidence(), Ancestral(DRAW), Mixed((Tweedie(DRAW), Confidence()))):
+    for strategy in (Confidence(), Ancestral(DRAW), Tweedie(DRAW)):
         end, _, _ = decoded(free("mask"), strategy)
         assert torch.isin(end.ids, TOKENS).all()
 

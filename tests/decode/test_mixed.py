@@ -1,5 +1,7 @@
 """Requests at different strategies in one batch: each gets what it gets alone."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,10 +15,11 @@ from undiffuse.decode.canvas import Canvas, start
 from undiffuse.decode.constraint import Constraint
 from undiffuse.decode.decoder import Budget, Decoder
 from undiffuse.decode.guidance.prompt import Prompt
-from undiffuse.decode.look import View
-from undiffuse.decode.loop import walk
-from undiffuse.decode.mixed import Mixed
+from undiffuse.decode.look import Sites, View, run
+from undiffuse.decode.loop import begin, follow, walk
+from undiffuse.decode.observe import observe
 from undiffuse.decode.proposal import Filters
+from undiffuse.decode.request import Request
 from undiffuse.decode.strategies.ancestral import Ancestral
 from undiffuse.decode.strategies.certified import Certified
 from undiffuse.decode.strategies.confidence import Confidence
@@ -29,17 +32,23 @@ from undiffuse.predictor import Predictor
 from undiffuse.process.interpolating import Interpolating
 from undiffuse.vocabulary import Vocabulary
 
-MEMBERS = tuple(strategy for strategy in strategies().values() if not strategy.shadows)
+MEMBERS = tuple(strategies().values())
 
 
 def request(number: int, length: int = 9, prompt: int = 2, **plan) -> Canvas:
     ids = torch.zeros(prompt + length, dtype=torch.long)
     pending = torch.arange(prompt + length) >= prompt
-    return start(ids, pending, key=number, **plan).replace(member=torch.tensor([number]))
+    return start(ids, pending, key=number, **plan)
 
 
 def last(model, canvas, how) -> Canvas:
     return [after for after, _ in walk(model, canvas, how)][-1]
+
+
+def together_of(model, canvases, hows) -> Canvas:
+    """The last canvas of requests that begin together."""
+    batch = begin(model, [Request(canvas, how) for canvas, how in zip(canvases, hows, strict=True)])
+    return [after for after, _ in follow(model, batch)][-1]
 
 
 def assert_same(alone: Canvas, together: Canvas, row: int) -> None:
@@ -55,19 +64,9 @@ def test_every_strategy_in_one_batch():
         request(number, length=5 + number % 3, steps=4, block_length=None if number % 2 else 4)
         for number in range(len(MEMBERS))
     ]
-    together = last(predictor(), Canvas.concatenate(canvases), Mixed(MEMBERS))
+    together = together_of(predictor(), canvases, [Decoder(member) for member in MEMBERS])
     for row, (canvas, member) in enumerate(zip(canvases, MEMBERS, strict=True)):
         assert_same(last(predictor(), canvas, member), together, row)
-
-
-def test_shadow_rows_of_some_change_nothing_for_others():
-    """Only what it costs: requests that share a pass with shadow rows run some as well."""
-    members = tuple(strategies().values())
-    canvases = [request(number, length=4 + number % 5) for number in range(len(members))]
-    together = last(predictor(), Canvas.concatenate(canvases), Mixed(members))
-    for row, (canvas, member) in enumerate(zip(canvases, members, strict=True)):
-        alone = last(predictor(), canvas, member)
-        assert_same(alone.replace(rows=together.rows[row : row + 1]), together, row)
 
 
 @settings(max_examples=10)
@@ -75,7 +74,7 @@ def test_shadow_rows_of_some_change_nothing_for_others():
 def test_any_mixture(chosen):
     members = tuple(MEMBERS[number] for number in chosen)
     canvases = [request(number, length=4 + number, steps=3) for number in range(len(members))]
-    together = last(predictor(), Canvas.concatenate(canvases), Mixed(members))
+    together = together_of(predictor(), canvases, [Decoder(member) for member in members])
     for row, member in enumerate(members):
         assert_same(last(predictor(), canvases[row], member), together, row)
 
@@ -100,9 +99,10 @@ def test_with_caches_budgets_and_guidance(cache, budget, guidance):
         Entropy(schedule="dream-exact"),
     )
     canvases = [request(n, length=8, prompt=n + 1, block_length=4 if n % 2 else 3, steps=6) for n in range(4)]
-    together = last(model, Canvas.concatenate(canvases), Decoder(Mixed(members), cache, guidance, budget=budget))
-    for row, member in enumerate(members):
-        assert_same(last(model, canvases[row], Decoder(member, cache, guidance, budget=budget)), together, row)
+    hows = [Decoder(member, cache, guidance, budget=budget) for member in members]
+    together = together_of(model, canvases, hows)
+    for row, how in enumerate(hows):
+        assert_same(last(model, canvases[row], how), together, row)
 
 
 class Even(Constraint):
@@ -125,37 +125,36 @@ class Even(Constraint):
 def test_constraints_follow_their_requests():
     members = (Confidence(), Ancestral(), Certified())
     canvases = [request(n, steps=4) for n in range(3)]
-    decoder = Decoder(Mixed(members), constraint=Even([0, 1, 0]))
-    together = last(predictor(), Canvas.concatenate(canvases), decoder)
+    hows = [Decoder(member, constraint=Even([row % 2])) for row, member in enumerate(members)]
+    together = together_of(predictor(), canvases, hows)
     for row, member in enumerate(members):
         assert_same(last(predictor(), canvases[row], Decoder(member, constraint=Even([row % 2]))), together, row)
         assert (together.ids[row, 2:] % 2 == row % 2).all()
 
 
-def test_claims_are_those_of_all_members():
-    mixed = Mixed((Ancestral(), Confidence()))
-    assert not mixed.exact
-    assert not mixed.progressive
-    assert not mixed.revocable
-    assert Mixed((Ancestral(),)).exact
-    assert Mixed((Confidence(),)).progressive
+def test_one_constraint_of_many_rows_is_that_of_each():
+    canvas = Canvas.concatenate([request(n, steps=4) for n in range(3)])
+    done = last(predictor(), canvas, Decoder(Confidence(), constraint=Even([0, 1, 0])))
+    for row in range(3):
+        assert (done.ids[row, 2:] % 2 == row % 2).all()
 
 
-def test_what_cannot_be_mixed_is_refused():
-    with pytest.raises(UserError, match="at least one"):
-        Mixed(())
-    with pytest.raises(UserError, match="strategy 3 of 2"):
-        last(predictor(), request(3), Mixed((Ancestral(), Confidence())))
+def test_what_cannot_be_is_refused():
+    with pytest.raises(UserError, match="a request at least"):
+        begin(predictor(), [])
+    with pytest.raises(UserError, match="one text, not 2"):
+        Request(Canvas.concatenate([request(0), request(1)]), Decoder(Confidence()))
     with pytest.raises(UserError, match="mask"):
-        last(predictor("uniform"), request(0), Mixed((Ancestral(), Confidence())))
+        together_of(predictor("uniform"), [request(0), request(1)], [Decoder(Ancestral()), Decoder(Confidence())])
 
 
+@dataclass(frozen=True)
 class Shows(Ancestral):
     """Shows the network a latent that it remembers."""
 
-    def __init__(self, value: float) -> None:
-        object.__setattr__(self, "value", value)
-        super().__init__()
+    value: float = 0.0
+
+    moves_vectors = True
 
     def begin(self, process, canvas):
         return {"latent": torch.full((*canvas.ids.shape, 2), self.value)}
@@ -164,9 +163,12 @@ class Shows(Ancestral):
         return View(memory["latent"])
 
 
-def test_every_request_shows_the_network_its_own_latents():
-    canvas = Canvas.concatenate([request(0), request(1), request(0)])
-    mixed = Mixed((Shows(1.0), Shows(2.0)))
-    view = mixed.view(canvas, mixed.begin(predictor().process, canvas))
-    assert view.latent[:, 0, 0].tolist() == [1, 2, 1]
-    assert Mixed((Ancestral(), Confidence())).view(canvas, {}) is None
+def test_every_request_shows_the_network_its_own_latents(monkeypatch):
+    seen = []
+    monkeypatch.setattr("undiffuse.decode.observe.run", lambda *asked: seen.append(asked[-1]) or run(*asked))
+    hows = [Decoder(Shows(value=value)) for value in (1.0, 2.0, 1.0)]
+    batch = begin(predictor(), [Request(request(0), how) for how in hows])
+    assert len(batch.groups) == 2
+    canvas = batch.canvas
+    observe(predictor(), batch, Sites.of(canvas.pending), canvas.pending.double(), canvas.pending.sum(-1))
+    assert seen[0].latent[:, 0, 0].tolist() == [1, 2, 1]

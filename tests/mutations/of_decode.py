@@ -4,7 +4,7 @@ from mutation import Mutation
 
 STRATEGY = "decode/strategies/strategy.py"
 PROPOSAL = "decode/proposal.py"
-LOOP = "decode/loop.py"
+ADVANCE = "decode/advance.py"
 
 MUTATIONS = (
     # proposals
@@ -139,16 +139,21 @@ MUTATIONS = (
         "decode/parallel random",
     ),
     Mutation(
-        LOOP,
+        ADVANCE,
         "torch.where(canvas.window, step.t[:, None], later), 0.0)",
         "torch.where(canvas.window, step.s[:, None], later), 0.0)",
         "decode/ancestral ancestral, uniform",
     ),
     Mutation(
-        LOOP,
+        ADVANCE,
         "torch.where(running & same, before.clock + 1, 0)",
         "torch.where(running & same, before.clock, 0)",
         "decode/greedy confidence, 2",
     ),
-    Mutation(LOOP, "spent = running.long()", "spent = 2 * running.long()", "decode/log-probability random"),
+    Mutation(
+        "decode/observe.py",
+        "spent = running.to(canvas.nfe)",
+        "spent = 2 * running.to(canvas.nfe)",
+        "decode/log-probability random",
+    ),
 )

@@ -40,7 +40,7 @@ MUTATIONS = (
     ),
     Mutation(REVERSE, "mix = mixture.at(s)", "mix = mixture.at(t)", "guidance/samples uniform"),
     Mutation(
-        "decode/loop.py",
+        "decode/advance.py",
         "wanted = wanted | canvas.window & canvas.pending",
         "wanted = wanted.clone()",
         "guidance/samples mask",

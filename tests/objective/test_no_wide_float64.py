@@ -18,7 +18,8 @@ from undiffuse.decode.decoder import Decoder
 from undiffuse.decode.guidance.classifier import Classifier
 from undiffuse.decode.guidance.first_order import FirstOrder
 from undiffuse.decode.guidance.prompt import Prompt
-from undiffuse.decode.loop import begin, denoise_step
+from undiffuse.decode.loop import begin, step
+from undiffuse.decode.request import Request
 from undiffuse.errors import UserError
 from undiffuse.kinds import CORRECTORS, STRATEGIES, describe_process
 from undiffuse.likelihood.bound import bound
@@ -152,10 +153,12 @@ def decoders(predictor: Predictor) -> dict[str, Decoder]:
 
 
 def decode(predictor: Predictor, decoder: Decoder) -> None:
-    run = begin(predictor, canvas(predictor), decoder)
+    whole = canvas(predictor)
+    rows = [whole.select(slice(row, row + 1)) for row in range(len(whole.ids))]
+    batch = begin(predictor, [Request(row, decoder) for row in rows])
     with watched():
-        while not run.canvas.done.all():
-            run, *_ = denoise_step(predictor, run)
+        while not batch.canvas.done.all():
+            batch, _ = step(predictor, batch)
 
 
 def decoded_alike() -> list[str]:

@@ -23,9 +23,9 @@ class Canvas:
     `commit_step` and `commit_logp` say when the present token was decided (the request's own step) and with which
     log-probability (model's distribution, no temperature or filter; nats); CANCELLED marks positions that an end of
     text before them left undecided. `nfe` counts network evaluations, `rows` the rows that went through the trunk.
-    `span` is the length of the network's attention blocks, counted from position 0 (0: one block). `member` says which
-    strategy of several the request follows. `certificate` is the largest that its strategy gave in any step: below 1,
-    one token at a time would have decided the same (see `certified`); ∞ where a step came without one.
+    `span` is the length of the network's attention blocks, counted from position 0 (0: one block). `aborted` requests
+    ended as they were, and may have something pending. `certificate` is the largest that the strategy gave in any step:
+    below 1, one token at a time would have decided the same (see `certified`); ∞ where a step came without one.
     """
 
     ids: Int[Tensor, "R L"]
@@ -40,7 +40,7 @@ class Canvas:
     nfe: Int[Tensor, " R"]
     rows: Int[Tensor, " R"]
     span: Int[Tensor, " R"]
-    member: Int[Tensor, " R"]
+    aborted: Bool[Tensor, " R"]
     certificate: Float[Tensor, " R"]
     commit_step: Int[Tensor, "R L"]
     commit_logp: Float[Tensor, "R L"]
@@ -51,7 +51,7 @@ class Canvas:
 
     @cached_property
     def done(self) -> Bool[Tensor, " R"]:
-        return ~self.pending.any(-1)
+        return ~self.pending.any(-1) | self.aborted
 
     @cached_property
     def current(self) -> Int[Tensor, " R"]:
@@ -78,8 +78,8 @@ class Canvas:
         """One key per position, of (request's seed, its own step, absolute position)."""
         return Draws(self.key).at(self.step)[:, None].at(self.positions)
 
-    def select(self, rows: Tensor) -> "Canvas":
-        """The given rows, by index or boolean mask: how requests leave a batch or are copied."""
+    def select(self, rows: Tensor | slice) -> "Canvas":
+        """The given rows, by index, boolean mask or slice: how requests leave a batch or are copied."""
         return Canvas(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     def put(self, rows: Tensor, other: "Canvas") -> "Canvas":
@@ -149,7 +149,7 @@ def start(
         nfe=zero,
         rows=zero,
         span=zero + (span or 0),
-        member=zero,
+        aborted=torch.zeros(1, dtype=torch.bool),
         certificate=torch.zeros(1, dtype=torch.float64),
         commit_step=torch.full_like(ids, UNDECIDED)[None],
         commit_logp=torch.zeros(ids.shape, dtype=torch.float32)[None],

@@ -1,6 +1,7 @@
 """What may be written where: a constraint excludes tokens before normalization, so output always satisfies it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -17,6 +18,15 @@ class Constraint(ABC):
     @abstractmethod
     def select(self, rows: list[int]) -> "Constraint":
         """The constraint of some of the requests, in the given order."""
+
+    @property
+    def kind(self) -> Hashable:
+        """Requests whose constraints are of one kind are asked together: by default those that have the very same."""
+        return self
+
+    def join(self, others: "Sequence[Constraint]") -> "Constraint":
+        """The constraint of one request, and those of others of its kind, as one of as many rows."""
+        return self
 
     @abstractmethod
     def allowed(self, canvas: Canvas, sites: Sites) -> Bool[Tensor, "R M V"] | None:

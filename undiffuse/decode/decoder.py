@@ -1,5 +1,7 @@
-"""How a batch is decoded: everything but the texts."""
+"""How requests are decoded: everything but their texts."""
 
+import time
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 
 from ..errors import UserError
@@ -11,22 +13,29 @@ from .caches.none import NoCache
 from .canvas import Canvas
 from .constraint import Constraint
 from .guidance.guidance import Guidance
-from .strategies.left_to_right import LeftToRight
 from .strategies.strategy import Strategy
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits after which a request ends with the best complete text: network evaluations, and milliseconds."""
+    """Limits after which a request ends with the best complete text: network evaluations, and milliseconds.
+
+    Time counts from the moment the request begins; `clock` gives seconds.
+    """
 
     max_nfe: int | None = None
     deadline_ms: float | None = None
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.max_nfe is not None and self.max_nfe < 1:
             raise UserError(f"max-nfe must be at least 1, not {self.max_nfe}: the last evaluation completes the text")
         if self.deadline_ms is not None and not self.deadline_ms > 0:
             raise UserError(f"deadline-ms must be positive, not {self.deadline_ms}")
+
+    @property
+    def limits(self) -> bool:
+        return self.max_nfe is not None or self.deadline_ms is not None
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Decoder:
         """Raise UserError for what cannot work together, before any forward pass."""
         require(self.strategy.needs, predictor.process)
         self.cache.check(predictor)
-        if predictor.process.moves_vectors and type(self.strategy).view is Strategy.view:
+        if predictor.process.moves_vectors and not self.strategy.moves_vectors:
             raise UserError(
                 "this model moves vectors, which this strategy does not: use 'gaussian-ancestral' or 'probability-flow'"
             )
@@ -57,7 +66,7 @@ class Decoder:
             self.guidance.check(predictor, canvas, self.strategy)
         if predictor.head == "score":
             self._check_score(predictor.process)
-        if predictor.traits.reads_previous and not isinstance(self.strategy, LeftToRight):
+        if predictor.traits.reads_previous and not self.strategy.left_to_right:
             raise UserError("this network reads from left to right: use strategy 'left-to-right'")
         if predictor.traits.reads_previous and bool((canvas.steps.sum(-1) < canvas.pending.sum(-1)).any()):
             raise UserError(
@@ -92,6 +101,18 @@ class Decoder:
         if self.guidance is not None:
             raise UserError("guidance mixes predictions, and this model gives ratios of probabilities: leave it out")
 
-    def select(self, rows: list[int]) -> "Decoder":
-        """The same for some of the requests, in the given order."""
-        return self if self.constraint is None else replace(self, constraint=self.constraint.select(rows))
+    @property
+    def copies(self) -> int:
+        """How often a request goes through the network."""
+        return 1 if self.guidance is None else self.guidance.copies
+
+    @property
+    def kind(self) -> Hashable:
+        """That of the constraint; None without one."""
+        return None if self.constraint is None else self.constraint.kind
+
+    def each(self, count: int) -> "list[Decoder]":
+        """What each of `count` requests is decoded by, given the constraint of all of them."""
+        if self.constraint is None:
+            return [self] * count
+        return [replace(self, constraint=self.constraint.select([row])) for row in range(count)]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from .canvas import Canvas
+
 
 @dataclass(frozen=True, eq=False)
 class Event:
@@ -13,7 +15,7 @@ class Event:
     `pending` positions are undecided. `committed` were decided in this step; `revised` held a decided token before this
     step that was changed or taken back. `editable` may be written at all (false: fixed text), `valid` exists (false:
     padding). `window` is what is decoded now. `nfe` (R,) counts the network evaluations of each request
-    so far, `done` (R,) the finished requests.
+    so far, `done` (R,) the requests that ended, `aborted` (R,) those that were ended as they were, with text pending.
     """
 
     step: int
@@ -26,3 +28,20 @@ class Event:
     window: Bool[Tensor, "R L"]
     nfe: Int[Tensor, " R"]
     done: Bool[Tensor, " R"]
+    aborted: Bool[Tensor, " R"]
+
+    @classmethod
+    def of(cls, canvas: Canvas, committed: Bool[Tensor, "R L"], revised: Bool[Tensor, "R L"]) -> "Event":
+        return cls(
+            step=int(canvas.step.max()),
+            ids=canvas.ids,
+            pending=canvas.pending,
+            committed=committed,
+            revised=revised,
+            editable=canvas.editable,
+            valid=canvas.valid,
+            window=canvas.window,
+            nfe=canvas.nfe,
+            done=canvas.done,
+            aborted=canvas.aborted,
+        )

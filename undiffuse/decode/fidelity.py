@@ -18,10 +18,11 @@ from torch import Tensor
 from ..models.kept import Kept
 from ..predictor import Predictor
 from ..process.prediction import Prediction
+from .advance import times
 from .caches.cache import CachePolicy
 from .canvas import Canvas
 from .look import Sites, look, read, run
-from .loop import times, walk
+from .loop import walk
 from .strategies.strategy import Strategy
 
 

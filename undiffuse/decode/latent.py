@@ -29,6 +29,7 @@ class Denoising(Strategy[Gaussian]):
     needs = (
         Need(moves_vectors, "this strategy moves vectors, and this model's noise has none; use strategy 'ancestral'"),
     )
+    moves_vectors = True
 
     def begin(self, process: Gaussian, canvas: Canvas) -> Memory:
         latent = process.prior(canvas.draws.stream("prior")).latent

@@ -32,7 +32,7 @@ class Sites:
         index = (~wanted).byte().argsort(dim=-1, stable=True)[:, :size]
         return cls(index, wanted.gather(1, index))
 
-    def select(self, rows: Tensor) -> "Sites":
+    def select(self, rows: Tensor | slice) -> "Sites":
         return Sites(self.index[rows], self.live[rows])
 
     def gather(self, values: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class View:
     latent: Float[Tensor, "R L d"]
     feedback: Float[Tensor, "R L d"] | None = None
 
-    def select(self, rows: Tensor) -> "View":
+    def select(self, rows: Tensor | slice) -> "View":
         return View(self.latent[rows], None if self.feedback is None else self.feedback[rows])
 
 

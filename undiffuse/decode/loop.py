@@ -1,48 +1,27 @@
-"""The only decoding loop. Command line, evaluations and servers consume its events.
+"""The only decoding loop. Command line, evaluations and servers take its steps and consume its events.
 
 The loop alone enforces windows and editable positions, applies decisions, writes memory and makes events; a strategy
-only decides.
+only decides. `step` takes one step of every request of a batch, each of which is at its own; `denoise` repeats it.
 """
 
-import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 
-from ..models.kept import Kept
+from ..errors import UserError
 from ..predictor import Predictor
-from ..process.prediction import Prediction
-from .caches.none import NoCache
-from .canvas import CANCELLED, UNDECIDED, Canvas
+from .advance import advanced, completed
+from .batch import Batch, Group, Lane, Seat, Seats, alike, constraint_of, seated
+from .between import asked
+from .canvas import Canvas
 from .decoder import Decoder
 from .event import Event
-from .look import Sites, read, run
-from .strategies.strategy import Decision, Look, Memory, Step, Strategy
+from .request import Request
+from .strategies.strategy import Strategy
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Requests that are being decoded: their canvas, what their strategy remembers, and their keys and values."""
-
-    canvas: Canvas
-    decoder: Decoder
-    memory: Memory
-    kv: Kept | None = None
-
-    def select(self, rows: Tensor) -> "Run":
-        """Some of the requests: how they leave a batch."""
-        kv = self.kv
-        if kv is not None:
-            copies = len(kv.filled) // len(self.canvas.ids)
-            kv = kv[torch.cat([rows + copy * len(self.canvas.ids) for copy in range(copies)])]
-        memory = {name: value[rows] for name, value in self.memory.items()}
-        return Run(self.canvas.select(rows), self.decoder.select(rows.tolist()), memory, kv)
 
 
 def denoise(predictor: Predictor, canvas: Canvas, how: Decoder | Strategy) -> Generator[Event, None, Canvas]:
@@ -55,49 +34,72 @@ def denoise(predictor: Predictor, canvas: Canvas, how: Decoder | Strategy) -> Ge
 
 def walk(predictor: Predictor, canvas: Canvas, how: Decoder | Strategy) -> Iterator[tuple[Canvas, Event]]:
     """The canvases of a denoising with their events, the noise at the start first. Finished requests cost nothing."""
-    began = step_began = time.monotonic()
-    present = begin(predictor, canvas, how if isinstance(how, Decoder) else Decoder(how))
-    everyone = present.canvas
-    limit = int(present.decoder.strategy.bound(everyone).max())
-    nothing = torch.zeros_like(everyone.pending)
-    yield everyone, event(everyone, nothing, nothing)
-    rows = torch.arange(len(everyone.ids), device=everyone.ids.device)
-    while True:
-        running = ~present.canvas.done
-        left = int(running.sum())
-        if not left:
-            return
-        if limit == 0:
-            raise RuntimeError(f"{present.decoder.strategy} left positions pending beyond its bound on steps")
-        if left < len(rows):
-            keep = running.nonzero()[:, 0]
-            present, rows = present.select(keep), rows[keep]
-        now = time.monotonic()
-        exhausted = _exhausted(present, 1000 * (now - began), 1000 * (now - step_began))
-        step_began = now
-        if bool(exhausted.any()):
-            present, write, revised = complete(predictor, present, exhausted)
-        else:
-            present, write, revised = denoise_step(predictor, present)
-            limit -= 1
-        if len(rows) == len(everyone.ids):
-            everyone = present.canvas
-        else:
-            everyone = everyone.put(rows, present.canvas)
-            write, revised = (nothing.index_copy(0, rows, value) for value in (write, revised))
-        yield everyone, event(everyone, write, revised)
-
-
-def begin(predictor: Predictor, canvas: Canvas, decoder: Decoder) -> Run:
-    """Check everything, draw the noise that pending positions start from, and set up memory."""
+    decoder = how if isinstance(how, Decoder) else Decoder(how)
+    began = decoder.budget.clock()
     decoder.check(predictor, canvas)
     decoder = replace(decoder, cache=decoder.cache.settle(predictor, canvas))
-    strategy = decoder.strategy
-    noise = strategy.noise(predictor.process, canvas)
-    canvas = canvas.replace(ids=torch.where(canvas.pending, noise, canvas.ids))
-    copies = 1 if decoder.guidance is None else decoder.guidance.copies
-    kv = decoder.cache.memory(predictor, canvas, copies * len(canvas.ids), strategy.shadows)
-    return Run(canvas, decoder, strategy.begin(predictor.process, canvas), kv)
+    seats = [Seat(each, None, began) for each in decoder.each(len(canvas.ids))]
+    yield from follow(predictor, _begun(predictor, canvas, Seats(tuple(seats))))
+
+
+def follow(predictor: Predictor, batch: Batch) -> Iterator[tuple[Canvas, Event]]:
+    """The canvases of a batch with their events, as it is first, until all its requests have ended."""
+    everyone = batch.canvas
+    nothing = torch.zeros_like(everyone.pending)
+    yield everyone, Event.of(everyone, nothing, nothing)
+    rows = torch.arange(len(batch))
+    while left := batch.running():
+        if len(left) < len(batch):
+            batch, rows = batch.select(left), rows[left]
+        batch, happened = step(predictor, batch)
+        if len(rows) == len(everyone.ids):
+            everyone = batch.canvas
+        else:
+            index = rows.to(nothing.device)
+            everyone = everyone.put(index, batch.canvas)
+            changes = (nothing.index_copy(0, index, change) for change in (happened.committed, happened.revised))
+            happened = Event.of(everyone, *changes)
+        yield everyone, happened
+
+
+def begin(predictor: Predictor, requests: Sequence[Request]) -> Batch:
+    """Check everything, draw the noise that pending positions start from, and set up memory. They join other batches.
+
+    UserError for what cannot work together, before any forward pass.
+    """
+    if not requests:
+        raise UserError("a batch needs a request at least")
+    seats = []
+    for request in requests:
+        began = request.how.budget.clock()
+        request.how.check(predictor, request.canvas)
+        cache = request.how.cache.settle(predictor, request.canvas)
+        seats.append(Seat(replace(request.how, cache=cache), request.between, began))
+    return _begun(predictor, Canvas.concatenate([request.canvas for request in requests]), Seats(tuple(seats)))
+
+
+def _begun(predictor: Predictor, canvas: Canvas, seats: Seats) -> Batch:
+    process = predictor.process
+    groups = [
+        Group(rows, how, constraint_of(seats, rows), {})
+        for rows, how in alike(seats, lambda a, b: (a.strategy, a.guidance, a.kind) == (b.strategy, b.guidance, b.kind))
+    ]
+    lanes = [
+        Lane(rows, how.cache, how.strategy.shadows)
+        for rows, how in alike(seats, lambda a, b: (a.cache, a.strategy.shadows) == (b.cache, b.strategy.shadows))
+    ]
+    batch = seated(canvas, seats, groups, lanes, torch.zeros_like(canvas.step))
+    noise = batch.spread([group.how.strategy.noise(process, batch.of(group)) for group in groups])
+    batch = batch.replace(canvas.replace(ids=torch.where(canvas.pending, noise, canvas.ids)))
+    remembered = tuple(
+        replace(group, memory=group.how.strategy.begin(process, batch.of(group))) for group in batch.groups
+    )
+    kept = tuple(
+        replace(lane, kept=lane.cache.memory(predictor, canvas, len(batch.passes(lane.rows)), lane.shadows))
+        for lane in batch.lanes
+    )
+    bound = batch.spread([group.how.strategy.bound(batch.of(group)) for group in groups])
+    return replace(batch, groups=remembered, lanes=kept, bound=bound)
 
 
 def finished(steps: Generator[Event, None, Result], on_event: Callable[[Event], None] | None = None) -> Result:
@@ -112,195 +114,40 @@ def finished(steps: Generator[Event, None, Result], on_event: Callable[[Event], 
 
 
 @torch.no_grad()
-def denoise_step(predictor: Predictor, present: Run) -> tuple[Run, Bool[Tensor, "R L"], Bool[Tensor, "R L"]]:
-    """One step of every request that is not done; requests may be at different steps of different windows."""
-    process, canvas, strategy = predictor.process, present.canvas, present.decoder.strategy
-    step = strategy.step(process, canvas)
-    wanted = strategy.reads(process, canvas, step)
-    if present.decoder.guidance is not None and present.decoder.guidance.by_step(process):
-        wanted = wanted | canvas.window & canvas.pending  # guidance also decides whether a token stays noise
-    sites = Sites.of(wanted)
-    write, revised = torch.zeros_like(canvas.pending), torch.zeros_like(canvas.pending)
-    after, memory = canvas, present.memory
-    if sites.index.shape[1]:
-        prediction, after = _observe(predictor, present, sites, times(canvas, step), wanted.any(-1))
-        seen = _seen(present, sites, prediction)
-        decision = strategy.advance(process, seen, step, memory)
-        memory = decision.memory
-        if present.decoder.constraint:
-            decision = _hold_back(present.decoder, seen, decision)
-        after, write, revised = apply(after, sites, decision, strategy.may_revoke(canvas))
-        given = torch.inf if decision.certificate is None else decision.certificate
-        after = after.replace(certificate=canvas.certificate.clamp(min=given))
-    after = _stop(present.decoder, _tick(canvas, after))
-    return Run(after, present.decoder, memory, present.kv), write, revised
+def step(predictor: Predictor, batch: Batch) -> tuple[Batch, Event]:
+    """One step of every request that has not ended; each may be at another step of another window.
 
-
-@torch.no_grad()
-def complete(
-    predictor: Predictor, present: Run, which: Bool[Tensor, " R"]
-) -> tuple[Run, Bool[Tensor, "R L"], Bool[Tensor, "R L"]]:
-    """Decide all that is pending in some requests, in every window, from one evaluation."""
-    before, strategy = present.canvas, present.decoder.strategy
-    wanted = before.pending & which[:, None]
-    sites = Sites.of(wanted)
-    step = strategy.step(predictor.process, before)
-    whole = replace(present, decoder=replace(present.decoder, cache=NoCache()), kv=None)
-    prediction, canvas = _observe(predictor, whole, sites, times(before, step), which)
-    while bool((canvas.pending & which[:, None]).any()):  # once, unless a constraint holds something back
-        seen = _seen(replace(present, canvas=canvas), sites, prediction)
-        proposal = strategy.propose(seen)
-        decision = Decision(seen.open, proposal.ids, torch.zeros_like(seen.open), proposal.logp)
-        if present.decoder.constraint:
-            decision = _hold_back(present.decoder, seen, decision)
-        canvas = apply(canvas, sites, decision, False, everywhere=True)[0]
-    certificate = canvas.certificate.masked_fill(which, torch.inf)
-    canvas = canvas.replace(
-        clock=torch.where(which, 0, canvas.clock), step=canvas.step + which, certificate=certificate
-    )
-    return replace(present, canvas=_stop(present.decoder, canvas)), wanted, torch.zeros_like(wanted)
-
-
-def _observe(
-    predictor: Predictor, present: Run, sites: Sites, t: Float[Tensor, "R L"], running: Bool[Tensor, " R"]
-) -> tuple[Prediction, Canvas]:
-    """A prediction at the sites, and the canvas with what it cost. Requests that are not running stay out of it."""
-    canvas, decoder, copies = present.canvas, present.decoder, 1
-    if decoder.guidance is not None:
-        copies = decoder.guidance.copies
-        canvas, t = decoder.guidance.expand(predictor, canvas, t)
-        sites = Sites(sites.index.repeat(copies, 1), sites.live.repeat(copies, 1))
-    rows = decoder.cache.recompute(canvas, present.kv) & running.repeat(copies)[:, None]
-    shadowed = ~sites.gather(canvas.pending) & decoder.strategy.in_shadow(canvas) if decoder.strategy.shadows else None
-    view = decoder.strategy.view(present.canvas, present.memory)
-    if view is not None and copies > 1:
-        view = view.select(torch.arange(len(present.canvas.ids), device=t.device).repeat(copies))
-    hidden, counts = run(predictor, canvas, sites, t, rows, present.kv, shadowed, view)
-    prediction = read(predictor, canvas, sites, t, hidden, view)
-    if decoder.banned:
-        banned = torch.tensor(decoder.banned, device=prediction.logits.device)
-        logits = prediction.logits.index_fill(-1, banned, -torch.inf)
-        prediction = replace(prediction, logits=logits)
-    if decoder.guidance is not None:
-        parts = tuple(_part(prediction, copy, copies) for copy in range(copies))
-        first = torch.arange(len(present.canvas.ids), device=t.device)
-        prediction = decoder.guidance.guide(predictor, present.canvas, sites.select(first), t[first], parts)
-    spent = running.long()
-    return prediction, present.canvas.replace(
-        nfe=present.canvas.nfe + spent, rows=present.canvas.rows + counts.view(copies, -1).sum(0)
-    )
-
-
-def _part(prediction: Prediction, copy: int, copies: int) -> Prediction:
-    size = len(prediction.logits) // copies
-    part = slice(copy * size, (copy + 1) * size)
-    return Prediction(prediction.logits[part], prediction.kind, lambda: prediction.evidence()[part])
-
-
-def _seen(present: Run, sites: Sites, prediction: Prediction) -> Look:
-    canvas, constraint = present.canvas, present.decoder.constraint
-    return Look(
-        canvas,
-        sites,
-        prediction=prediction,
-        ids=sites.gather(canvas.ids),
-        draws=canvas.draws.gather(sites.index),
-        allowed=constraint.allowed(canvas, sites) if constraint else None,
-        joint=(lambda log_p, draws: constraint.joint(canvas, sites, log_p, draws)) if constraint else None,
-    )
-
-
-def apply(
-    canvas: Canvas, sites: Sites, decision: Decision, revocable: bool | Tensor, *, everywhere: bool = False
-) -> tuple[Canvas, Tensor, Tensor]:
-    """The canvas with a decision carried out, what it committed and what it revised (R, L)."""
-    was_pending = sites.gather(canvas.pending)
-    writable = sites.live & sites.gather(canvas.editable if everywhere else canvas.window) & (was_pending | revocable)
-    old = sites.gather(canvas.ids)
-    new = torch.where(decision.write & writable, decision.ids, old)
-    pending = torch.where(writable, decision.pending, was_pending)
-    committed = writable & decision.write & ~pending & (was_pending | (new != old))
-    revised = writable & ~was_pending & (pending | (new != old))
-    written = writable & decision.write & pending  # a token may stand at a position that is kept open
-    blank = torch.zeros_like(canvas.pending)
-    commit_step = sites.gather(canvas.commit_step).where(~pending, UNDECIDED)
-    after = canvas.replace(
-        ids=sites.scatter(new, canvas.ids),
-        pending=sites.scatter(pending, canvas.pending),
-        commit_step=sites.scatter(torch.where(committed, canvas.step[:, None], commit_step), canvas.commit_step),
-        commit_logp=sites.scatter(
-            torch.where(committed | written, decision.logp.float(), sites.gather(canvas.commit_logp)),
-            canvas.commit_logp,
-        ),
-    )
-    return after, sites.scatter(committed, blank), sites.scatter(revised, blank)
-
-
-def times(canvas: Canvas, step: Step) -> Float[Tensor, "R L"]:
-    """Noise level of every position: the step's in the window, 1 in later windows, 0 where the token is decided."""
-    later = torch.ones((), dtype=torch.float64, device=step.t.device)
-    return torch.where(canvas.pending, torch.where(canvas.window, step.t[:, None], later), 0.0)
-
-
-def event(canvas: Canvas, committed: Tensor, revised: Tensor) -> Event:
-    return Event(
-        step=int(canvas.step.max()),
-        ids=canvas.ids,
-        pending=canvas.pending,
-        committed=committed,
-        revised=revised,
-        editable=canvas.editable,
-        valid=canvas.valid,
-        window=canvas.window,
-        nfe=canvas.nfe,
-        done=canvas.done,
-    )
-
-
-def _hold_back(decoder: Decoder, seen: Look, decision: Decision) -> Decision:
-    """Keep pending what a constraint does not let be committed together with the rest."""
-    assert decoder.constraint is not None
-    chosen = decision.write & ~decision.pending & seen.open
-    kept = decoder.constraint.together(seen.canvas, seen.sites, chosen, decision.ids)
-    held = chosen & ~kept
-    return decision.replace(
-        write=decision.write & ~held, pending=decision.pending | held, ids=torch.where(held, seen.ids, decision.ids)
-    )
-
-
-def _tick(before: Canvas, after: Canvas) -> Canvas:
-    """Advance the clocks of requests that were not done; a finished window starts the next one's clock."""
-    running = ~before.done
-    same = before.current == after.current
-    return after.replace(clock=torch.where(running & same, before.clock + 1, 0), step=before.step + running)
-
-
-def _stop(decoder: Decoder, canvas: Canvas) -> Canvas:
-    """Cancel what follows a stop token that is certain: it lies in text decided without a gap.
-
-    Under block diffusion its block must be finished, and strategies that may take a token back finish their window.
+    Requests whose budget allows one more evaluation are completed by it.
     """
-    if not decoder.stop:
-        return canvas
-    settled = ~canvas.pending & canvas.editable
-    settled &= ~(canvas.window & decoder.strategy.may_revoke(canvas))
-    settled &= canvas.finished_blocks | (canvas.span == 0)[:, None]
-    without_gap = (canvas.editable & ~settled).cumsum(-1) == 0
-    stops = torch.isin(canvas.ids, torch.tensor(decoder.stop, device=canvas.ids.device)) & settled & without_gap
-    cancelled = canvas.pending & stops.any(-1, keepdim=True)
-    if not bool(cancelled.any()):
-        return canvas
-    return canvas.replace(
-        pending=canvas.pending & ~cancelled,
-        editable=canvas.editable & ~cancelled,
-        valid=canvas.valid & ~cancelled,
-        commit_step=torch.where(cancelled, CANCELLED, canvas.commit_step),
-    )
+    before = batch.canvas
+    batch, late = _timed(batch)
+    committed = revised = torch.zeros_like(before.pending)
+    if late:
+        batch, committed = completed(predictor, batch, late)
+    if len(late) < len(batch):
+        batch, more, revised = advanced(predictor, batch)
+        committed = committed | more if late else more
+    if batch.seats.asked:
+        batch, taken_back = asked(predictor, before, batch)
+        committed, revised = committed & ~taken_back, revised | taken_back & ~before.pending
+    return batch, Event.of(batch.canvas, committed, revised)
 
 
-def _exhausted(present: Run, elapsed: float, pace: float) -> Bool[Tensor, " R"]:
-    """Requests whose next evaluation must be their last; `pace` is what the last step took (ms)."""
-    budget, nfe = present.decoder.budget, present.canvas.nfe
-    if budget.deadline_ms is not None and elapsed + 2 * pace > budget.deadline_ms:
-        return torch.ones_like(present.canvas.done)
-    return torch.zeros_like(present.canvas.done) if budget.max_nfe is None else nfe >= budget.max_nfe - 1
+def _timed(batch: Batch) -> tuple[Batch, list[int]]:
+    """The batch whose step begins now, and the requests whose next evaluation must be their last."""
+    limited = batch.seats.limited
+    if not limited:
+        return batch, []
+    canvas, stepped, late = batch.canvas, list(batch.stepped), []
+    spent, done = torch.stack((canvas.nfe, canvas.done.long())).tolist()
+    for row in limited:
+        seat, budget = batch.seats.each[row], batch.seats.each[row].how.budget
+        exhausted = budget.max_nfe is not None and spent[row] >= budget.max_nfe - 1
+        if budget.deadline_ms is not None:
+            now = budget.clock()
+            pace = now - stepped[row]
+            stepped[row] = now
+            exhausted |= 1000 * (now - seat.began + 2 * pace) > budget.deadline_ms
+        if exhausted and not done[row]:
+            late.append(row)
+    return replace(batch, stepped=tuple(stepped)), late

@@ -4,7 +4,7 @@ Or text of the language of an automaton. There tokens are proposed together (`au
 proposal may be committed; elsewhere tokens are proposed one by one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -40,6 +40,17 @@ class WholeText(Constraint):
     def select(self, rows: list[int]) -> "WholeText":
         place = {row: number for number, row in enumerate(rows)}
         return WholeText([replace(span, row=place[span.row]) for span in self.spans if span.row in place])
+
+    @property
+    def kind(self) -> Hashable:
+        return WholeText, any(isinstance(span.text, Automaton) for span in self.spans)
+
+    def join(self, others: Sequence[Constraint]) -> "WholeText":
+        spans = list(self.spans)
+        for row, other in enumerate(others, start=1):
+            assert isinstance(other, WholeText)
+            spans += [replace(span, row=row) for span in other.spans]
+        return WholeText(spans)
 
     def allowed(self, canvas: Canvas, sites: Sites) -> Bool[Tensor, "R M V"] | None:
         rows = len(self.spans[0].text.of_token) if self.spans else 0

@@ -13,10 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..decode.advance import times
 from ..decode.canvas import Canvas
 from ..decode.decoder import Decoder
 from ..decode.look import Sites, look
-from ..decode.loop import denoise, finished, times
+from ..decode.loop import denoise, finished
 from ..decode.strategies.strategy import Strategy
 from .many import batches
 from .plan import Plan, constraint

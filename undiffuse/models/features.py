@@ -18,6 +18,9 @@ from .attention import Bias, attend
 from .block import Block
 from .rotary import Angles
 
+BY_LAYER = ("keys", "values", "attention", "feed_forward")
+BY_REQUEST = ("due", "watched", "count", "spent", "stamp")
+
 
 @dataclass(frozen=True, eq=False)
 class Features:
@@ -64,14 +67,30 @@ class Features:
     def cost(self, counts: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
         return torch.where(counts > 0, self.spent, 0)
 
-    def __getitem__(self, requests: Int[Tensor, " r"] | Bool[Tensor, " R"]) -> "Features":
-        """The given requests alone, as a copy."""
-        wide = ("keys", "values", "attention", "feed_forward")
-        flat = ("due", "watched", "count", "spent", "stamp")
+    def reset(self, requests: Bool[Tensor, " R"]) -> None:
+        """Forget all of some requests, in place."""
+        self.stamp.masked_fill_(requests, -1)
+
+    def widened(self, slots: int) -> "Features":
+        """The same memory with room for more positions."""
+        more = (0, slots - self.due.shape[1])
+        rows = {name: F.pad(getattr(self, name), (0, 0, *more)) for name in BY_LAYER}
+        return replace(self, **rows, due=F.pad(self.due, more), watched=F.pad(self.watched, more))
+
+    def join(self, other: "Features") -> "Features":
+        """Requests of both, with the same number of positions."""
         return replace(
             self,
-            **{name: getattr(self, name)[:, requests] for name in wide},
-            **{name: getattr(self, name)[requests] for name in flat},
+            **{n: torch.cat((getattr(self, n), getattr(other, n)), dim=1) for n in BY_LAYER},
+            **{n: torch.cat((getattr(self, n), getattr(other, n))) for n in BY_REQUEST},
+        )
+
+    def __getitem__(self, requests: Int[Tensor, " r"] | Bool[Tensor, " R"]) -> "Features":
+        """The given requests alone, as a copy."""
+        return replace(
+            self,
+            **{name: getattr(self, name)[:, requests] for name in BY_LAYER},
+            **{name: getattr(self, name)[requests] for name in BY_REQUEST},
         )
 
     def run(

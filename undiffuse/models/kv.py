@@ -125,6 +125,18 @@ class KV:
             stamp=self.stamp[requests],
         )
 
+    def widened(self, slots: int) -> "KV":
+        """The same memory with room for more positions."""
+        if slots == self.slots:
+            return self
+        shape = (*self.keys.shape[:3], slots * (1 + self.shadows) + 1, self.keys.shape[4])
+        keys, values = self.keys.new_zeros(shape), self.values.new_zeros(shape)
+        keys[:, :, :, : self.slots] = self.keys[:, :, :, : self.slots]  # those of shadow rows belong to one pass
+        values[:, :, :, : self.slots] = self.values[:, :, :, : self.slots]
+        more = (0, slots - self.slots)
+        filled, clean = (torch.nn.functional.pad(flags, more) for flags in (self.filled, self.clean))
+        return replace(self, keys=keys, values=values, filled=filled, clean=clean)
+
     def join(self, other: "KV") -> "KV":
         """Requests of both, with the same number of slots."""
         wide, flat = ("keys", "values"), ("filled", "clean", "stamp")
@@ -133,6 +145,12 @@ class KV:
             **{name: torch.cat((getattr(self, name), getattr(other, name)), dim=1) for name in wide},
             **{name: torch.cat((getattr(self, name), getattr(other, name))) for name in flat},
         )
+
+    def reset(self, requests: Bool[Tensor, " R"]) -> None:
+        """Forget all of some requests, in place."""
+        self.filled.masked_fill_(requests[:, None], False)
+        self.clean.masked_fill_(requests[:, None], False)
+        self.stamp.masked_fill_(requests, -1)
 
     def forget(self, where: Bool[Tensor, "R S"]) -> "KV":
         """The same memory with some slots no longer filled."""

@@ -18,5 +18,7 @@ class LeftToRight(Unmasking):
 
     filters: Filters = field(default_factory=Filters)
 
+    left_to_right = True
+
     def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
         return best(-look.sites.index.double(), look.open, quota(look.canvas, step))

@@ -76,11 +76,13 @@ class Strategy(ABC, Generic[P]):
     p(x_i | everything but x_i), from a row that stands beside them. `guidable` strategies honor guidance also under
     noise with uniform tokens: they read masks alone, or draw reverse steps from the law that guidance makes of them.
     `scored` ones step with the free ratios of a score head, which has no prediction under uniform noise.
+    `moves_vectors` says that the network is shown latents (`view`), `left_to_right` that the leftmost pending positions
+    are always decided first.
     """
 
     filters: Filters
 
-    # most strategies set these as class attributes; options and mixtures decide some of them
+    # most strategies set these as class attributes; options decide some of them
 
     @property
     @abstractmethod
@@ -107,6 +109,14 @@ class Strategy(ABC, Generic[P]):
         return False
 
     @property
+    def moves_vectors(self) -> bool:
+        return False
+
+    @property
+    def left_to_right(self) -> bool:
+        return False
+
+    @property
     def needs(self) -> tuple[Need, ...]:
         """What it asks of a process; most accept every one."""
         return ()
@@ -120,7 +130,7 @@ class Strategy(ABC, Generic[P]):
         return {}
 
     def view(self, canvas: Canvas, memory: Memory) -> View | None:
-        """What the network sees besides tokens; only strategies of continuous noise have something to show."""
+        """What the network sees besides tokens: something where a strategy moves vectors."""
         return None
 
     def bound(self, canvas: Canvas) -> Int[Tensor, " R"]:
@@ -137,14 +147,6 @@ class Strategy(ABC, Generic[P]):
     def reads(self, process: P, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
         """Where logits are needed: by default at the pending positions of each window."""
         return canvas.window & canvas.pending
-
-    def may_revoke(self, canvas: Canvas) -> Bool[Tensor, "R 1"]:
-        """Which requests may change decided positions of their window."""
-        return torch.full_like(canvas.key, self.revocable, dtype=torch.bool)[:, None]
-
-    def in_shadow(self, canvas: Canvas) -> Bool[Tensor, "R 1"]:
-        """Which requests read decided sites from shadow rows."""
-        return torch.full_like(canvas.key, self.shadows, dtype=torch.bool)[:, None]
 
     def propose(self, look: Look) -> Proposal:
         """A token for every site, by the strategy's own filters."""

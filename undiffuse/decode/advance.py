@@ -1,0 +1,229 @@
+"""A step of a batch: one look at the text for all requests, one decision per group, and what becomes of the canvas."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..predictor import Predictor
+from ..process.prediction import Prediction
+from .batch import Batch, Group
+from .canvas import CANCELLED, UNDECIDED, Canvas
+from .look import Sites
+from .observe import observe
+from .strategies.strategy import Decision, Look, Step
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """A group's part of a step: its canvas, where that stands, and the positions of which it asks the network."""
+
+    group: Group
+    canvas: Canvas
+    step: Step
+    wanted: Bool[Tensor, "n L"]
+
+
+def _turn(predictor: Predictor, batch: Batch, group: Group) -> Turn:
+    process, canvas, strategy, guidance = predictor.process, batch.of(group), group.how.strategy, group.how.guidance
+    at = strategy.step(process, canvas)
+    wanted = strategy.reads(process, canvas, at)
+    if guidance is not None and guidance.by_step(process):
+        wanted = wanted | canvas.window & canvas.pending  # guidance also decides whether a token stays noise
+    return Turn(group, canvas, at, wanted)
+
+
+def advanced(predictor: Predictor, batch: Batch) -> tuple[Batch, Bool[Tensor, "R L"], Bool[Tensor, "R L"]]:
+    """The batch after a step, and what that committed and revised."""
+    canvas = batch.canvas
+    turns = [_turn(predictor, batch, group) for group in batch.groups]
+    wanted = batch.spread([turn.wanted for turn in turns])
+    sizes = wanted.sum(-1).cpu()
+    sites = Sites.of(wanted, int(sizes.max()))
+    committed, revised = torch.zeros_like(canvas.pending), torch.zeros_like(canvas.pending)
+    after = canvas
+    if sites.index.shape[1]:
+        t = batch.spread([times(turn.canvas, turn.step) for turn in turns])
+        predictions, after = observe(predictor, batch, sites, t, sizes)
+        decisions = [
+            _decided(predictor, batch, turn, sites, prediction, bool(sizes[turn.group.rows].any()))
+            for turn, prediction in zip(turns, predictions, strict=True)
+        ]
+        groups = tuple(
+            replace(turn.group, memory=decision.memory) for turn, decision in zip(turns, decisions, strict=True)
+        )
+        batch = replace(batch, groups=groups)
+        decision, given = _together(batch, decisions)
+        after, committed, revised = apply(after, sites, decision, _revocable(batch))
+        given = torch.where(wanted.any(-1), given, 0.0)  # a request that asked nothing decided nothing
+        after = after.replace(certificate=torch.maximum(canvas.certificate, given))
+    return batch.replace(_stopped(batch, _tick(canvas, after))), committed, revised
+
+
+def _decided(
+    predictor: Predictor, batch: Batch, turn: Turn, sites: Sites, prediction: Prediction, asked: bool
+) -> Decision:
+    """What a group decides; nothing where none of its requests asked the network."""
+    if not asked:
+        here = sites.select(batch.part(turn.group.rows))
+        nothing, ids = torch.zeros_like(here.live), here.gather(turn.canvas.ids)
+        return Decision(
+            nothing, ids, here.gather(turn.canvas.pending), torch.zeros_like(ids).float(), turn.group.memory
+        )
+    look = _look(batch, turn.group, turn.canvas, sites, prediction)
+    decision = turn.group.how.strategy.advance(predictor.process, look, turn.step, turn.group.memory)
+    return _hold_back(turn.group, look, decision)
+
+
+def _together(batch: Batch, decisions: list[Decision]) -> tuple[Decision, Tensor | float]:
+    """The decisions of all groups as one, and their certificates."""
+    if len(decisions) == 1:
+        return decisions[0], torch.inf if decisions[0].certificate is None else decisions[0].certificate
+    given = [
+        batch.canvas.certificate.new_full((len(group.rows),), torch.inf)
+        if decision.certificate is None
+        else decision.certificate.double()
+        for group, decision in zip(batch.groups, decisions, strict=True)
+    ]
+    return Decision(
+        batch.spread([decision.write for decision in decisions]),
+        batch.spread([decision.ids for decision in decisions]),
+        batch.spread([decision.pending for decision in decisions]),
+        batch.spread([decision.logp.float() for decision in decisions]),
+    ), batch.spread(given)
+
+
+def _revocable(batch: Batch) -> bool | Bool[Tensor, "R 1"]:
+    """Which requests may change decided positions of their window."""
+    answers = [group.how.strategy.revocable for group in batch.groups]
+    if len(set(answers)) == 1:
+        return answers[0]
+    pending = batch.canvas.pending
+    return batch.spread([pending.new_full((len(g.rows), 1), a) for g, a in zip(batch.groups, answers, strict=True)])
+
+
+def completed(predictor: Predictor, batch: Batch, late: list[int]) -> tuple[Batch, Bool[Tensor, "R L"]]:
+    """The batch with all that is pending in some requests decided, in every window, from one evaluation."""
+    some = batch.select(late).uncached()
+    canvas = some.canvas
+    wanted = canvas.pending
+    sizes = wanted.sum(-1).cpu()
+    sites = Sites.of(wanted, int(sizes.max()))
+    steps = [group.how.strategy.step(predictor.process, some.of(group)) for group in some.groups]
+    t = some.spread([times(some.of(group), at) for group, at in zip(some.groups, steps, strict=True)])
+    predictions, canvas = observe(predictor, some, sites, t, sizes)
+    while bool(canvas.pending.any()):  # once, unless a constraint holds something back
+        some = some.replace(canvas)
+        decisions = [
+            _proposed(some, group, sites, prediction)
+            for group, prediction in zip(some.groups, predictions, strict=True)
+        ]
+        canvas = apply(canvas, sites, _together(some, decisions)[0], False, everywhere=True)[0]
+    ended = canvas.replace(
+        clock=torch.zeros_like(canvas.clock),
+        step=canvas.step + 1,
+        certificate=torch.full_like(canvas.certificate, torch.inf),
+    )
+    ended = _stopped(some, ended)
+    index = torch.tensor(late, device=wanted.device)
+    return batch.replace(batch.canvas.put(index, ended)), torch.zeros_like(batch.canvas.pending).index_copy(
+        0, index, wanted
+    )
+
+
+def _proposed(batch: Batch, group: Group, sites: Sites, prediction: Prediction) -> Decision:
+    look = _look(batch, group, batch.of(group), sites, prediction)
+    proposal = group.how.strategy.propose(look)
+    return _hold_back(group, look, Decision(look.open, proposal.ids, torch.zeros_like(look.open), proposal.logp))
+
+
+def _look(batch: Batch, group: Group, canvas: Canvas, sites: Sites, prediction: Prediction) -> Look:
+    constraint = group.constraint
+    here = sites.select(batch.part(group.rows))
+    allowed = constraint.allowed(canvas, here) if constraint else None
+    if allowed is not None:  # sites that pad stand anywhere, also where a constraint excludes what is fixed
+        allowed = allowed | ~here.live[..., None]
+    return Look(
+        canvas,
+        here,
+        prediction=prediction,
+        ids=here.gather(canvas.ids),
+        draws=canvas.draws.gather(here.index),
+        allowed=allowed,
+        joint=(lambda log_p, draws: constraint.joint(canvas, here, log_p, draws)) if constraint else None,
+    )
+
+
+def apply(
+    canvas: Canvas, sites: Sites, decision: Decision, revocable: bool | Tensor, *, everywhere: bool = False
+) -> tuple[Canvas, Tensor, Tensor]:
+    """The canvas with a decision carried out, what it committed and what it revised (R, L)."""
+    was_pending = sites.gather(canvas.pending)
+    writable = sites.live & sites.gather(canvas.editable if everywhere else canvas.window) & (was_pending | revocable)
+    old = sites.gather(canvas.ids)
+    new = torch.where(decision.write & writable, decision.ids, old)
+    pending = torch.where(writable, decision.pending, was_pending)
+    committed = writable & decision.write & ~pending & (was_pending | (new != old))
+    revised = writable & ~was_pending & (pending | (new != old))
+    written = writable & decision.write & pending  # a token may stand at a position that is kept open
+    blank = torch.zeros_like(canvas.pending)
+    commit_step = sites.gather(canvas.commit_step).where(~pending, UNDECIDED)
+    after = canvas.replace(
+        ids=sites.scatter(new, canvas.ids),
+        pending=sites.scatter(pending, canvas.pending),
+        commit_step=sites.scatter(torch.where(committed, canvas.step[:, None], commit_step), canvas.commit_step),
+        commit_logp=sites.scatter(
+            torch.where(committed | written, decision.logp.float(), sites.gather(canvas.commit_logp)),
+            canvas.commit_logp,
+        ),
+    )
+    return after, sites.scatter(committed, blank), sites.scatter(revised, blank)
+
+
+def times(canvas: Canvas, step: Step) -> Float[Tensor, "R L"]:
+    """Noise level of every position: the step's in the window, 1 in later windows, 0 where the token is decided."""
+    later = torch.ones((), dtype=torch.float64, device=step.t.device)
+    return torch.where(canvas.pending, torch.where(canvas.window, step.t[:, None], later), 0.0)
+
+
+def _hold_back(group: Group, look: Look, decision: Decision) -> Decision:
+    """Keep pending what a constraint does not let be committed together with the rest."""
+    if group.constraint is None:
+        return decision
+    chosen = decision.write & ~decision.pending & look.open
+    kept = group.constraint.together(look.canvas, look.sites, chosen, decision.ids)
+    held = chosen & ~kept
+    return decision.replace(
+        write=decision.write & ~held, pending=decision.pending | held, ids=torch.where(held, look.ids, decision.ids)
+    )
+
+
+def _tick(before: Canvas, after: Canvas) -> Canvas:
+    """Advance the clocks of requests that were not done; a finished window starts the next one's clock."""
+    running = ~before.done
+    same = before.current == after.current
+    return after.replace(clock=torch.where(running & same, before.clock + 1, 0), step=before.step + running)
+
+
+def _stopped(batch: Batch, canvas: Canvas) -> Canvas:
+    """Cancel what follows a stop token that is certain: it lies in text decided without a gap.
+
+    Under block diffusion its block must be finished, and strategies that may take a token back finish their window.
+    """
+    if batch.stop is None:
+        return canvas
+    settled = ~canvas.pending & canvas.editable
+    settled &= ~(canvas.window & _revocable(batch))
+    settled &= canvas.finished_blocks | (canvas.span == 0)[:, None]
+    without_gap = (canvas.editable & ~settled).cumsum(-1) == 0
+    stops = (canvas.ids[..., None] == batch.stop[:, None]).any(-1) & settled & without_gap
+    cancelled = canvas.pending & stops.any(-1, keepdim=True)
+    if not bool(cancelled.any()):
+        return canvas
+    return canvas.replace(
+        pending=canvas.pending & ~cancelled,
+        editable=canvas.editable & ~cancelled,
+        valid=canvas.valid & ~cancelled,
+        commit_step=torch.where(cancelled, CANCELLED, canvas.commit_step),
+    )
