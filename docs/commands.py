@@ -14,9 +14,14 @@ HEAD = """# Commands
 
 This page is what `--help` prints, written by `docs/commands.py`.
 
-Results go to stdout, everything else to stderr. With `--json` stdout holds one JSON document (a list where `-n` asks
-for several samples). Exit codes: 0 done; 1 a law of `verify` fails, or `check --fail` found a word; 2 a mistake that
-you can mend, told in one line; 130 interrupted; 141 the reader of a pipe left.
+Results go to stdout, everything else (progress, remarks, errors) to stderr. `undiffuse --quiet VERB …` writes results
+and errors only. With `--json` stdout holds one JSON document (a list where `-n` asks for several samples).
+
+`undiffuse --install-completion` teaches your shell (bash, zsh, fish or PowerShell) to complete verbs and options with
+the tab key; `--show-completion` prints what that would install.
+
+Exit codes: 0 done; 1 a law of `verify` fails, or `check --fail` found a word; 2 a mistake that you can mend, told in
+one line; 130 interrupted; 141 the reader of a pipe left.
 """
 
 

@@ -1,5 +1,6 @@
 """What holds for the command as a whole: quick answers, one line for a mistake, streams, exit codes."""
 
+import json
 import os
 import re
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 
 from undiffuse.cli.main import run
 
-VERBS = ("train", "fill", "generate", "check", "score", "verify", "config", "list")
+VERBS = ("train", "fill", "generate", "check", "score", "verify", "config", "list", "about")
 PROBE = """
 import sys
 from undiffuse.cli.main import run
@@ -78,11 +79,12 @@ def test_every_public_name_is_there(name):
         (["generate", "--length", "0"], r"Invalid value for '--length'.*1"),
         (["generate", "--length"], r"Option '--length' requires an argument"),
         (["config"], r"Missing argument 'RECIPE'"),
-        (["list", "strategis"], r"there is no family 'strategis'; did you mean 'strategies'\?"),
+        (["list", "strategis"], r"there are no components called 'strategis'; did you mean 'strategies'\?"),
         (["fill"], r"give one text: as an argument, with --file FILE, or - to read standard input"),
         (["score", "--draws", "2", "--precision", "1%", "x"], r"--draws and --precision both say"),
         (["score", "--precision", "200%", "x"], r"--precision 200%: give a share of the mean between 0 and 1"),
         (["score", "--precision", "much", "x"], r"--precision much: give a share of the mean between 0 and 1"),
+        (["list", "-q"], r"No such option: -q: it stands before the verb, as in `undiffuse --quiet train`"),
         (["verify", "no such law"], r"no law or component matches 'no such law'"),
         (["verify", "--dtype", "float32"], r"No such option: --dtype"),
         (["list", "--device", "cpu"], r"No such option: --device"),
@@ -99,6 +101,60 @@ def test_every_public_name_is_there(name):
 )
 def test_a_mistake_is_one_line_and_exit_code_2(capsys, arguments, message):
     assert re.search(message, refused(capsys, *arguments))
+
+
+def test_quiet_leaves_results_and_errors_alone(capsys, model):
+    loud = ["generate", "--model", str(model), "--length", "4"]
+    assert run(loud) == 0
+    told = capsys.readouterr()
+    assert run(["--quiet", *loud]) == 0
+    assert told.err
+    assert capsys.readouterr() == (told.out, "")
+    assert refused(capsys, "-q", "list", "nothing").startswith("there are no components called 'nothing'")
+
+
+def test_quiet_ends_with_its_command(capsys, model):
+    loud = ["generate", "--model", str(model), "--length", "4", "--watch"]
+    assert run(["--quiet", *loud]) == 0
+    assert capsys.readouterr().err == ""
+    assert run(loud) == 0
+    assert "evaluations" in capsys.readouterr().err
+
+
+def test_about_tells_what_a_bug_report_needs(capsys):
+    import torch
+
+    assert run(["about", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["packages"]["torch"] == torch.__version__
+    assert found["threads"]["torch"] == torch.get_num_threads()
+    assert found["kernels"]["vector instructions"] == torch.backends.cpu.get_cpu_capability()
+    assert "matplotlib" in found["extras"]["plot"]
+    assert run(["about"]) == 0
+    shown = capsys.readouterr().out
+    assert f"torch {torch.__version__}" in shown
+    assert found["machine"]["processor"] in shown
+
+
+def test_about_names_what_steers_the_kernels_and_no_paths(capsys, monkeypatch):
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    monkeypatch.setenv("PYTORCH_KERNEL_CACHE_PATH", f"{os.sep}home{os.sep}somebody")
+    assert run(["about", "--json"]) == 0
+    environment = json.loads(capsys.readouterr().out)["environment"]
+    assert environment["ATEN_CPU_CAPABILITY"] == "avx2"
+    assert "PYTORCH_KERNEL_CACHE_PATH" not in environment
+
+
+@pytest.mark.parametrize(
+    ("begun", "number", "wanted"), [("undiffuse ver", 1, "verify"), ("undiffuse fill --st", 2, "--steps")]
+)
+def test_a_shell_is_told_what_may_come_next(begun, number, wanted):
+    asked = {"_UNDIFFUSE_COMPLETE": "complete_bash", "COMP_WORDS": begun, "COMP_CWORD": str(number)}
+    ended = subprocess.run(
+        [sys.executable, "-m", "undiffuse"], capture_output=True, text=True, env={**os.environ, **asked}
+    )
+    assert wanted in ended.stdout.split()
+    assert ended.stderr == ""
 
 
 def test_a_message_cannot_steer_the_terminal(capsys):

@@ -16,25 +16,27 @@ Entries = Iterable[tuple[str, str]]
 
 
 def catalogue(
-    family: Annotated[
-        str | None, typer.Argument(metavar="FAMILY", help="One family, such as strategies (default: all).")
+    sort: Annotated[
+        str | None,
+        typer.Argument(metavar="COMPONENTS", help="One sort of them, such as strategies (default: all sorts)."),
     ] = None,
 ) -> None:
-    """List what exists: schedules, strategies, recipes, and more.
+    """List what can be chosen by name: strategies, schedules, recipes, and more.
 
-    A component's name is its `kind` in recipes and options.
+    The name is what options such as --strategy take, and the `kind` in a recipe. `families` are those of the public
+    checkpoints that can be loaded.
     """
-    families = _families()
-    if family is not None:
-        wanted = family if family in families else _plural(family)
-        if wanted not in families:
-            raise UserError(f"there is no family {family!r}{did_you_mean(family, families)}")
-        families = {wanted: families[wanted]}
-    print("\n\n".join(_section(plural, list(entries())) for plural, entries in families.items()))
+    sorts = _sorts()
+    if sort is not None:
+        wanted = sort if sort in sorts else _plural(sort)
+        if wanted not in sorts:
+            raise UserError(f"there are no components called {sort!r}{did_you_mean(sort, sorts)}")
+        sorts = {wanted: sorts[wanted]}
+    print("\n\n".join(_section(plural, list(entries())) for plural, entries in sorts.items()))
 
 
-def _families() -> dict[str, Callable[[], Entries]]:
-    """The entries of every family, read when they are asked for: a component's line is in its code."""
+def _sorts() -> dict[str, Callable[[], Entries]]:
+    """The entries of every sort, read when they are asked for: a component's line is in its code."""
     from ..kinds import FAMILIES
 
     components = {_plural(name): partial(_components, found) for name, found in FAMILIES.items()}

@@ -3,10 +3,25 @@
 import json
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rich.console import Console
 
 from .visible import safe
+
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Inside, nothing is written to stderr: no progress, no remarks. An error ends the verb, and is told outside."""
+    before = _QUIET.set(True)
+    try:
+        yield
+    finally:
+        _QUIET.reset(before)
 
 
 def stdout() -> Console:
@@ -14,7 +29,8 @@ def stdout() -> Console:
 
 
 def stderr() -> Console:
-    return Console(file=sys.stderr, highlight=False)
+    hushed = _QUIET.get()
+    return Console(file=sys.stderr, highlight=False, quiet=hushed, force_terminal=False if hushed else None)
 
 
 def print_json(value: object) -> None:

@@ -8,15 +8,17 @@ import typer
 from typer.main import get_command
 
 from ..errors import UserError, did_you_mean
-from . import catalogue, check, config, fill, generate, score, study, train, verify
+from . import about, catalogue, check, config, fill, generate, score, study, train, verify
 
 # typer carries a click of its own and exports only the leaves of its tree of exceptions
 ClickException: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
+COMPLETION = "_UNDIFFUSE_COMPLETE"
+
 app = typer.Typer(
     name="undiffuse",
     help="Diffusion language models: train one on your text, fill blanks, generate, measure, verify.",
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -33,11 +35,19 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _undiffuse(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Write results and errors only; stands before the verb."),
+    ] = False,
 ) -> None:
-    pass
+    if quiet:
+        from .console import quiet as hushed
+
+        context.with_resource(hushed())
 
 
 app.command("train")(train.train)
@@ -49,12 +59,15 @@ app.command("verify")(verify.verify)
 app.add_typer(study.app, name="study")
 app.command("config")(config.config)
 app.command("list")(catalogue.catalogue)
+app.command("about")(about.about)
 
 
 def main() -> None:
     """Entry point of the console script."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace", newline="\n")  # type: ignore[union-attr]
+    if COMPLETION in os.environ:  # a shell asks what may come next
+        get_command(app).main(prog_name="undiffuse")
     sys.exit(run(sys.argv[1:]))
 
 
@@ -90,6 +103,8 @@ def _usage_message(error: Exception) -> str:
     near = getattr(error, "possibilities", None)
     message = error.message if near else error.format_message()  # type: ignore[attr-defined]
     message = " ".join(message.split()).rstrip(".")
+    if getattr(error, "option_name", None) in ("--quiet", "-q"):
+        return f"{message}: it stands before the verb, as in `undiffuse --quiet train`"
     if near:
         message += did_you_mean(error.option_name, near)  # type: ignore[attr-defined]
     context = getattr(error, "ctx", None)

@@ -258,7 +258,7 @@ class LanguageModel:
     def save(self, directory: str | Path, layout: str | None = None) -> None:
         """Write model.safetensors, tokenizer.json and manifest.json into a new directory, entirely or not at all.
 
-        A public checkpoint, or any model with a `layout` (`undiffuse list layouts`), is written in that public layout,
+        A public checkpoint, or any model with a `layout` (`undiffuse list families`), is written in that public layout,
         with a config.json. UserError where the layout cannot describe the network.
         """
         save(self.trained, Path(directory), layout)
