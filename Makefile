@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS := $(VENV)/.docs
 
-.PHONY: setup demo test test-all verify-kernels check format
+.PHONY: setup demo test test-all verify-kernels check format docs
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +15,7 @@ help:
 	@echo "make test-all        every test there is, and shapes checked in every call"
 	@echo "make verify-kernels  the laws, under the arithmetic of other processors"
 	@echo "make check           format, lint, types, import rings"
+	@echo "make docs            the docs as a site in build/docs"
 	@echo "make setup           .venv with the undiffuse command"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -42,3 +44,11 @@ check: $(STAMP)
 
 format: $(STAMP)
 	@$(BIN)/ruff format --quiet . && $(BIN)/ruff check --quiet --fix .
+
+$(DOCS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $(DOCS)
+
+docs: $(DOCS)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open build/docs/index.html, or for its search: $(BIN)/python -m http.server -d build/docs"

@@ -1,0 +1,79 @@
+"""A hook of MkDocs: pages of the site that are no files of docs/.
+
+The README is the first page; CONTRIBUTING, SECURITY and CHANGELOG come from the root; and every package of the library
+has a page of reference, made of its docstrings.
+"""
+
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+PROJECT = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+    "CHANGELOG.md": "changelog.md",
+}
+PACKAGES = {
+    "undiffuse.language_model": "The verbs",
+    "undiffuse.process": "Noise",
+    "undiffuse.objective": "Objectives",
+    "undiffuse.likelihood": "Likelihood",
+    "undiffuse.decode": "Decoding",
+    "undiffuse.models": "Networks",
+    "undiffuse.text": "Text",
+    "undiffuse.data": "Data",
+    "undiffuse.training": "Training",
+    "undiffuse.evaluate": "Evaluation",
+    "undiffuse.study": "Studies",
+    "undiffuse.exact": "Exact enumeration",
+}
+"""Packages with a page of reference, and its title."""
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    pages = [{title: f"reference/{package.rpartition('.')[2]}.md"} for package, title in PACKAGES.items()]
+    assert config.nav is not None
+    config.nav.append({"Reference": [{"Records and errors": "reference/undiffuse.md"}, *pages]})
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    for source, target in PROJECT.items():
+        files.append(File.generated(config, target, content=moved((ROOT / source).read_text(encoding="utf-8"))))
+    files.append(File.generated(config, "reference/undiffuse.md", content=_page("undiffuse", "Records and errors", "")))
+    for package, title in PACKAGES.items():
+        content = _page(package, title, "**/")
+        files.append(File.generated(config, f"reference/{package.rpartition('.')[2]}.md", content=content))
+    return files
+
+
+def moved(text: str) -> str:
+    """A page of the root as one of docs/: its links lead to pages of the site, and to files that are none no more."""
+
+    def link(found: re.Match[str]) -> str:
+        words, (path, mark, anchor) = found[1], found[2].partition("#")
+        if ":" in path:
+            return found[0]
+        if path in PROJECT:
+            return f"[{words}]({PROJECT[path]}{mark}{anchor})"
+        if path.startswith("docs/") and (ROOT / path).is_file():
+            return f"[{words}]({path.removeprefix('docs/')}{mark}{anchor})"
+        return words
+
+    return re.sub(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)", link, text).replace("](docs/images/", "](images/")
+
+
+def _page(package: str, title: str, deep: str) -> str:
+    """A title, and the reference of every module with a docstring and something public in it."""
+    folder = ROOT / package.replace(".", "/")
+    parts = [f"# {title}\n", f"`{package}`\n"]
+    for file in sorted(folder.glob(f"{deep}*.py")):
+        text = file.read_text(encoding="utf-8")
+        if file.stem.startswith("_") or not re.search(r"^(?:class|def|async def) [A-Za-z]", text, re.MULTILINE):
+            continue
+        parts.append(f"::: {'.'.join(file.relative_to(ROOT).with_suffix('').parts)}\n")
+    return "\n".join(parts)
