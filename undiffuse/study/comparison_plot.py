@@ -1,6 +1,6 @@
 """The plots of a comparison as SVG text: a recipe has the same colour and mark in all of them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -44,15 +44,15 @@ def draw(asked: Mapping[str, Any], found: Sequence[System]) -> dict[str, str]:
     The same numbers give the same texts, under one version of matplotlib.
     """
     styles = {recipe: _style(number) for number, recipe in enumerate(sorted(each.recipe for each in found))}
-    makers: dict[str, Callable[[], Figure | None]] = {
-        "likelihood": lambda: _likelihood(found, styles),
-        "curves": lambda: _curves(found, styles),
-        "generation": lambda: _generation(asked, found, styles),
-        "repair": lambda: _repair(found, styles),
-        "infill": lambda: _infill(found, styles),
-    }
+    real = asked["text"] if isinstance(asked.get("text"), Mapping) else {}
     with _settings():
-        made = {name: figure() for name, figure in makers.items()}
+        made = {
+            "likelihood": _likelihood([each for each in found if each.bits], styles),
+            "curves": _curves(found, styles),
+            "generation": _generation(real, [each for each in found if each.generation], styles),
+            "repair": _repair([each for each in found if each.repair], styles),
+            "infill": _infill([(each.recipe, each.infill) for each in found if each.infill], styles),
+        }
         return {name: _svg(figure) for name, figure in made.items() if figure is not None}
 
 
@@ -119,8 +119,7 @@ def _tall(rows: int, each: float = 0.27) -> float:
     return 1.1 + each * max(rows, 3)
 
 
-def _likelihood(found: Sequence[System], styles: Mapping[str, Style]) -> "Figure | None":
-    shown = [each for each in found if each.bits]
+def _likelihood(shown: Sequence[System], styles: Mapping[str, Style]) -> "Figure | None":
     if not shown:
         return None
     figure, (axes,) = _figure(_tall(len(shown)))
@@ -128,20 +127,10 @@ def _likelihood(found: Sequence[System], styles: Mapping[str, Style]) -> "Figure
     for row, each in enumerate(shown):
         assert each.bits is not None
         mark, fill, label = KINDS.get(each.kind, ("X", "full", each.kind))
-        colour = styles[each.recipe]["color"]
-        axes.scatter(
-            list(each.bits.by_seed.values()), [row] * each.bits.n, s=14, color=colour, alpha=0.45, linewidths=0
-        )
-        axes.errorbar(
-            each.bits.mean,
-            row,
-            xerr=each.bits.error,
-            color=colour,
-            marker=mark,
-            fillstyle=fill,
-            markersize=6,
-            capsize=3,
-        )
+        colour, seeds = styles[each.recipe]["color"], list(each.bits.by_seed.values())
+        axes.scatter(seeds, [row] * len(seeds), s=14, color=colour, alpha=0.45, linewidths=0)
+        style: Style = {"color": colour, "marker": mark, "fillstyle": fill, "markersize": 6, "capsize": 3}
+        axes.errorbar(each.bits.mean, row, xerr=each.bits.error, **style)
         if label not in labels:
             labels.add(label)
             axes.plot([], [], color=INK, marker=mark, fillstyle=fill, linestyle="", label=label)
@@ -164,14 +153,12 @@ def _curves(found: Sequence[System], styles: Mapping[str, Style]) -> "Figure | N
     # the first validations lie far above what tells recipes apart
     high = min(start, max(ends) + 1.0 * (max(ends) - low) + 0.3)
     margin = 0.04 * (high - low)
-    for panel, (name, unit) in zip(
-        panels, (("seconds", "seconds of training"), ("steps", "steps of training")), strict=True
-    ):
+    for panel, name in zip(panels, ("seconds", "steps"), strict=True):
         for recipe, both in lines.items():
             xs, ys = zip(*both[name], strict=True)
             many = max(1, len(xs) // 8)
             panel.plot(xs, ys, **styles[recipe], linewidth=1.3, markersize=4, markevery=(many // 2, many))
-        panel.set_xlabel(unit)
+        panel.set_xlabel(f"{name} of training")
         panel.set_xlim(left=0)
         panel.set_ylim(low - margin, high + margin)
         _label_ends(panel, {recipe: both[name][-1] for recipe, both in lines.items()}, styles)
@@ -180,12 +167,9 @@ def _curves(found: Sequence[System], styles: Mapping[str, Style]) -> "Figure | N
     return figure
 
 
-def _generation(asked: Mapping[str, Any], found: Sequence[System], styles: Mapping[str, Style]) -> "Figure | None":
-    shown = [each for each in found if each.generation]
+def _generation(real: Mapping[str, Any], shown: Sequence[System], styles: Mapping[str, Style]) -> "Figure | None":
     if not shown:
         return None
-    text = asked.get("text")
-    real = text if isinstance(text, Mapping) else {}
     figure, panels = _figure(max(4.4, 0.19 * len(shown) + 1), columns=2)
     labels = {"surprise": "bits per byte of samples under an n-gram", "entropy": "entropy of a sample's tokens, nats"}
     for panel, (name, label) in zip(panels, labels.items(), strict=True):
@@ -199,13 +183,8 @@ def _generation(asked: Mapping[str, Any], found: Sequence[System], styles: Mappi
                 ends[each.recipe] = max(ends.get(each.recipe, (xs[-1], ys[-1])), (xs[-1], ys[-1]))
         if finite(real.get(name)):
             panel.axhline(real[name], color=INK, linestyle=(0, (5, 3)), linewidth=1)
-            panel.annotate(
-                "real text",
-                (0, real[name]),
-                xycoords=("axes fraction", "data"),
-                xytext=(3, 3),
-                textcoords="offset points",
-            )
+            place: Style = {"xycoords": ("axes fraction", "data"), "xytext": (3, 3), "textcoords": "offset points"}
+            panel.annotate("real text", (0, real[name]), **place)
         panel.set_xscale("log", base=2)
         panel.xaxis.set_major_formatter("{x:g}")
         panel.set_xlabel("evaluations of the network per sample (NFE)")
@@ -214,8 +193,7 @@ def _generation(asked: Mapping[str, Any], found: Sequence[System], styles: Mappi
     return figure
 
 
-def _repair(found: Sequence[System], styles: Mapping[str, Style]) -> "Figure | None":
-    shown = [each for each in found if each.repair]
+def _repair(shown: Sequence[System], styles: Mapping[str, Style]) -> "Figure | None":
     shares = sorted({line.share for each in shown for line in each.repair})
     methods = list(dict.fromkeys(line.method for each in shown for line in each.repair))
     if not shown:
@@ -240,11 +218,8 @@ def _repair(found: Sequence[System], styles: Mapping[str, Style]) -> "Figure | N
                 panel.axhline(line_at - 0.5, color=INK, alpha=FAINT / 2, linewidth=0.6)
         row[2].axvline(0, color=INK, linewidth=0.8)
         row[0].set_title(f"{100 * share:g} % of the tokens wrong", loc="left")
-    for panel, label in zip(
-        panels[-3:],
-        ("repaired, % of wrong tokens", "damaged, % of right tokens", "net gain per wrong token"),
-        strict=True,
-    ):
+    labels = ("repaired, % of wrong tokens", "damaged, % of right tokens", "net gain per wrong token")
+    for panel, label in zip(panels[-3:], labels, strict=True):
         panel.set_xlabel(label)
     for at, method in enumerate(methods):
         panels[0].plot([], [], color=INK, marker=MARKS[at % len(MARKS)], linestyle="", markersize=4.5, label=method)
@@ -252,21 +227,13 @@ def _repair(found: Sequence[System], styles: Mapping[str, Style]) -> "Figure | N
     return figure
 
 
-def _infill(found: Sequence[System], styles: Mapping[str, Style]) -> "Figure | None":
-    shown = [(each.recipe, each.infill) for each in found if each.infill]
+def _infill(shown: Sequence[tuple[str, Share]], styles: Mapping[str, Style]) -> "Figure | None":
     if not shown:
         return None
     figure, (axes,) = _figure(_tall(len(shown)))
     for row, (recipe, share) in enumerate(shown):
-        axes.errorbar(
-            100 * share.pooled.share,
-            row,
-            xerr=_bars(share),
-            color=styles[recipe]["color"],
-            marker="o",
-            markersize=5.5,
-            capsize=3,
-        )
+        style: Style = {"color": styles[recipe]["color"], "marker": "o", "markersize": 5.5, "capsize": 3}
+        axes.errorbar(100 * share.pooled.share, row, xerr=_bars(share), **style)
     _rows(axes, [recipe for recipe, _ in shown])
     axes.set_xlabel("hidden tokens named by the best guess, % (95 % interval)")
     return figure
@@ -291,13 +258,8 @@ def _label_ends(axes: "Axes", ends: Mapping[str, tuple[float, float]], styles: M
     order = sorted(heights, key=lambda name: heights[name])
     for name, place in zip(order, spread([heights[name] for name in order], gap), strict=True):
         colour, mark = styles[name]["color"], styles[name]["marker"]
-        beside: dict[str, Any] = {
-            "xycoords": "data",
-            "textcoords": "axes fraction",
-            "annotation_clip": False,
-            "va": "center",
-        }
         line = {"arrowstyle": "-", "color": colour, "alpha": 0.5, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0}
+        beside: Style = {"xycoords": "data", "textcoords": "axes fraction", "annotation_clip": False, "va": "center"}
         axes.annotate("", ends[name], (1.045, place), arrowprops=line, **beside)
         axes.plot(1.05, place, color=colour, marker=mark, markersize=4, transform=axes.transAxes, clip_on=False)
         axes.annotate(name, (1.075, place), xycoords="axes fraction", va="center", fontsize=8, annotation_clip=False)
