@@ -208,12 +208,15 @@ def test_list_names_every_family_and_its_kinds(capsys):
     for family in FAMILIES.values():
         for kind in family.kinds:
             assert re.search(rf"^  {kind} +\S", shown, re.MULTILINE), kind
+    heads = re.findall(r"^(\w[\w ]*):(.*)$", shown, re.MULTILINE)
+    assert len(heads) == len(FAMILIES) + 1
+    assert all(meaning for _, meaning in heads), "what the names of each sort are for"
 
 
 @pytest.mark.parametrize("name", ["strategy", "strategies"])
 def test_list_of_one_family_shows_that_family_alone(capsys, name):
     assert run(["list", name]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("strategies:\n")
-    assert re.findall(r"^\w+:$", shown, re.MULTILINE) == ["strategies:"]
+    assert shown.startswith("strategies: which tokens")
+    assert re.findall(r"^\w+:", shown, re.MULTILINE) == ["strategies:"]
     assert "  confidence " in shown

@@ -14,6 +14,24 @@ if TYPE_CHECKING:
 Entries = Iterable[tuple[str, str]]
 """Names with one line each."""
 
+MEANING = {
+    "processes": "how text is destroyed in training and restored in decoding (process.kind)",
+    "schedules": "how much of the text is destroyed at each noise level (process.schedule)",
+    "destinations": "what destroyed tokens become (process.destination)",
+    "noise curves": "how Gaussian noise grows with the level (process.gamma)",
+    "objectives": "what training minimizes (objective)",
+    "times": "how a batch draws its noise levels (objective.times)",
+    "models": "networks",
+    "families": "of public checkpoints that can be loaded (--model DIR)",
+    "optimizers": "how weights follow gradients (optimizer)",
+    "strategies": "which tokens each step of decoding decides (--strategy)",
+    "caches": "what is kept between the steps of decoding (--cache)",
+    "guidances": "how a condition is followed more, or less, than the network does by itself",
+    "correctors": "what improves a text between two steps (strategy predictor-corrector)",
+    "recipes": "published systems and the default, ready to train (--recipe)",
+}
+"""What each sort is for, and where its names are used."""
+
 
 def catalogue(
     sort: Annotated[
@@ -62,7 +80,9 @@ def _recipes() -> Entries:
 
 def _section(title: str, entries: list[tuple[str, str]]) -> str:
     width = max((len(name) for name, _ in entries), default=0)
-    return "\n".join([f"{title}:", *(f"  {name:<{width}}  {line}" for name, line in entries)])
+    return "\n".join(
+        [f"{title}: {MEANING.get(title, '')}".rstrip(), *(f"  {name:<{width}}  {line}" for name, line in entries)]
+    )
 
 
 def _plural(name: str) -> str:

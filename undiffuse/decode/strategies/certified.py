@@ -32,7 +32,7 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True)
 class Certified(Unmasking):
-    """Each step commits the most tokens of which greedy decoding one at a time provably gives the same, else one.
+    """Each step commits as many tokens as provably come out the same one at a time, at least one; for temperature 0.
 
     Exact for greedy decoding of one law, heuristic as a sampler. The certificate is (n + 1) ε of the n tokens
     committed, ε = 1 − the least of their probabilities: below 1 it holds, and it is 0 for a single token. It uses the
