@@ -32,11 +32,15 @@ StrategyKind = Annotated[
 ]
 Cache = Annotated[
     str | None,
-    typer.Option("--cache", metavar="KIND", help="What to keep between steps; see `undiffuse list caches`, or auto."),
+    typer.Option(
+        "--cache", metavar="KIND", help="What to keep between steps to save work; see `undiffuse list caches`, or auto."
+    ),
 ]
 GuidanceScale = Annotated[
     float | None,
-    typer.Option("--guidance", metavar="S", help="Follow the fixed text more (above 1) or less (below 1)."),
+    typer.Option(
+        "--guidance", metavar="S", help="Follow the fixed text more (above 1) or less (below 1; 1: as the model does)."
+    ),
 ]
 MaxNfe = Annotated[
     int | None,

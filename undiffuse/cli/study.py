@@ -44,7 +44,8 @@ def frontier(
         list[str] | None, typer.Option("--cache", metavar="KIND", help="Under this cache (repeatable; default: none).")
     ] = None,
     block_length: Annotated[
-        int, typer.Option("--block-length", metavar="N", min=1, help="Windows of this many tokens, under a cache.")
+        int,
+        typer.Option("--block-length", metavar="N", min=1, help="Finish windows of this many tokens, under a cache."),
     ] = 32,
     plots: Annotated[bool, typer.Option("--plot/--no-plot", help="Draw frontier.png and frontier.svg too.")] = True,
     seed: Seed = 0,
@@ -55,8 +56,9 @@ def frontier(
 ) -> None:
     """Quality of generated text against its cost, for every strategy of decoding.
 
-    All settings continue the same prompts. Quality is what an n-gram of the training text makes of the result, beside
-    entropy and repetition; cost is counted in evaluations of the network and rows that go through it.
+    All settings continue the same prompts. Quality is how plausible an n-gram of the training text finds the result,
+    beside how varied it is (entropy) and how repetitive; cost is counted in evaluations of the network and in rows,
+    the positions that go through it.
     """
     from ..kinds import CACHES, STRATEGIES
     from ..study.frontier import frontier as measured
@@ -211,10 +213,10 @@ def fidelity(
     prompt_length: Annotated[int, typer.Option("--prompt-length", metavar="N", min=1, help="Tokens of a prompt.")] = 32,
     length: Annotated[int, typer.Option("--length", metavar="N", min=2, help="New tokens after each prompt.")] = 64,
     strategy: Annotated[
-        str, typer.Option("--strategy", metavar="KIND", help="Whose trajectory without a cache is replayed.")
+        str, typer.Option("--strategy", metavar="KIND", help="The strategy that decodes the texts.")
     ] = "confidence",
     block_length: Annotated[
-        int, typer.Option("--block-length", metavar="N", min=1, help="Windows of this many tokens.")
+        int, typer.Option("--block-length", metavar="N", min=1, help="Finish windows of this many tokens.")
     ] = 16,
     seed: Seed = 0,
     json: Json = False,
@@ -222,10 +224,11 @@ def fidelity(
     dtype: Dtype = None,
     threads: Threads = None,
 ) -> None:
-    """How far the predictions under each cache are from exact ones, at pending positions.
+    """How much each cache changes what the model predicts, and how much work it saves.
 
-    The trajectory of a decoding without a cache is replayed under each: KL in nats and the share of changed best
-    tokens, per pending position, and the rows that went through the network as a share of all.
+    Texts are decoded once without a cache; then every cache is asked at the same moments. Its predictions are compared
+    with the exact ones at every undecided position: KL divergence in nats, and the share of positions where another
+    token is the best. The rows that went through the network are given as a share of those without a cache.
     """
     from ..study.fidelity import fidelities, table
     from .console import print_json, print_text
