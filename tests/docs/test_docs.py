@@ -45,6 +45,16 @@ def test_the_readme_shows_every_verb():
     assert shown >= {"train", "fill", "generate", "score", "verify", "config", "list"}
 
 
+@pytest.mark.parametrize("name", ["docs/architecture.md", "CONTRIBUTING.md", "README.md"])
+def test_files_that_are_named_exist(name):
+    """But for those of the table that says what could be written."""
+    told = (ROOT / name).read_text(encoding="utf-8").partition("## Where additions go")[0]
+    named = re.findall(r"`((?:undiffuse|tests)/[\w/.]+|[a-z_]+/(?:[a-z_/]+\.py)?)`", told)
+    assert named
+    for path in named:
+        assert (ROOT / path).exists() or (ROOT / "undiffuse" / path).exists(), path
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_to_files(page):
     for target in re.findall(r"\]\(([^)#:]+)\)|src=\"([^\":]+)\"", page.read_text(encoding="utf-8")):
