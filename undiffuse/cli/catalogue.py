@@ -22,6 +22,7 @@ MEANING = {
     "objectives": "what training minimizes (objective)",
     "times": "how a batch draws its noise levels (objective.times)",
     "models": "networks",
+    "feed-forward layers": "what a layer does to every row alone (model.feed_forward)",
     "families": "of public checkpoints that can be loaded (--model DIR)",
     "optimizers": "how weights follow gradients (optimizer)",
     "strategies": "which tokens each step of decoding decides (--strategy)",

@@ -237,7 +237,7 @@ def _moves(process: Interpolating, step: Callable[..., Move], kind: str, s: floa
     z = torch.arange(noise.states)[:, None].expand(-1, len(predictions()))
     state, time = State(small.rows[z]), torch.tensor(t, dtype=torch.float64)
     prediction = _of_predictions(process, kind, z, time)
-    return rows_of(step(process, prediction, state, time, torch.tensor(s, dtype=torch.float64)), z, noise, small)
+    return rows_of(step(process.law, prediction, state, time, torch.tensor(s, dtype=torch.float64)), z, noise, small)
 
 
 def _of_predictions(process: Interpolating, kind: str, z: Tensor, time: Tensor) -> Prediction:
