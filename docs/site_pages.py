@@ -5,7 +5,9 @@ has a page of reference, made of its docstrings.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -35,10 +37,23 @@ PACKAGES = {
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    pages = [{title: f"reference/{package.rpartition('.')[2]}.md"} for package, title in PACKAGES.items()]
+    """The menu, with what it does not name: pages of docs/ under More, and the reference."""
     assert config.nav is not None
+    named = set(_named(config.nav))
+    written = sorted(page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md"))
+    pages = [{title: f"reference/{package.rpartition('.')[2]}.md"} for package, title in PACKAGES.items()]
+    config.nav.append({"More": [page for page in written if page not in named]})
     config.nav.append({"Reference": [{"Records and errors": "reference/undiffuse.md"}, *pages]})
     return config
+
+
+def _named(part: Any) -> Iterator[str]:
+    """The pages in a part of the menu."""
+    if isinstance(part, str):
+        yield part
+    else:
+        for each in part.values() if isinstance(part, dict) else part:
+            yield from _named(each)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
