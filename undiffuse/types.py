@@ -138,7 +138,8 @@ class Batch:
     `editable` marks the tokens that are noised and scored (false: prompt, padding); `valid` the tokens that exist.
     `document` is None when no row holds more than one document. `index` (B,) names the sample within the data and
     `epoch` (B,) how often it was visited before: together they key its randomness. `slot` (B,) is the row's
-    place in the global batch of its step.
+    place in the global batch of its step. `weight` multiplies what a token adds to the loss, (B, 1) for whole rows;
+    None is 1 everywhere.
     """
 
     ids: Int[Tensor, "B L"]
@@ -149,6 +150,7 @@ class Batch:
     epoch: Int[Tensor, " B"]
     slot: Int[Tensor, " B"]
     document: Int[Tensor, "B L"] | None = None
+    weight: Float[Tensor, "B #L"] | None = None
 
     def rows(self, index: object) -> "Batch":
         """Some of the rows, which keep their place."""

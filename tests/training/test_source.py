@@ -1,7 +1,7 @@
 """Batches from other places than a packed text: an endless stream, and texts that the network itself writes."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ class Alphabet:
 
 @dataclass(frozen=True)
 class Written:
-    """Texts that the network draws in its present state; those with the most low bytes are learned."""
+    """Texts that the network draws in its present state; those with the most low bytes are learned, by their share."""
 
     model: LanguageModel
     length: int
@@ -59,7 +59,8 @@ class Written:
         ids = torch.stack(found.ids)
         reward = (ids < 64).float().mean(-1)
         self.shares.append(reward.mean().item())
-        return batch_of(ids[reward.topk(rows).indices], step)
+        best = reward.topk(rows)
+        return replace(batch_of(ids[best.indices], step), weight=best.values[:, None])
 
 
 @pytest.fixture

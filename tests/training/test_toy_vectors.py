@@ -223,7 +223,7 @@ class Squares(DiffusionLM):
 
     def loss(self, predictor, batch, draws, rows):
         terms = self.terms(predictor, batch, draws, rows)
-        return summed(terms.estimate + terms.end, batch.editable, terms.noised, batch.editable)
+        return summed(terms.estimate + terms.end, batch.editable, terms.noised, batch.editable, batch)
 
 
 def keep(distances: list[float]):

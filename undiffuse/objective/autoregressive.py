@@ -27,7 +27,7 @@ class Autoregressive(Objective):
         noised, sites = clean(batch), batch.editable
         logits = predictor.predict(noised, batch, sites).logits
         nats = torch.nn.functional.cross_entropy(logits, batch.ids[sites], reduction="none")
-        return summed(nats, sites, noised, sites)
+        return summed(nats, sites, noised, sites, batch)
 
 
 def clean(batch: Batch) -> Noised:

@@ -47,4 +47,4 @@ class Bound(Objective):
 
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
         drawn = self.integrand(predictor, batch, draws, rows)
-        return summed(drawn.nats, drawn.sites, drawn.noised, batch.editable)
+        return summed(drawn.nats, drawn.sites, drawn.noised, batch.editable, batch)

@@ -75,7 +75,7 @@ class Clipped(Objective):
 
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
         drawn = Bound(self.times).integrand(predictor, batch, draws, rows, self.ends)
-        return summed(drawn.nats, drawn.sites, drawn.noised, batch.editable)
+        return summed(drawn.nats, drawn.sites, drawn.noised, batch.editable, batch)
 
     def tuned(self, predictor: Predictor, text: Batch, draws: Draws) -> "Clipped":
         if self.clip != "search":

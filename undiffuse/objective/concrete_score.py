@@ -47,7 +47,7 @@ class ConcreteScore(Objective):
         noised = self.times.noise(process, batch, draws, rows, predictor.traits.block_length)
         sites = process.informative(noised)
         values = squares(law_of(process), predictor.predict(noised, batch, sites), noised[sites])
-        return summed(values, sites, noised, batch.editable)
+        return summed(values, sites, noised, batch.editable, batch)
 
 
 def squares(law: Law, prediction: Prediction, noised: Noised) -> Float[Tensor, " M"]:

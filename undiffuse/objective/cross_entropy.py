@@ -28,4 +28,4 @@ class CrossEntropy(Objective):
         sites = predictor.process.informative(noised)
         logits = predictor.predict(noised, batch, sites).logits
         nats = -logits.log_softmax(-1).gather(-1, noised.x0[sites][:, None])[:, 0]
-        return summed(nats, sites, noised, sites)
+        return summed(nats, sites, noised, sites, batch)

@@ -93,4 +93,4 @@ class DiffusionLM(Objective):
 
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
         found = self.terms(predictor, batch, draws, rows)
-        return summed(found.estimate + found.end + found.rounding, batch.editable, found.noised, batch.editable)
+        return summed(found.estimate + found.end + found.rounding, batch.editable, found.noised, batch.editable, batch)

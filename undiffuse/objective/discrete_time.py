@@ -59,4 +59,4 @@ class DiscreteTime(Objective):
         if self.auxiliary:
             cross_entropy = torch.nn.functional.cross_entropy(prediction.logits, noised.x0[sites], reduction="none")
             nats = nats + self.auxiliary * process.steps * cross_entropy
-        return summed(nats, sites, noised, batch.editable)
+        return summed(nats, sites, noised, batch.editable, batch)

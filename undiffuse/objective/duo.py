@@ -74,7 +74,7 @@ class Duo(Objective):
         prediction = predictor.predict(noised, batch, sites)
         stretch = (slope * (last - first) / process.law.schedule.derivative(noised.t.where(batch.editable, 0.5)))[sites]
         nats = process.bound(prediction, noised[sites]) * stretch
-        return summed(nats, sites, noised, batch.editable)
+        return summed(nats, sites, noised, batch.editable, batch)
 
 
 def soft_noise(

@@ -33,7 +33,7 @@ from ..process.needs import jumping
 from ..randomness import Draws
 from ..types import Batch, HeadKind
 from .duo import check_rows, check_soft, soft_needs, soft_noise
-from .objective import Loss, Objective, summed
+from .objective import Loss, Objective, count, summed
 from .times.estimator import Estimator
 from .times.shared_offset import SharedOffset
 
@@ -98,8 +98,8 @@ class DuoSimple(Objective):
         prediction = predictor.predict(noised, batch, sites)
         scales = cells.at(scale)[sites]
         nats = scales * self.divergence(prediction.posterior(), noised.x0[sites]).double()
-        loss = summed(nats, sites, noised, batch.editable)
-        return loss if self.as_published else replace(loss, weight=scales.sum())
+        loss = summed(nats, sites, noised, batch.editable, batch)
+        return loss if self.as_published else replace(loss, weight=(scales * count(sites, batch)[sites]).sum())
 
     def divergence(self, log_p: Float[Tensor, "*lead V"], x: Int[Tensor, "*lead"]) -> Float[Tensor, "*lead"]:
         """KL(δ_x ‖ p) + reverse · KL(p ‖ δ_x) per position, the second as published or as meant."""

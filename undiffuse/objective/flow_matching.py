@@ -79,7 +79,7 @@ class FlowMatching(Objective):
         noised = self.times.noise(process, batch, draws, rows, predictor.traits.block_length, clip)
         sites = process.informative(noised)
         nats = flow_bound(law_of(process), predictor.predict(noised, batch, sites), noised[sites])
-        return summed(nats, sites, noised, batch.editable)
+        return summed(nats, sites, noised, batch.editable, batch)
 
 
 def flow_bound(law: Law, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:

@@ -52,4 +52,4 @@ class Llada(Objective):
         sites = process.informative(noised)
         logits = predictor.predict(noised, batch, sites).logits
         nats = -logits.log_softmax(-1).gather(-1, noised.x0[sites][:, None])[:, 0]
-        return summed(nats / noised.t[sites], sites, noised, batch.editable)
+        return summed(nats / noised.t[sites], sites, noised, batch.editable, batch)

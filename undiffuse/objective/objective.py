@@ -22,8 +22,9 @@ BUCKETS = 10
 class Loss:
     """A sum in nats and what to divide it by, so that ranks and accumulation steps can be added before dividing.
 
-    For a bound `weight` counts editable tokens (not corrupted ones: the bound is per token of text). `bucket_nats` and
-    `bucket_tokens` split sum and weight by noise level.
+    For a bound `weight` counts editable tokens (not corrupted ones: the bound is per token of text). A token with a
+    weight of its own has its nats multiplied by it and counts as much as its size. `bucket_nats` and `bucket_tokens`
+    split sum and weight by noise level.
     """
 
     sum: Float[Tensor, ""]
@@ -72,13 +73,22 @@ class Objective(ABC):
         return self
 
 
-def summed(nats: Float[Tensor, " M"], sites: Bool[Tensor, "B L"], noised: Noised, counted: Bool[Tensor, "B L"]) -> Loss:
-    """Add up the nats of the scored sites; `counted` says which tokens make up the weight."""
+def summed(
+    nats: Float[Tensor, " M"], sites: Bool[Tensor, "B L"], noised: Noised, counted: Bool[Tensor, "B L"], batch: Batch
+) -> Loss:
+    """Add up the nats of the scored sites, as the batch weighs them; `counted` says which tokens make up the weight."""
     bucket = (noised.t * BUCKETS).long().clamp(max=BUCKETS - 1)
     zeros = torch.zeros(BUCKETS, dtype=torch.float64, device=nats.device)
+    if batch.weight is not None:
+        nats = nats * batch.weight.expand_as(sites)[sites].to(nats.dtype)
     return Loss(
         sum=nats.sum(),
-        weight=counted.sum().to(nats.dtype),
+        weight=count(counted, batch).sum().to(nats.dtype),
         bucket_nats=zeros.index_add(0, bucket[sites], nats.detach().double()),
-        bucket_tokens=zeros.index_add(0, bucket[counted], torch.ones_like(bucket[counted], dtype=torch.float64)),
+        bucket_tokens=zeros.index_add(0, bucket[counted], count(counted, batch)[counted].double()),
     )
+
+
+def count(tokens: Bool[Tensor, "B L"], batch: Batch) -> Float[Tensor, "B L"] | Bool[Tensor, "B L"]:
+    """How much each of some tokens counts: once, or by the size of its weight."""
+    return tokens if batch.weight is None else tokens * batch.weight.abs()

@@ -45,7 +45,7 @@ class ScoreEntropy(Objective):
 
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
         drawn = Bound(self.times).integrand(predictor, batch, draws, rows)
-        return summed(drawn.nats, drawn.sites, drawn.noised, batch.editable)
+        return summed(drawn.nats, drawn.sites, drawn.noised, batch.editable, batch)
 
 
 def refuse_counts(times: Estimator) -> None:

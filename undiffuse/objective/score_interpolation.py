@@ -20,7 +20,7 @@ from ..predictor import Predictor
 from ..process.needs import on_vectors
 from ..randomness import Draws
 from ..types import Batch
-from .objective import VECTORS, Loss, Objective, summed
+from .objective import VECTORS, Loss, Objective, count, summed
 from .times.shared_offset import SharedOffset
 
 
@@ -65,10 +65,11 @@ class ScoreInterpolation(Objective):
         nats = -predictor.predict_again(noised, batch, sites, fed).log_prob(batch.ids[sites])
         curve = process.curve
         assert isinstance(curve, Fitted)
-        count = sites.sum(-1)
-        total = torch.zeros_like(noised.t[:, 0]).index_add(0, sites.nonzero()[:, 0], nats.detach().double())
+        each, row = count(sites, batch)[sites].double(), sites.nonzero()[:, 0]
+        tokens = torch.zeros_like(noised.t[:, 0]).index_add(0, row, each)
+        total = torch.zeros_like(tokens).index_add(0, row, nats.detach().double() * each)
         gamma = curve.at(noised.t.amax(-1))[0]
-        misfit = (curve.misfit(gamma, total / count.clamp(min=1)) * count).sum()
-        found = summed(nats, sites, noised, sites)
+        misfit = (curve.misfit(gamma, total / tokens.where(tokens > 0, 1)) * tokens).sum()
+        found = summed(nats, sites, noised, sites, batch)
         # its gradient, and not its value, belongs to the loss
         return Loss(found.sum + misfit - misfit.detach(), found.weight, found.bucket_nats, found.bucket_tokens)

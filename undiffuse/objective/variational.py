@@ -126,4 +126,4 @@ class Variational(Objective):
         )
         per_token.index_add_(0, sites.nonzero()[:, 0], nats.detach().double())
         per_token /= sites.sum(-1).clamp(min=1)
-        return summed(nats + process.prior_cost(batch.ids[sites]), sites, noised, sites)
+        return summed(nats + process.prior_cost(batch.ids[sites]), sites, noised, sites, batch)
