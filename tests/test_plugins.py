@@ -132,3 +132,41 @@ def test_a_kind_that_hides_its_package_in_its_name_is_refused_too(schedules):
 
 def test_strategies_of_ours_are_not_from_outside():
     assert not STRATEGIES.outside
+
+
+SMALL = ["tokenizer.kind=byte", "model.width=32", "model.depth=1"]
+
+
+def test_objective_and_process_may_be_objects(tmp_path):
+    from undiffuse.objective.bound import Bound
+    from undiffuse.objective.clipped import Clipped
+    from undiffuse.process.spindle import Spindle
+
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat on the mat\n" * 100)
+    clipped = ud.train(
+        text, out=tmp_path / "a", steps=2, objective=Clipped([0.2, 0.9]), overrides=[*SMALL, "objective.times=uniform"]
+    )
+    assert describe(clipped.model.predictor.process)["kind"] == "interpolating"
+    assert json.loads((tmp_path / "a" / "manifest.json").read_text())["training"]["objective"]["clip"] == [0.2, 0.9]
+    masks = Spindle(Vocabulary(4, mask=3), 0.2)
+    run = ud.train(text, out=tmp_path / "b", steps=2, process=masks, objective=Bound(), overrides=SMALL)
+    spindle = run.model.predictor.process
+    assert (kind_of(spindle), spindle.strength) == ("spindle", 0.2)
+    with pytest.raises(UserError, match="objective is an object here, not 'clipped'"):
+        ud.train(text, out=tmp_path / "c", steps=2, objective="clipped")
+
+
+def test_an_interrupted_run_goes_on_only_with_leave(schedules, tmp_path, capsys):
+    from undiffuse.cli.main import run as command
+
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat on the mat\n" * 100)
+    ud.train(text, out=tmp_path / "run", steps=2, overrides=["process.schedule=steep", *SMALL])
+    for arguments in (
+        ["train", "--resume", str(tmp_path / "run"), "--steps", "1"],
+        ["fill", "the [MASK]", "--model", str(tmp_path / "run")],
+    ):
+        assert command(arguments) == 2
+        assert "--plugin elsewhere" in capsys.readouterr().err
+        assert not command([*arguments, "--plugin", "elsewhere"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UserError
-from .options import Device, Dtype, Json, Model, Threads
+from .options import Device, Dtype, Json, Model, Plugins, Threads
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -44,6 +44,7 @@ def check(
     device: Device = None,
     dtype: Dtype = None,
     threads: Threads = None,
+    plugins: Plugins = None,
 ) -> None:
     """Proofread a text: the words that what stands before and after them makes least likely.
 
@@ -61,7 +62,7 @@ def check(
         name, source = "standard input" if file else "TEXT", read_text(file or text, None)
     else:
         name, source = file, read_text(None, Path(file))
-    loaded = load_model(model, device, dtype, threads)
+    loaded = load_model(model, device, dtype, threads, plugins)
     found = loaded.check(source, top=top, proposals=proposals, threshold=threshold)
     if json:
         print_json(found.json())

@@ -16,6 +16,7 @@ from .options import (
     Json,
     MaxNfe,
     Model,
+    Plugins,
     Samples,
     Seed,
     Set,
@@ -63,6 +64,7 @@ def fill(
     device: Device = None,
     dtype: Dtype = None,
     threads: Threads = None,
+    plugins: Plugins = None,
 ) -> None:
     """Fill the blanks of a text, with probabilities.
 
@@ -91,7 +93,7 @@ def fill(
         "seed": seed,
     }
     options = with_settings(options, own, LanguageModel.fill)
-    loaded = load_model(model, device, dtype, threads)
+    loaded = load_model(model, device, dtype, threads, plugins)
     with Watch(loaded.tokenizer) if watch else nullcontext() as on_event:
         if wanted is not None:
             objects = loaded.fill_object(source, wanted, on_event=on_event, **options)

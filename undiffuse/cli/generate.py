@@ -14,6 +14,7 @@ from .options import (
     Json,
     MaxNfe,
     Model,
+    Plugins,
     Samples,
     Seed,
     Set,
@@ -61,6 +62,7 @@ def generate(
     device: Device = None,
     dtype: Dtype = None,
     threads: Threads = None,
+    plugins: Plugins = None,
 ) -> None:
     """Generate text, or continue a prompt.
 
@@ -89,7 +91,7 @@ def generate(
         "seed": seed,
     }
     options = with_settings(options, own, LanguageModel.generate)
-    loaded = load_model(model, device, dtype, threads)
+    loaded = load_model(model, device, dtype, threads, plugins)
     with Watch(loaded.tokenizer) if watch else nullcontext() as on_event:
         found = loaded.generate(source, on_event=on_event, **options)
     if json:

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from ..language_model import LanguageModel
 
 
-def load_model(directory: Path | None, device: str | None, dtype: str | None, threads: int | None) -> "LanguageModel":
+def load_model(
+    directory: Path | None, device: str | None, dtype: str | None, threads: int | None, plugins: list[str] | None
+) -> "LanguageModel":
     """The model on its device. Without a directory it is the newest finished run, and stderr says which."""
     from ..language_model import load, newest_run
 
@@ -18,4 +20,4 @@ def load_model(directory: Path | None, device: str | None, dtype: str | None, th
     if directory is None:
         directory = newest_run()
         stderr().print(f"model: {directory}", style="dim", markup=False, soft_wrap=True)
-    return load(directory, device=where or best_device(), dtype=number_format)
+    return load(directory, device=where or best_device(), dtype=number_format, plugins=plugins or ())

@@ -15,6 +15,10 @@ Dtype = Annotated[
     str | None,
     typer.Option("--dtype", metavar="NAME", help="Number format of the weights: float32, bfloat16, float16."),
 ]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", metavar="PACKAGE", help="Allow a model to import this installed package (repeatable)."),
+]
 Threads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all cores).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 Model = Annotated[

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UserError
-from .options import Device, Dtype, Json, Model, Seed, Threads
+from .options import Device, Dtype, Json, Model, Plugins, Seed, Threads
 
 if TYPE_CHECKING:
     from ..language_model import Score
@@ -31,6 +31,7 @@ def score(
     device: Device = None,
     dtype: Dtype = None,
     threads: Threads = None,
+    plugins: Plugins = None,
 ) -> None:
     """Measure the likelihood of texts, with standard errors.
 
@@ -45,7 +46,7 @@ def score(
         raise UserError("--draws and --precision both say how long to draw: use one of them")
     share = None if precision is None else fraction(precision)
     texts, prompts = read_texts(files)
-    loaded = load_model(model, device, dtype, threads)
+    loaded = load_model(model, device, dtype, threads, plugins)
     found = loaded.score(texts, prompts=prompts, draws=draws, precision=share, per_token=per_token, seed=seed, as_=as_)
     if json:
         print_json(found.json())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UserError, did_you_mean
-from .options import Device, Dtype, Json, Model, Seed, Threads
+from .options import Device, Dtype, Json, Model, Plugins, Seed, Threads
 
 if TYPE_CHECKING:
     from ..language_model import LanguageModel
@@ -53,6 +53,7 @@ def frontier(
     device: Device = None,
     dtype: Dtype = None,
     threads: Threads = None,
+    plugins: Plugins = None,
 ) -> None:
     """Quality of generated text against its cost, for every strategy of decoding.
 
@@ -75,7 +76,7 @@ def frontier(
                 raise UserError(f"there is no {family.name} {kind!r}{did_you_mean(kind, family.kinds)}")
     if plots:
         _check_plots()
-    loaded = load_model(model, device, dtype, threads)
+    loaded = load_model(model, device, dtype, threads, plugins)
     questions = _questions(loaded, prompts, samples, prompt_length, length)
     settings = list(grid(length, kinds, caches, block_length))
     for number, line in enumerate(measured(loaded, questions, settings, out, temperature=temperature, seed=seed), 1):
@@ -223,6 +224,7 @@ def fidelity(
     device: Device = None,
     dtype: Dtype = None,
     threads: Threads = None,
+    plugins: Plugins = None,
 ) -> None:
     """How much each cache changes what the model predicts, and how much work it saves.
 
@@ -234,7 +236,7 @@ def fidelity(
     from .console import print_json, print_text
     from .loading import load_model
 
-    loaded = load_model(model, device, dtype, threads)
+    loaded = load_model(model, device, dtype, threads, plugins)
     questions = _questions(loaded, prompts, samples, prompt_length, length)
     texts = [[*p, *t] for p, t in zip(questions.prompts, questions.truth, strict=True)]
     lines = list(fidelities(loaded, texts, prompt_length, block_length, strategy, seed))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UserError
-from .options import Device, Dtype, Threads
+from .options import Device, Dtype, Plugins, Threads
 
 if TYPE_CHECKING:
     from ..training.run import Run
@@ -47,6 +47,7 @@ def train(
     device: Device = None,
     dtype: Dtype = None,
     threads: Threads = None,
+    plugins: Plugins = None,
 ) -> None:
     """Train a model of your text.
 
@@ -65,7 +66,9 @@ def train(
         if resume is not None:
             fresh = {"FILE": files, "KEY=VALUE": overrides, "--out": out, "--from": start, "--recipe": recipe}
             _refuse_with_resume(fresh | {"--valid": valid, "--seed": seed, "--device": device, "--dtype": dtype})
-            run = training.resume(resume, minutes=minutes, steps=steps, threads=threads, progress=bar)
+            run = training.resume(
+                resume, minutes=minutes, steps=steps, threads=threads, plugins=plugins or (), progress=bar
+            )
         else:
             if not files:
                 raise UserError("name a text to train on, or - to read standard input")
@@ -82,6 +85,7 @@ def train(
                 device=where,
                 dtype=number_format,
                 threads=threads,
+                plugins=plugins or (),
                 progress=bar,
             )
     _report(run)

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationE
 
 from ..data.table import read_table
 from ..errors import UserError, did_you_mean
-from ..kinds import FAMILIES, OBJECTIVES, OPTIMIZERS, PROCESSES, Family, describe
+from ..kinds import FAMILIES, OBJECTIVES, OPTIMIZERS, PACKAGE, PROCESSES, Family, describe
 from ..models.transformer import TransformerConfig
 from ..objective.objective import Objective
 from .optimizers.optimizer import OptimizerChoice
@@ -85,6 +85,8 @@ def read_process(value: object) -> dict[str, object]:
     settings: dict[str, object] = {"kind": kind}
     settings |= {name: _default(f) for name, f in known.items()}
     for name, given in value.items():
+        if name == PACKAGE:  # where the kind is from: the kind says it too
+            continue
         if name != "kind" and name not in known:
             raise UserError(f"there is no key process.{name}{did_you_mean(name, known)}")
         if name in cls.files and isinstance(given, str):

@@ -27,16 +27,26 @@ class Resolved:
     origins: Mapping[str, Origin]
 
 
-def resolve(recipe: str | Path | None = None, overrides: Sequence[str] = (), start: Start | None = None) -> Resolved:
+def resolve(
+    recipe: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    start: Start | None = None,
+    components: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Resolved:
     """Reads a recipe by name or path and applies overrides such as `model.width=192` or `objective=cross-entropy`.
 
     Without a recipe it is `default`, or with a start what its model was trained by. Network, tokenizer and process
-    are those of the start. UserError for an unknown recipe, key or kind (with the nearest name), a wrong type, an
+    are those of the start. `components` are descriptions in place of what the recipe says of an objective or a process,
+    before the overrides. UserError for an unknown recipe, key or kind (with the nearest name), a wrong type, an
     impossible combination, or what contradicts the start.
     """
     as_before = recipe is None and start is not None and start.recipe
     tree = _expanded(as_before or _read_recipe("default" if recipe is None else recipe))
     origins: dict[str, Origin] = dict.fromkeys(flat(tree), "start" if as_before else "recipe")
+    for name, described in (components or {}).items():
+        origins = {key: origin for key, origin in origins.items() if key.partition(".")[0] != name}
+        tree[name] = _copied(described)
+        origins |= dict.fromkeys(flat({name: tree[name]}), "override")
     _add_default_kinds(tree)
     # kinds before parameters, outer before inner, whatever order they were typed in
     for key, value in sorted(
@@ -52,6 +62,10 @@ def resolve(recipe: str | Path | None = None, overrides: Sequence[str] = (), sta
         origins = taken | origins
     check(configuration, None if start is None else start.tokenizer)
     return Resolved(configuration, {key: origins.get(key, "default") for key in flat(configuration.to_dict())})
+
+
+def _copied(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _copied(value) if isinstance(value, Mapping) else value for name, value in tree.items()}
 
 
 def recipes() -> tuple[str, ...]:

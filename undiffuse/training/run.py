@@ -1,6 +1,6 @@
 """A run from its files to its report: what `undiffuse train` and `ud.train` call, and how a run resumes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ from ..data.corpus import Corpus
 from ..data.readers import read
 from ..data.split import split
 from ..errors import UserError
-from ..kinds import OBJECTIVES, describe
+from ..kinds import OBJECTIVES, describe, describe_process, refuse_packages
 from ..language_model import LanguageModel
+from ..objective.objective import Objective
+from ..process.process import Process
 from ..text.tokenizer import Tokenizer, size_for
 from . import checkpoint
 from .allocator import keep_freed_memory
@@ -59,6 +61,9 @@ def train(
     valid: str | Path | None = None,
     seed: int = 0,
     overrides: Sequence[str] = (),
+    objective: Objective | None = None,
+    process: Process | None = None,
+    plugins: Collection[str] = (),
     device: str | torch.device | None = "cpu",
     dtype: str | torch.dtype | None = None,
     threads: int | None = None,
@@ -72,13 +77,16 @@ def train(
 
     With `start`, the directory of a run, of a saved model or of a public checkpoint, training goes on from its weights,
     with its network, tokenizer and process and a fresh optimizer; without a `recipe`, by the objective that it had.
+
+    `objective` and `process` may be given as objects, which are used as they are described (a process whatever its
+    vocabulary). `plugins` are packages that a start may import.
     """
     files = [files] if isinstance(files, str | Path) else list(files)
     budget = DEFAULT if minutes is None and steps is None else Budget(minutes, steps)
     if dtype is not None:
         overrides = (*overrides, f"training.dtype={str(dtype).removeprefix('torch.')}")
-    source = None if start is None else Start.of(start)
-    resolved = resolve(recipe, overrides, source)
+    source = None if start is None else Start.of(start, plugins)
+    resolved = resolve(recipe, overrides, source, _described(objective, process))
     path = free_path(Path("runs"), _name(files)) if out is None else Path(out)
     if path.exists():
         raise UserError(f"{path} exists already: choose another --out, or go on with that run by --resume {path}")
@@ -111,15 +119,18 @@ def resume(
     minutes: float | None = None,
     steps: int | None = None,
     threads: int | None = None,
+    plugins: Collection[str] = (),
     progress: Watcher = unwatched,
 ) -> Run:
     """Goes on with an interrupted run, or extends a finished one by so many more minutes or steps.
 
     At the same number of threads (the default: those of the run) an interrupted run ends in the same weights as if it
     had not been interrupted. An extension starts again at the full learning rate, without a warm-up, and falls to zero
-    at its own end. UserError if the directory holds no run, a damaged one, or one with nothing left to do.
+    at its own end. UserError if the directory holds no run, a damaged one, one with nothing left to do, or one with
+    components of packages that `plugins` does not name: going on imports them.
     """
     run = RunDirectory.open(Path(directory))
+    refuse_packages(run.request, plugins, str(directory))
     extension = None if minutes is None and steps is None else Budget(minutes, steps)
     plan = run.plan()
     done = plan is not None and run.finished_step == plan.ends[-1]
@@ -128,6 +139,18 @@ def resume(
     if not done and extension is not None:
         raise UserError(f"{directory} is not finished: resume it without --minutes and --steps first")
     return _go_on(run, extension, progress, threads)
+
+
+def _described(objective: Objective | None, process: Process | None) -> dict[str, dict[str, object]]:
+    """Objects as a recipe would say them; UserError for what is none."""
+    found: dict[str, dict[str, object]] = {}
+    for name, value, cls in (("objective", objective, Objective), ("process", process, Process)):
+        if value is None:
+            continue
+        if not isinstance(value, cls):
+            raise UserError(f"{name} is an object here, not {value!r}; by name it is overrides=['{name}.kind=…']")
+        found[name] = describe_process(value) if name == "process" else describe(value)
+    return found
 
 
 def _go_on(run: RunDirectory, extension: Budget | None, progress: Watcher, threads: int | None = None) -> Run:

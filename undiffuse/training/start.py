@@ -1,6 +1,6 @@
 """Where a run starts if not from new weights: a model in a directory, with its network, tokenizer and process."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,9 +29,14 @@ class Start:
     model: Trained
 
     @classmethod
-    def of(cls, directory: str | Path) -> "Start":
-        """The model in a directory. UserError if there is none, or no network that can be trained here."""
-        return cls(read(directory, device="cpu", dtype=None, family=None, mask_id=None, check_head=True))
+    def of(cls, directory: str | Path, plugins: Collection[str] = ()) -> "Start":
+        """The model in a directory, with leave to import some packages.
+
+        UserError if there is none, or no network that can be trained here.
+        """
+        return cls(
+            read(directory, device="cpu", dtype=None, family=None, mask_id=None, check_head=True, plugins=plugins)
+        )
 
     @property
     def name(self) -> str:
