@@ -14,7 +14,7 @@ from pathlib import Path
 
 import undiffuse
 from undiffuse.exact.verify import all_laws
-from undiffuse.kinds import DESTINATIONS, GAMMAS, OBJECTIVES, PROCESSES, SCHEDULES, Family
+from undiffuse.kinds import DESTINATIONS, GAMMAS, OBJECTIVES, PROCESSES, SCHEDULES, Components
 from undiffuse.process.jumps import Jumps
 from undiffuse.training.recipe import resolve
 
@@ -192,7 +192,7 @@ def _modules(system: System) -> Iterator[str]:
     return iter(found)
 
 
-def _module(family: Family, kind: str) -> str:
+def _module(family: Components, kind: str) -> str:
     return f"{family.package}.{kind.replace('-', '_')}".removeprefix("undiffuse.")
 
 

@@ -14,7 +14,7 @@ import jaxtyping
 
 PACKAGES = (
     *("process", "predictor", "objective", "likelihood", "decode", "randomness", "types"),
-    *("models.attention", "models.block", "models.conditioning", "models.feed_forward"),
+    *("models.attention", "models.layer", "models.conditioning", "models.feed_forward"),
     *("models.kv", "models.rotary", "models.rules"),
 )
 FIRST, OF_THE_REST = 8, 64

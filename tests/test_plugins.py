@@ -9,7 +9,7 @@ import torch
 
 import undiffuse as ud
 from undiffuse.errors import UserError
-from undiffuse.kinds import SCHEDULES, STRATEGIES, Family, build_process, describe, describe_process, kind_of
+from undiffuse.kinds import SCHEDULES, STRATEGIES, Components, build_process, describe, describe_process, kind_of
 from undiffuse.process.interpolating import Interpolating
 from undiffuse.vocabulary import Vocabulary
 
@@ -42,7 +42,7 @@ CODE = """
 
 
 @pytest.fixture
-def schedules(tmp_path, monkeypatch) -> Family:
+def schedules(tmp_path, monkeypatch) -> Components:
     """The family of schedules on a machine where the package `elsewhere` is installed."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "__init__.py").write_text("")

@@ -26,7 +26,7 @@ PACKAGE = "package"
 
 
 @dataclass(frozen=True)
-class Family:
+class Components:
     """A named set of interchangeable components. `package` holds one module per kind; `base` is `module:Class`."""
 
     name: str
@@ -118,7 +118,7 @@ class Family:
         return (inspect.getdoc(self.load(kind)) or "").partition("\n")[0]
 
 
-SCHEDULES = Family(
+SCHEDULES = Components(
     "schedule",
     "undiffuse.process.schedules",
     "undiffuse.process.schedules.schedule:Schedule",
@@ -127,37 +127,37 @@ SCHEDULES = Family(
         "cosine": "use 'one-minus-cos' for 1 − cos(π(1 − t)/2), or 'cos' for cos(πt/2)",
     },
 )
-DESTINATIONS = Family(
+DESTINATIONS = Components(
     "destination", "undiffuse.process.destinations", "undiffuse.process.destinations.destination:Destination"
 )
-GAMMAS = Family("noise curve", "undiffuse.process.gammas", "undiffuse.process.gammas.gamma:Gamma")
-TIMES = Family("times", "undiffuse.objective.times", "undiffuse.objective.times.estimator:Estimator")
-PROCESSES = Family(
+GAMMAS = Components("noise curve", "undiffuse.process.gammas", "undiffuse.process.gammas.gamma:Gamma")
+TIMES = Components("times", "undiffuse.objective.times", "undiffuse.objective.times.estimator:Estimator")
+PROCESSES = Components(
     "process",
     "undiffuse.process",
     "undiffuse.process.process:Process",
     only=("interpolating", "discrete", "spindle", "matrix", "gaussian"),
 )
-MODELS = Family("model", "undiffuse.models", "torch.nn:Module", only=("transformer",))
-FEED_FORWARDS = Family(
+MODELS = Components("model", "undiffuse.models", "torch.nn:Module", only=("transformer",))
+FEED_FORWARDS = Components(
     "feed-forward layer", "undiffuse.models.feed_forward", "undiffuse.models.feed_forward.feed_forward:FeedForward"
 )
-LAYOUTS = Family(
+CHECKPOINT_FAMILIES = Components(
     "family",
     "undiffuse.models",
-    "undiffuse.models.published:PublishedLayout",
+    "undiffuse.models.family:CheckpointFamily",
     only=("llada", "dream", "sdar"),
 )
-OBJECTIVES = Family("objective", "undiffuse.objective", "undiffuse.objective.objective:Objective")
-STRATEGIES = Family("strategy", "undiffuse.decode.strategies", "undiffuse.decode.strategies.strategy:Strategy")
-CACHES = Family("cache", "undiffuse.decode.caches", "undiffuse.decode.caches.cache:CachePolicy")
-GUIDANCE = Family("guidance", "undiffuse.decode.guidance", "undiffuse.decode.guidance.guidance:Guidance")
-CORRECTORS = Family("corrector", "undiffuse.decode.correctors", "undiffuse.decode.correctors.corrector:Corrector")
-OPTIMIZERS = Family(
+OBJECTIVES = Components("objective", "undiffuse.objective", "undiffuse.objective.objective:Objective")
+STRATEGIES = Components("strategy", "undiffuse.decode.strategies", "undiffuse.decode.strategies.strategy:Strategy")
+CACHES = Components("cache", "undiffuse.decode.caches", "undiffuse.decode.caches.cache:CachePolicy")
+GUIDANCE = Components("guidance", "undiffuse.decode.guidance", "undiffuse.decode.guidance.guidance:Guidance")
+CORRECTORS = Components("corrector", "undiffuse.decode.correctors", "undiffuse.decode.correctors.corrector:Corrector")
+OPTIMIZERS = Components(
     "optimizer", "undiffuse.training.optimizers", "undiffuse.training.optimizers.optimizer:OptimizerChoice"
 )
-TRACKERS = Family("tracker", "undiffuse.training.trackers", "undiffuse.training.trackers.tracker:Tracker")
-FAMILIES = {
+TRACKERS = Components("tracker", "undiffuse.training.trackers", "undiffuse.training.trackers.tracker:Tracker")
+COMPONENTS = {
     f.name: f
     for f in (
         PROCESSES,
@@ -168,7 +168,7 @@ FAMILIES = {
         TIMES,
         MODELS,
         FEED_FORWARDS,
-        LAYOUTS,
+        CHECKPOINT_FAMILIES,
         OPTIMIZERS,
         TRACKERS,
         STRATEGIES,
@@ -179,9 +179,9 @@ FAMILIES = {
 }
 
 
-def components_of(cls: type) -> dict[str, Family]:
+def components_of(cls: type) -> dict[str, Components]:
     """The fields of a component that hold other components, with their families."""
-    bases = {family.base: family for family in FAMILIES.values()}
+    bases = {family.base: family for family in COMPONENTS.values()}
     hints = {
         name: f"{getattr(h, '__module__', '')}:{getattr(h, '__qualname__', '')}"
         for name, h in get_type_hints(cls).items()
@@ -214,7 +214,7 @@ def describe_process(process: Any) -> dict[str, object]:
 
 
 def describe(component: object) -> dict[str, object]:
-    """The inverse of `Family.build`: `{"kind": …, parameters …}`, ready for JSON; `package` if it is not ours."""
+    """The inverse of `Components.build`: `{"kind": …, parameters …}`, ready for JSON; `package` if it is not ours."""
     parameters = {f.name: getattr(component, f.name) for f in fields(component)}  # type: ignore[arg-type]
     nested = {k: describe(v) if is_dataclass(v) else v for k, v in parameters.items()}
     package = package_of(component)
@@ -227,7 +227,7 @@ def kind_of(component: object) -> str:
     if package_of(component) == OURS:
         return cls.__module__.rpartition(".")[2].replace("_", "-")
     where = f"{cls.__module__}:{cls.__qualname__}"
-    named = (kind for f in FAMILIES.values() for kind, entry in f.outside.items() if entry.value == where)
+    named = (kind for f in COMPONENTS.values() for kind, entry in f.outside.items() if entry.value == where)
     return next(named, where)
 
 

@@ -201,15 +201,15 @@ def test_no_color_where_it_was_not_asked_for(environment):
 
 
 def test_list_names_every_family_and_its_kinds(capsys):
-    from undiffuse.kinds import FAMILIES
+    from undiffuse.kinds import COMPONENTS
 
     assert run(["list"]) == 0
     shown = capsys.readouterr().out
-    for family in FAMILIES.values():
+    for family in COMPONENTS.values():
         for kind in family.kinds:
             assert re.search(rf"^  {kind} +\S", shown, re.MULTILINE), kind
     heads = re.findall(r"^(\w[\w ]*):(.*)$", shown, re.MULTILINE)
-    assert len(heads) == len(FAMILIES) + 1
+    assert len(heads) == len(COMPONENTS) + 1
     assert all(meaning for _, meaning in heads), "what the names of each sort are for"
 
 

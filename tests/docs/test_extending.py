@@ -11,9 +11,9 @@ import torch
 import undiffuse as ud
 from undiffuse.errors import UserError
 from undiffuse.exact.verify import verify
-from undiffuse.kinds import FAMILIES, LAYOUTS, PROCESSES, SCHEDULES, STRATEGIES
+from undiffuse.kinds import CHECKPOINT_FAMILIES, COMPONENTS, PROCESSES, SCHEDULES, STRATEGIES
 from undiffuse.language_model import LanguageModel
-from undiffuse.models.published import Keys
+from undiffuse.models.family import Keys
 from undiffuse.models.transformer import Transformer
 from undiffuse.predictor import Predictor
 from undiffuse.process.interpolating import Interpolating
@@ -48,7 +48,7 @@ def installed(tmp_path, monkeypatch) -> Path:
 def forget(monkeypatch) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "elsewhere"]:
         monkeypatch.delitem(sys.modules, name)
-    for family in FAMILIES.values():
+    for family in COMPONENTS.values():
         family.__dict__.pop("outside", None)
 
 
@@ -69,7 +69,7 @@ def test_every_name_is_known_and_nothing_is_imported_by_asking(installed):
     assert "steep" in SCHEDULES.kinds
     assert "plain-masks" in PROCESSES.kinds
     assert "right-to-left" in STRATEGIES.kinds
-    assert "nimbus" in LAYOUTS.kinds
+    assert "nimbus" in CHECKPOINT_FAMILIES.kinds
     assert not any(name.startswith("elsewhere") for name in sys.modules)
 
 
@@ -99,7 +99,7 @@ def test_a_run_with_them_is_trained_stored_and_loaded_with_leave(installed, tmp_
 
 def test_a_checkpoint_of_the_family_is_written_and_read(installed, tmp_path):
     tokenizer = Tokenizer.byte_level()
-    nimbus = LAYOUTS.load("nimbus")()
+    nimbus = CHECKPOINT_FAMILIES.load("nimbus")()
     config = {
         "model_type": "nimbus",
         "vocab_size": tokenizer.vocabulary.rows,

@@ -18,7 +18,7 @@ from undiffuse.predictor import Predictor
 from undiffuse.process.destinations.mask import Mask
 from undiffuse.process.interpolating import Interpolating
 from undiffuse.process.schedules.one_minus_t import OneMinusT
-from undiffuse.text.published import NoTokenizer
+from undiffuse.text.published_tokenizer import NoTokenizer
 from undiffuse.vocabulary import Vocabulary
 
 FAMILIES = ("llada", "dream", "sdar")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from undiffuse.errors import UserError
-from undiffuse.text.published import NoTokenizer, PublishedTokenizer
+from undiffuse.text.published_tokenizer import NoTokenizer, PublishedTokenizer
 from undiffuse.vocabulary import Vocabulary
 
 TEXT = "The quick brown fox jumps over the lazy dog; he'll see 1234 dogs. Größe, naïve — 漢字 and emoji 🙂 too.\n"

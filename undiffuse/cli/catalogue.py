@@ -9,7 +9,7 @@ import typer
 from ..errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from ..kinds import Family
+    from ..kinds import Components
 
 Entries = Iterable[tuple[str, str]]
 """Names with one line each."""
@@ -56,17 +56,17 @@ def catalogue(
 
 def _sorts() -> dict[str, Callable[[], Entries]]:
     """The entries of every sort, read when they are asked for: a component's line is in its code."""
-    from ..kinds import FAMILIES
+    from ..kinds import COMPONENTS
 
-    components = {_plural(name): partial(_components, found) for name, found in FAMILIES.items()}
-    return components | {"strategies": partial(_strategies, FAMILIES["strategy"]), "recipes": _recipes}
+    components = {_plural(name): partial(_components, found) for name, found in COMPONENTS.items()}
+    return components | {"strategies": partial(_strategies, COMPONENTS["strategy"]), "recipes": _recipes}
 
 
-def _components(family: "Family") -> Entries:
+def _components(family: "Components") -> Entries:
     return ((kind, family.summary(kind)) for kind in family.kinds)
 
 
-def _strategies(family: "Family") -> Entries:
+def _strategies(family: "Components") -> Entries:
     from ..language_model.settings import PRESETS
 
     yield from _components(family)

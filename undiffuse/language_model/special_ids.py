@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import UserError
-from ..models.published import PublishedLayout
-from ..text.published import added_tokens
+from ..models.family import CheckpointFamily
+from ..text.published_tokenizer import added_tokens
 from ..vocabulary import Vocabulary
 
 Json = Mapping[str, Any]
 
 
 def vocabulary_of(
-    rows: int, layout: PublishedLayout, config: Json, files: Mapping[str, Json], mask_id: int | None
+    rows: int, layout: CheckpointFamily, config: Json, files: Mapping[str, Json], mask_id: int | None
 ) -> Vocabulary:
     """The roles of a table of `rows` rows. `files` are the tokenizer's JSON files by name, `mask_id` an override.
 
@@ -29,7 +29,7 @@ def vocabulary_of(
     return Vocabulary(rows, mask, bos if bos not in (eos, pad) else None, eos, pad)
 
 
-def _mask(layout: PublishedLayout, config: Json, files: Mapping[str, Json]) -> int:
+def _mask(layout: CheckpointFamily, config: Json, files: Mapping[str, Json]) -> int:
     """From the config, the tokenizer's mask field, a known name among added tokens; else the family's own."""
     ids = _added(files)
     field = (files.get("tokenizer_config.json") or {}).get("mask_token")

@@ -1,6 +1,6 @@
 """Models on disk: a directory with manifest.json, model.safetensors and tokenizer.json, each checked when read.
 
-A directory without a manifest and with a config.json is a public checkpoint: `published` reads and writes those.
+A directory without a manifest and with a config.json is a public checkpoint: `checkpoints` reads and writes those.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ from ..errors import UserError, did_you_mean
 from ..kinds import build_process, describe, describe_process, parameters_of, refuse_packages
 from ..models.transformer import Transformer, TransformerConfig
 from ..predictor import Predictor
-from ..text.published import PublishedTokenizer
+from ..text.published_tokenizer import PublishedTokenizer
 from ..text.tokenizer import Tokenizer
 from ..types import HeadKind
 from ..vocabulary import Vocabulary
-from . import probe, published
+from . import checkpoints, probe
 from .trained import Trained
 
 FORMAT = 1
@@ -41,10 +41,10 @@ def save(model: Trained, directory: Path, layout: str | None = None) -> None:
     layout = layout or model.manifest.get("layout")
     if directory.exists():
         raise UserError(f"{directory} exists and is not overwritten; choose another place")
-    config = published.config_of(model, layout) if layout else {}
+    config = checkpoints.config_of(model, layout) if layout else {}
     with new_directory(directory) as partial:
         if layout:
-            published.write(model, partial, layout, config)
+            checkpoints.write(model, partial, layout, config)
         else:
             write(model, partial)
 
@@ -116,8 +116,8 @@ def read(
 ) -> Trained:
     """See `loading.load`."""
     directory = newest_run() if directory is None else Path(directory)
-    if (directory / published.CONFIG).is_file() and not (directory / MANIFEST).is_file():
-        return published.load(directory, device=device, dtype=dtype, family=family, mask_id=mask_id, plugins=plugins)
+    if (directory / checkpoints.CONFIG).is_file() and not (directory / MANIFEST).is_file():
+        return checkpoints.load(directory, device=device, dtype=dtype, family=family, mask_id=mask_id, plugins=plugins)
     if family is not None or mask_id is not None:
         raise UserError(f"family and mask_id are for public checkpoints, and {directory} is not one")
     manifest = _manifest(directory)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .published import Keys, QwenNames
+from .family import Keys, QwenNames
 from .transformer import TransformerConfig
 
 CONTEXT = 2048  # what its authors state; the config keeps the far larger number of the model it was made from

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ..types import Tags
 from .attention import Bias, attend
-from .block import Block
+from .layer import Layer
 from .rotary import Angles
 
 BY_LAYER = ("keys", "values", "attention", "feed_forward")
@@ -95,7 +95,7 @@ class Features:
 
     def run(
         self,
-        blocks: list[Block],
+        blocks: list[Layer],
         x: Float[Tensor, "r L D"],
         angles: Angles,
         live: Bool[Tensor, "r L"],
@@ -119,7 +119,7 @@ class Features:
         self,
         layer: int,
         place: slice | Tensor,
-        block: Block,
+        block: Layer,
         x: Float[Tensor, "r L D"],
         watched: Bool[Tensor, "r L"],
         count: Int[Tensor, " r"],
@@ -141,7 +141,7 @@ class Features:
         self,
         layer: int,
         place: slice | Tensor,
-        block: Block,
+        block: Layer,
         x: Float[Tensor, "r L D"],
         angles: Angles,
         index: Int[Tensor, "r n"],

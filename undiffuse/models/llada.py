@@ -7,12 +7,12 @@ layouts that share the model type (a repack with Llama's keys, the mixture of ex
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from .family import CheckpointFamily, Keys
 from .parts import Concatenated, Copied, Part
-from .published import Keys, PublishedLayout
 from .transformer import TransformerConfig
 
 
-class LLaDA(PublishedLayout):
+class LLaDA(CheckpointFamily):
     """LLaDA-8B, LLaDA-1.5 and smaller models of their class."""
 
     mask_id = 126336

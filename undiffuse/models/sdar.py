@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .published import Keys, QwenNames
+from .family import Keys, QwenNames
 from .transformer import TransformerConfig
 
 BLOCK = 4  # of every published model

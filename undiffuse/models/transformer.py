@@ -13,13 +13,13 @@ from ..types import Rows, Rule
 from . import rules
 from .attention import Attention, bias_of
 from .base import Denoiser
-from .block import Block, Dropout, Norm, NormKind
 from .conditioning import NoiseEmbedding
 from .curves import CURVES, NoiseCurve
 from .features import Features
 from .feed_forward.dense import Dense
 from .feed_forward.feed_forward import Activation, FeedForward
 from .kv import KV
+from .layer import Dropout, Layer, Norm, NormKind
 from .rotary import Angles
 from .traits import Input, Output, Traits
 
@@ -155,7 +155,7 @@ class Transformer(nn.Module, Denoiser):
     def _norm(self, size: int) -> Norm:
         return Norm(size, self.config.norm, scales=self.config.scales, eps=self.config.norm_eps)
 
-    def _block(self, condition: int | None) -> Block:
+    def _block(self, condition: int | None) -> Layer:
         c = self.config
         q_norm: Norm | None = None
         k_norm: Norm | None = None
@@ -165,7 +165,7 @@ class Transformer(nn.Module, Denoiser):
                 q_norm, k_norm = self._norm(c.head_width), self._norm(c.head_width)
         attention = Attention(c.width, c.heads, c.groups, c.head_width, bias=c.qkv_bias, q_norm=q_norm, k_norm=k_norm)
         feed_forward = c.feed_forward.build(c.width, c.hidden_width, c.activation)
-        return Block(attention, feed_forward, c.width, (self._norm(c.width), self._norm(c.width)), condition)
+        return Layer(attention, feed_forward, c.width, (self._norm(c.width), self._norm(c.width)), condition)
 
     def _initialize(self) -> None:
         """Inner matrices have variance 1/fan-in; outputs of branches and the head are zero: all tokens start alike."""

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationE
 
 from ..data.table import read_table
 from ..errors import UserError, did_you_mean
-from ..kinds import FAMILIES, OBJECTIVES, OPTIMIZERS, PACKAGE, PROCESSES, Family, describe
+from ..kinds import COMPONENTS, OBJECTIVES, OPTIMIZERS, PACKAGE, PROCESSES, Components, describe
 from ..models.transformer import TransformerConfig
 from ..objective.objective import Objective
 from .optimizers.optimizer import OptimizerChoice
@@ -28,20 +28,20 @@ SIZES = ("width", "depth", "heads", "context")
 """What of the model the plan may choose."""
 
 
-def read_component(family: Family, value: object) -> Any:
+def read_component(family: Components, value: object) -> Any:
     """A component from its TOML form, each parameter checked against the type it declares. UserError if it is wrong."""
     if isinstance(value, str):
         value = {"kind": value}
     if not isinstance(value, Mapping) or "kind" not in value:
         raise UserError(f"{family.name} = {value!r}: expected a kind, one of {', '.join(family.kinds)}")
     hints = get_type_hints(family.load(str(value["kind"])))
-    nested = {other.base: other for other in FAMILIES.values()}
+    nested = {other.base: other for other in COMPONENTS.values()}
     return family.build({name: _read(f"{family.name}.{name}", hints.get(name), v, nested) for name, v in value.items()})
 
 
-def _read(where: str, hint: Any, value: object, nested: Mapping[str, Family]) -> object:
+def _read(where: str, hint: Any, value: object, nested: Mapping[str, Components]) -> object:
     if hint is None:
-        return value  # an unknown name, or `kind`: `Family.build` decides
+        return value  # an unknown name, or `kind`: `Components.build` decides
     inner = nested.get(f"{getattr(hint, '__module__', '')}:{getattr(hint, '__qualname__', '')}")
     if inner is not None:
         return read_component(inner, value)
@@ -60,7 +60,7 @@ def read_model(value: object) -> dict[str, object]:
     if not isinstance(value, Mapping):
         raise UserError(f"model = {value!r}: expected a table")
     hints = {name: hint for name, hint in get_type_hints(TransformerConfig).items() if name != "rows"}
-    nested = {other.base: other for other in FAMILIES.values()}
+    nested = {other.base: other for other in COMPONENTS.values()}
     settings: dict[str, object] = {
         f.name: "auto" if f.name in SIZES else _default(f) for f in fields(TransformerConfig) if f.name != "rows"
     }
@@ -81,7 +81,7 @@ def read_process(value: object) -> dict[str, object]:
     cls: Any = PROCESSES.load(kind)
     hints = {name: hint for name, hint in get_type_hints(cls).items() if name != "vocabulary"}
     known = {f.name: f for f in fields(cls) if f.name != "vocabulary"}
-    nested = {other.base: other for other in FAMILIES.values()}
+    nested = {other.base: other for other in COMPONENTS.values()}
     settings: dict[str, object] = {"kind": kind}
     settings |= {name: _default(f) for name, f in known.items()}
     for name, given in value.items():

@@ -13,7 +13,14 @@ from .configuration import Configuration, flat, read_configuration
 from .start import Start
 
 Origin = Literal["default", "start", "recipe", "override"]
-COMPONENTS = ("process.schedule", "process.destination", "process.gamma", "objective", "objective.times", "optimizer")
+BY_KIND = (
+    "process.schedule",
+    "process.destination",
+    "process.gamma",
+    "objective",
+    "objective.times",
+    "optimizer",
+)
 """Keys whose value may be written as the name of a kind alone."""
 ALIASES = {"radd": ("default", "RADD's loss over equal counts of masks without time input (Ou et al. 2024)")}
 """Published systems that another recipe is already: its name, and what the system is."""
@@ -112,14 +119,14 @@ def _parse(override: str) -> tuple[str, Any]:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
-    return (f"{key}.kind", value) if key in COMPONENTS and isinstance(value, str) else (key, value)
+    return (f"{key}.kind", value) if key in BY_KIND and isinstance(value, str) else (key, value)
 
 
 def _expanded(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """The tree with components that are given by name alone written as tables."""
     return {
         name: {"kind": value}
-        if prefix + name in COMPONENTS and isinstance(value, str)
+        if prefix + name in BY_KIND and isinstance(value, str)
         else _expanded(value, f"{prefix}{name}.")
         if isinstance(value, dict)
         else value

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .feed_forward import Activation, FeedForward, Layer, activated, gates
+from .feed_forward import Activation, FeedForward, RowLayer, activated, gates
 
 
 @dataclass(frozen=True)
 class Dense(FeedForward):
     """Two matrices around a nonlinearity; swiglu's first one has twice the rows, for the gate."""
 
-    def build(self, width: int, hidden: int, activation: Activation) -> Layer:
+    def build(self, width: int, hidden: int, activation: Activation) -> RowLayer:
         return DenseLayer(width, hidden, activation)
 
 
-class DenseLayer(Layer):
+class DenseLayer(RowLayer):
     """down(f(up(x)))."""
 
     def __init__(self, width: int, hidden: int, activation: Activation) -> None:

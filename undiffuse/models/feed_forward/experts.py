@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...errors import UserError
-from .feed_forward import Activation, FeedForward, Layer, activated, gates
+from .feed_forward import Activation, FeedForward, RowLayer, activated, gates
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Experts(FeedForward):
                 f"not {self.chosen}: set chosen to one of these, or more experts"
             )
 
-    def build(self, width: int, hidden: int, activation: Activation) -> Layer:
+    def build(self, width: int, hidden: int, activation: Activation) -> RowLayer:
         return ExpertLayer(self.experts, self.chosen, width, hidden, activation)
 
 
-class ExpertLayer(Layer):
+class ExpertLayer(RowLayer):
     """Σ_e p_e · down_e(f(up_e(x))) over the chosen experts; their matrices lie one below the other."""
 
     def __init__(self, experts: int, chosen: int, width: int, hidden: int, activation: Activation) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 Activation = Literal["gelu", "relu2", "swiglu"]
 
 
-class Layer(nn.Module, ABC):
+class RowLayer(nn.Module, ABC):
     """Works on every row alone, whichever rows are given: caches run some of them."""
 
     @property
@@ -33,7 +33,7 @@ class FeedForward(ABC):
     """A kind of layer with its settings."""
 
     @abstractmethod
-    def build(self, width: int, hidden: int, activation: Activation) -> Layer:
+    def build(self, width: int, hidden: int, activation: Activation) -> RowLayer:
         """The layer; `hidden` is its inner width (of one expert where there are several)."""
 
 

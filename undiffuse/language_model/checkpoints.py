@@ -19,16 +19,16 @@ from torch.overrides import TorchFunctionMode
 
 from ..durable import write_json
 from ..errors import UserError, did_you_mean
-from ..kinds import LAYOUTS
+from ..kinds import CHECKPOINT_FAMILIES
+from ..models.family import CheckpointFamily, Keys
 from ..models.parts import Part
-from ..models.published import Keys, PublishedLayout
 from ..models.transformer import Transformer, TransformerConfig
 from ..predictor import Predictor
 from ..process.destinations.mask import Mask
 from ..process.interpolating import Interpolating
 from ..process.schedules.one_minus_t import OneMinusT
 from ..text.codec import Codec
-from ..text.published import NoTokenizer, PublishedTokenizer
+from ..text.published_tokenizer import NoTokenizer, PublishedTokenizer
 from ..vocabulary import Vocabulary
 from .special_ids import vocabulary_of
 from .trained import Trained
@@ -160,7 +160,7 @@ def write(model: Trained, directory: Path, family: str, config: Mapping[str, Any
     """Config, weights and tokenizer files into an existing directory, the config last."""
     network = model.predictor.denoiser
     assert isinstance(network, Transformer)
-    layout: PublishedLayout = LAYOUTS.load(family)()
+    layout: CheckpointFamily = CHECKPOINT_FAMILIES.load(family)()
     weights: dict[str, Tensor] = {}
     state = network.state_dict()
     for part in layout.parts(network.config):
@@ -176,7 +176,7 @@ def config_of(model: Trained, family: str) -> dict[str, Any]:
     """The config.json of a model in a family's layout; UserError for a network that the layout cannot describe."""
     network = model.predictor.denoiser
     assert isinstance(network, Transformer)
-    layout: PublishedLayout = LAYOUTS.load(family)()
+    layout: CheckpointFamily = CHECKPOINT_FAMILIES.load(family)()
     if model.manifest.get("layout") == family:
         config = {name: value for name, value in model.manifest["config"].items() if name != "torch_dtype"}
         # what was read under another name is written under its own, so that it is recognized again
@@ -203,10 +203,12 @@ def _recognized(
     family: str | None,
     directory: Path,
     plugins: Collection[str] = (),
-) -> tuple[str, PublishedLayout]:
+) -> tuple[str, CheckpointFamily]:
     if family is not None:
-        return family, LAYOUTS.load(family)()
-    layouts: dict[str, PublishedLayout] = {kind: LAYOUTS.load(kind)() for kind in LAYOUTS.allowed(plugins)}
+        return family, CHECKPOINT_FAMILIES.load(family)()
+    layouts: dict[str, CheckpointFamily] = {
+        kind: CHECKPOINT_FAMILIES.load(kind)() for kind in CHECKPOINT_FAMILIES.allowed(plugins)
+    }
     found = [kind for kind, layout in layouts.items() if layout.recognizes(config, tensors)]
     if len(found) != 1:
         kind = config.get("model_type")

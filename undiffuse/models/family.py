@@ -59,7 +59,7 @@ class Keys:
         return Keys({"rope_theta": self.values.get("rope_theta"), **parameters}).number("rope_theta", default)
 
 
-class PublishedLayout(ABC):
+class CheckpointFamily(ABC):
     """One family of public checkpoints.
 
     `mask_id` is the family's own, for configs that leave it out; `mask_tokens` are names that its tokenizers give it.
@@ -85,7 +85,7 @@ class PublishedLayout(ABC):
         """The inverse of `network`, with what the family's own code needs to read it; special ids are not in it."""
 
 
-class QwenNames(PublishedLayout):
+class QwenNames(CheckpointFamily):
     """Layouts with the tensor names of Qwen2 and Qwen3, and most of their keys."""
 
     def parts(self, network: TransformerConfig) -> list[Part]:

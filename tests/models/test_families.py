@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from undiffuse.kinds import LAYOUTS
-from undiffuse.models.published import Keys
+from undiffuse.kinds import CHECKPOINT_FAMILIES
+from undiffuse.models.family import Keys
 from undiffuse.models.transformer import Transformer, TransformerConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-FAMILIES = LAYOUTS.kinds
+FAMILIES = CHECKPOINT_FAMILIES.kinds
 
 
 def config(family: str) -> dict:
@@ -26,13 +26,13 @@ def tensors(family: str) -> set[str]:
 
 
 def shape(family: str, **changes) -> TransformerConfig:
-    return replace(LAYOUTS.load(family)().network(Keys(config(family))), **changes)
+    return replace(CHECKPOINT_FAMILIES.load(family)().network(Keys(config(family))), **changes)
 
 
 @pytest.mark.parametrize("changes", [{}, {"tied": True}, {"depth": 3}, {"kv_heads": 1}], ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_table_of_names_covers_the_trunk(family, changes):
-    layout, network = LAYOUTS.load(family)(), shape(family, **changes)
+    layout, network = CHECKPOINT_FAMILIES.load(family)(), shape(family, **changes)
     parts = layout.parts(network)
     parameters = Counter(name for part in parts for name in part.parameters)
     assert parameters.keys() == Transformer(network).state_dict().keys()
@@ -43,19 +43,23 @@ def test_the_table_of_names_covers_the_trunk(family, changes):
 @pytest.mark.parametrize("changes", [{}, {"tied": True}, {"rope_base": 77.0}, {"hidden": 40}, {"context": 32}], ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_config_describes_its_network(family, changes):
-    layout, network = LAYOUTS.load(family)(), shape(family, **changes)
+    layout, network = CHECKPOINT_FAMILIES.load(family)(), shape(family, **changes)
     assert layout.network(Keys(layout.config(network))) == network
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_directory_is_of_one_layout(family):
-    found = [kind for kind, layout in LAYOUTS.classes().items() if layout().recognizes(config(family), tensors(family))]
+    found = [
+        kind
+        for kind, layout in CHECKPOINT_FAMILIES.classes().items()
+        if layout().recognizes(config(family), tensors(family))
+    ]
     assert found == [family]
 
 
 def test_configs_and_tensors_must_agree():
     """Others share a model type: Llama's keys, a mixture of experts, Qwen3's norms where Qwen2's biases belong."""
-    llada, dream, sdar = (LAYOUTS.load(family)() for family in ("llada", "dream", "sdar"))
+    llada, dream, sdar = (CHECKPOINT_FAMILIES.load(family)() for family in ("llada", "dream", "sdar"))
     assert not llada.recognizes({**config("dream"), "model_type": "llada"}, tensors("dream"))
     assert not llada.recognizes(config("llada"), tensors("dream"))
     assert not dream.recognizes({**config("dream"), "model_type": "qwen2"}, tensors("dream"))
@@ -66,5 +70,5 @@ def test_configs_and_tensors_must_agree():
 
 
 def test_the_context_of_dream_is_what_it_was_trained_on():
-    layout = LAYOUTS.load("dream")()
+    layout = CHECKPOINT_FAMILIES.load("dream")()
     assert layout.network(Keys({**config("dream"), "max_position_embeddings": 131072})).context == 2048

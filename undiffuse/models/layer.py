@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ..types import Tags
 from .attention import Attention, Bias
 from .conditioning import Modulation
-from .feed_forward.feed_forward import Layer
+from .feed_forward.feed_forward import RowLayer
 from .kv import KV
 from .rotary import Angles
 
@@ -72,13 +72,13 @@ class Residual(nn.Module):
         return x + gate * drop(branch(self.norm(x) * scale + shift))
 
 
-class Block(nn.Module):
+class Layer(nn.Module):
     """Attention, then feed-forward, each on its own residual branch (pre-norm)."""
 
     def __init__(
         self,
         attention: Attention,
-        feed_forward: Layer,
+        feed_forward: RowLayer,
         width: int,
         norms: tuple[Norm, Norm],
         condition: int | None,
