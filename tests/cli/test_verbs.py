@@ -17,7 +17,8 @@ pytestmark = pytest.mark.xdist_group("tiny command-line model")
 
 
 def output(capsys, *arguments: str) -> tuple[str, str]:
-    assert run([*arguments, "--threads", "1"]) == 0
+    computes = () if arguments[0] == "config" else ("--threads", "1")
+    assert run([*arguments, *computes]) == 0
     return capsys.readouterr()
 
 
@@ -275,3 +276,65 @@ def test_config_is_a_recipe_with_origins(capsys, tmp_path, text):
         line.partition("#")[0] for line in out.splitlines()
     ]
     assert {line.rpartition("# ")[2] for line in again.splitlines()} == {"recipe"}
+
+
+def test_several_texts_give_a_list(capsys, work):
+    texts = ["abc [MASK] de", "[MASK:2] fgh", "a"]
+    one = [json_of(capsys, "fill", text) for text in texts[:2]]
+    both = json_of(capsys, "fill", *texts[:2])
+    assert [each["text"] for each in both] == [each["text"] for each in one]
+    assert len(json_of(capsys, "fill", *texts[:2], "-n", "3")[1]) == 3
+    records = work / "texts.jsonl"
+    records.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts[:2]))
+    assert json_of(capsys, "fill", "--file", str(records)) == both
+    out, err = output(capsys, "fill", "--file", str(records))
+    assert out == "".join(each["text"] + "\n" for each in both)
+    assert err.count("evaluations") == 2
+    prompts = ["abc ", "de"]
+    written = json_of(capsys, "generate", *prompts, "--length", "4")
+    assert written == [json_of(capsys, "generate", prompt, "--length", "4") for prompt in prompts]
+    assert "text 2 of 2, sample 1 of 2" in output(capsys, "generate", *prompts, "-n", "2", "--length", "4")[1]
+
+
+def test_several_files_are_checked(capsys, work):
+    files = []
+    for name, text in (("a.txt", "abc de\n"), ("b.txt", "fgh abc de\n")):
+        (work / name).write_text(text)
+        files.append(name)
+    found = json_of(capsys, "check", *files, "--threshold", "0")
+    assert [each["words"] for each in found] == [json_of(capsys, "check", name)["words"] for name in files]
+    assert "b.txt:1:" in output(capsys, "check", *files, "--threshold", "0")[0]
+
+
+def test_the_share_of_each_text_in_a_score(capsys, work):
+    records = work / "scored.jsonl"
+    records.write_text('{"text": "abc de"}\n{"prompt": "abc", "response": " de fgh"}\n')
+    whole = json_of(capsys, "score", str(records), "--draws", "4")
+    with_texts = json_of(capsys, "score", str(records), "--draws", "4", "--per-text")
+    shares = with_texts.pop("per_text")
+    assert with_texts == whole
+    assert [share["bytes"] for share in shares] == [6, 7]
+    total = sum(share["nats"] for share in shares)
+    assert total == pytest.approx(whole["nats_per_token"]["mean"] * whole["tokens"])
+    assert (
+        f"text 2          {shares[1]['nats']:.3f}"
+        in output(capsys, "score", str(records), "--draws", "4", "--per-text")[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fill", "a [MASK]", "b"], "text 2 of 2: there is no hole to fill"),
+        (["fill", "[MASK]", "[MASK]", "--watch"], "--watch is for one text at a time, and there are 2"),
+        (["generate", "a", "b", "--watch"], "--watch is for one text at a time, and there are 2"),
+        (["fill", "a", "b", "--schema", "s.json"], "--schema is for one text at a time, and there are 2"),
+        (["fill", "a", "b", "--file", "f.txt"], "give texts as arguments, or with --file FILE, not both"),
+        (["fill", "--file", "p.jsonl"], 'p.jsonl has records with a prompt, and what is filled is the "text"'),
+    ],
+)
+def test_several_texts_that_cannot_be(capsys, work, arguments, message):
+    (work / "p.jsonl").write_text('{"prompt": "a", "response": "b"}\n')
+    (work / "s.json").write_text('{"type": "object", "properties": {"a": {"type": "boolean"}}}')
+    assert run([*arguments, "--threads", "1"]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())

@@ -78,3 +78,23 @@ def test_a_convention_is_named_beside_every_number_and_never_called_perplexity_a
     assert record["kind"] == "estimate"
     assert "perplexity" not in record
     assert record["perplexity_as_mdlm"]["value"] == pytest.approx(math.exp(record["nats_per_token"]["mean"]))
+
+
+def test_the_shares_of_texts_add_up(model, uniform):
+    """Texts of several windows, of none, after a prompt, and of noise that costs something at its ends."""
+    texts, prompts = [TEXT, "dog", "", "The lazy dog"], [None, "The lazy ", None, None]
+    for each in (model, uniform):
+        found = each.score(texts, prompts=prompts, draws=4)
+        assert sum(text.nats for text in found.texts) == pytest.approx(found.estimate.nats)
+        assert [text.tokens for text in found.texts] == [len(each.tokenizer.encode(text)) for text in texts]
+        assert [text.bytes for text in found.texts] == [len(text.encode()) for text in texts]
+        assert (found.texts[2].nats, found.texts[2].stderr) == (0.0, 0.0)
+        assert all(text.stderr > 0 for text in found.texts if text.tokens > 1)
+
+
+def test_the_share_of_the_only_text_is_the_score(model):
+    found = model.score(TEXT, draws=16)
+    assert (found.texts[0].nats, found.texts[0].stderr) == pytest.approx((found.estimate.nats, found.estimate.stderr))
+    alone = [model.score(text, draws=64).texts[0] for text in (TEXT, "dog jumps")]
+    for one, share in zip(alone, model.score([TEXT, "dog jumps"], draws=64).texts, strict=True):
+        assert abs(one.nats - share.nats) < 5 * (one.stderr + share.stderr)

@@ -51,8 +51,8 @@ MUTATIONS = (
     Mutation(BOUND, "+= value / passes", "+= value", "likelihood/unbiased exact network, uniform"),
     Mutation(
         BOUND,
-        "prior = process.prior_cost(text.ids[text.editable]).sum()",
-        "prior = process.prior_cost(text.ids[text.editable]).mean()",
+        "prior = cost.sum()",
+        "prior = cost.mean()",
         "likelihood/unbiased *geometric",
     ),
     Mutation(

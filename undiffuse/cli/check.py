@@ -19,8 +19,8 @@ AROUND = 40
 
 
 def check(
-    file: Annotated[
-        str | None, typer.Argument(metavar="FILE|-", help="The text to proofread; - reads standard input.")
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE|-", help="The texts to proofread; - reads standard input.")
     ] = None,
     text: Annotated[str | None, typer.Option("--text", metavar="TEXT", help="A text instead of a file.")] = None,
     model: Model = None,
@@ -56,21 +56,23 @@ def check(
     from .loading import load_model
     from .source import read_text
 
-    if (file is None) == (text is None):
+    if bool(files) == (text is not None):
         raise UserError("give one text: a FILE, - for standard input, or --text TEXT")
-    if file is None or file == "-":
-        name, source = "standard input" if file else "TEXT", read_text(file or text, None)
+    if files:
+        names = ["standard input" if file == "-" else file for file in files]
+        texts = [read_text(file, None) if file == "-" else read_text(None, Path(file)) for file in files]
     else:
-        name, source = file, read_text(None, Path(file))
+        names, texts = ["TEXT"], [read_text(text, None)]
     loaded = load_model(model, device, dtype, threads, plugins)
-    found = loaded.check(source, top=top, proposals=proposals, threshold=threshold)
+    every = loaded.check(texts, top=top, proposals=proposals, threshold=threshold)
     if json:
-        print_json(found.json())
+        print_json(every[0].json() if len(every) == 1 else [found.json() for found in every])
     else:
-        for line in lines(source, found, name):
-            stdout().print(line, soft_wrap=True)
-        _summary(found)
-    if fail and found.findings:
+        for name, source, found in zip(names, texts, every, strict=True):
+            for line in lines(source, found, name):
+                stdout().print(line, soft_wrap=True)
+            _summary(found)
+    if fail and any(found.findings for found in every):
         raise typer.Exit(1)
 
 

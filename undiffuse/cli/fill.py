@@ -33,10 +33,12 @@ if TYPE_CHECKING:
 
 
 def fill(
-    text: Annotated[
-        str | None, typer.Argument(metavar="TEXT|-", help="Text with blanks; - reads standard input.")
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT|-", help="Texts with blanks; - reads standard input.")
     ] = None,
-    file: Annotated[Path | None, typer.Option("--file", metavar="F", help="Read the text from a file.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="F", help="Read the text from a file (JSONL: of every record).")
+    ] = None,
     schema: Annotated[
         Path | None, typer.Option("--schema", metavar="F", help="Write a JSON object of this schema after the text.")
     ] = None,
@@ -75,10 +77,12 @@ def fill(
     from ..language_model import LanguageModel
     from .console import print_json, stderr
     from .loading import load_model
-    from .source import read_text, with_settings
+    from .source import read_several, refuse_several, with_settings
     from .watch import Watch
 
-    source = "" if schema and text is None and file is None else read_text(text, file)
+    source = "" if schema and not texts and file is None else read_several(texts, file)
+    if watch:
+        refuse_several(source, "--watch")
     wanted = _schema(schema) if schema else None
     options: dict[str, Any] = {
         "strategy": strategy,
@@ -96,17 +100,19 @@ def fill(
     loaded = load_model(model, device, dtype, threads, plugins)
     with Watch(loaded.tokenizer) if watch else nullcontext() as on_event:
         if wanted is not None:
-            objects = loaded.fill_object(source, wanted, on_event=on_event, **options)
+            refuse_several(source, "--schema")
+            objects = loaded.fill_object(str(source), wanted, on_event=on_event, **options)
             _show_objects(objects, json)
             return
-        found = loaded.fill(source, on_event=on_event, **options)
-    if found[0].note:
-        stderr().print(found[0].note, markup=False, style="dim")
+        answers = loaded.fill([source] if isinstance(source, str) else source, on_event=on_event, **options)
+    for note in dict.fromkeys(each[0].note for each in answers if each[0].note):
+        stderr().print(note, markup=False, style="dim")
     if json:
-        print_json(found[0].json() if samples == 1 else [filled.json() for filled in found])
+        records = [each[0].json() if samples == 1 else [filled.json() for filled in each] for each in answers]
+        print_json(records[0] if isinstance(source, str) else records)
         return
-    exact = file is not None and not sys.stdout.isatty()
-    for filled in found:
+    exact = file is not None and isinstance(source, str) and not sys.stdout.isatty()
+    for filled in (filled for each in answers for filled in each):
         _show(filled, end="" if exact else "\n")
 
 

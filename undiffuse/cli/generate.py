@@ -26,7 +26,9 @@ from .options import (
 
 
 def generate(
-    prompt: Annotated[str, typer.Argument(metavar="PROMPT", help="Text to continue.")] = "",
+    prompts: Annotated[
+        list[str] | None, typer.Argument(metavar="PROMPT", help="Texts to continue (default: none, from nothing).")
+    ] = None,
     model: Model = None,
     length: Annotated[
         int | None,
@@ -71,10 +73,12 @@ def generate(
     from ..language_model import LanguageModel
     from .console import print_json, print_text, stderr
     from .loading import load_model
-    from .source import read_text, with_settings
+    from .source import read_several, refuse_several, with_settings
     from .watch import Watch
 
-    source = read_text(prompt, None)
+    source = read_several(prompts or [""], None)
+    if watch:
+        refuse_several(source, "--watch")
     options: dict[str, Any] = {
         "length": length,
         "steps": steps,
@@ -93,18 +97,23 @@ def generate(
     options = with_settings(options, own, LanguageModel.generate)
     loaded = load_model(model, device, dtype, threads, plugins)
     with Watch(loaded.tokenizer) if watch else nullcontext() as on_event:
-        found = loaded.generate(source, on_event=on_event, **options)
+        texts = loaded.generate([source] if isinstance(source, str) else source, on_event=on_event, **options)
     if json:
-        print_json(found[0].json() if samples == 1 else [generated.json() for generated in found])
+        records = [each[0].json() if samples == 1 else [generated.json() for generated in each] for each in texts]
+        print_json(records[0] if isinstance(source, str) else records)
         return
     console = stderr()
-    for number, generated in enumerate(found, start=1):
-        if samples > 1:
-            console.print(f"sample {number} of {samples}", style="dim")
-        print_text(generated.text)
-        if generated.note:
-            console.print(generated.note, markup=False, style="dim")
-    console.print(
-        f"{found[0].tokens} tokens in {found[0].nfe} evaluations, {found[0].tokens_per_forward:.2f} each; seed {seed}",
-        style="dim",
-    )
+    for place, each in enumerate(texts, start=1):
+        for number, generated in enumerate(each, start=1):
+            titles = [f"text {place} of {len(texts)}"] if len(texts) > 1 else []
+            titles += [f"sample {number} of {samples}"] if samples > 1 else []
+            if titles:
+                console.print(", ".join(titles), style="dim")
+            print_text(generated.text)
+            if generated.note:
+                console.print(generated.note, markup=False, style="dim")
+        first = each[0]
+        console.print(
+            f"{first.tokens} tokens in {first.nfe} evaluations, {first.tokens_per_forward:.2f} each; seed {seed}",
+            style="dim",
+        )

@@ -22,6 +22,7 @@ def score(
         typer.Option("--precision", metavar="P", help="Draw until the standard error is below P of the mean, as 1%."),
     ] = None,
     per_token: Annotated[bool, typer.Option("--per-token", help="Also the nats of each token.")] = False,
+    per_text: Annotated[bool, typer.Option("--per-text", help="Also the nats of each text.")] = False,
     as_: Annotated[
         str | None,
         typer.Option("--as", metavar="PAPER", help="Count as sedd, duo, gidd or mdlm print it; no bound."),
@@ -49,9 +50,9 @@ def score(
     loaded = load_model(model, device, dtype, threads, plugins)
     found = loaded.score(texts, prompts=prompts, draws=draws, precision=share, per_token=per_token, seed=seed, as_=as_)
     if json:
-        print_json(found.json())
+        print_json(found.json(per_text))
     else:
-        _show(found)
+        _show(found, per_text)
 
 
 def fraction(text: str) -> float:
@@ -66,7 +67,7 @@ def fraction(text: str) -> float:
     return value
 
 
-def _show(found: "Score") -> None:
+def _show(found: "Score", per_text: bool) -> None:
     """A table: quantity, value, and standard error or interval."""
     bits, bits_error = found.bits_per_byte
     nats, nats_error = found.nats_per_token
@@ -84,5 +85,7 @@ def _show(found: "Score") -> None:
     print(f"{name:<14}  {value:.2f}  (95 % interval of the draws: {low:.2f} to {high:.2f})")
     given = f", given {found.prompts} prompts (not counted)" if found.prompts else ""
     print(f"text            {record['tokens']} tokens, {record['bytes']} bytes{given}")
+    for number, text in enumerate(found.texts if per_text else (), start=1):
+        print(f"text {number:<10} {text.nats:.3f} ± {text.stderr:.3f} nats, {text.tokens} tokens, {text.bytes} bytes")
     for token in found.per_token:
         print(f"{token.nats:8.3f}  {one_line(token.text)}")

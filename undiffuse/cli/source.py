@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import UserError
 
+JSONL = (".jsonl", ".ndjson")
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.-]*=")
 
 
@@ -23,6 +24,26 @@ def read_text(text: str | None, file: Path | None) -> str:
     if text == "-":
         return decode(sys.stdin.buffer.read(), "standard input")
     return decode(text.encode("utf-8", "surrogateescape"), "TEXT")  # the shell hands over any bytes
+
+
+def read_several(texts: list[str] | None, file: Path | None) -> str | list[str]:
+    """The text of `TEXT`, `--file F` or `-`; a list where several are given, or the file is JSONL, of its records."""
+    if file is not None and not texts and file.suffix.lower() in JSONL:
+        found, prompts = read_texts([str(file)])
+        if any(prompts):
+            raise UserError(f'{file} has records with a prompt, and what is filled is the "text" of each record')
+        return found
+    if texts and len(texts) > 1 and file is None:
+        return [read_text(text, None) for text in texts]
+    if texts and len(texts) > 1:
+        raise UserError("give texts as arguments, or with --file FILE, not both")
+    return read_text(texts[0] if texts else None, file)
+
+
+def refuse_several(source: str | list[str], option: str) -> None:
+    """UserError where an option is given that is about one text."""
+    if not isinstance(source, str):
+        raise UserError(f"{option} is for one text at a time, and there are {len(source)}: give one, or leave it out")
 
 
 def read_texts(files: list[str]) -> tuple[list[str], list[str | None]]:

@@ -167,7 +167,8 @@ class LanguageModel:
         """The likelihood bound of texts; `precision` 0.01 draws until the standard error is below 1 % of the mean.
 
         With `prompts`, one per text, it is that of each text given its prompt, which stands right before it. With `as_`
-        (sedd, duo, gidd, mdlm) it is counted as that paper's code does, which is no bound.
+        (sedd, duo, gidd, mdlm) it is counted as that paper's code does, which is no bound. The noise levels are spread
+        evenly over all texts, so that their sum varies least; `.texts` has the share of each.
         """
         each = [texts] if isinstance(texts, str) else list(texts)
         before: list[str | None] = [prompts] if isinstance(prompts, str) else list(prompts or [None] * len(each))

@@ -107,12 +107,22 @@ class TokenScore:
     nats: float
 
 
+@dataclass(frozen=True)
+class TextScore:
+    """The share of one text in a score: −ln p of all its tokens, or the bound on it, with its standard error (nats)."""
+
+    nats: float
+    stderr: float
+    tokens: int
+    bytes: int
+
+
 @dataclass(frozen=True, eq=False)
 class Score:
     """−ln p of some texts, or a bound on it, in the units that people compare.
 
     It is conditional for `prompts` of them: given what stands before, which is not counted. Under a `convention` it is
-    what a paper's code would print instead, and no bound.
+    what a paper's code would print instead, and no bound. `texts` has the share of each text, in the order given.
     """
 
     estimate: Estimate
@@ -120,6 +130,7 @@ class Score:
     per_token: tuple[TokenScore, ...] = field(default=())
     prompts: int = 0
     convention: Convention | None = None
+    texts: tuple[TextScore, ...] = ()
 
     @property
     def bits_per_byte(self) -> tuple[float, float]:
@@ -131,7 +142,8 @@ class Score:
         """Mean and standard error."""
         return self.estimate.per(self.estimate.tokens)
 
-    def json(self) -> dict[str, Any]:
+    def json(self, per_text: bool = False) -> dict[str, Any]:
+        """`per_text`: with the share of each text."""
         e = self.estimate
         diffusion = e.nats - e.prior - e.reconstruction
         record: dict[str, Any] = {
@@ -156,4 +168,5 @@ class Score:
             }
             del record["perplexity"]
         record |= {"prompts": self.prompts} if self.prompts else {}
+        record |= {"per_text": [asdict(text) for text in self.texts]} if per_text else {}
         return record | ({"per_token": [asdict(token) for token in self.per_token]} if self.per_token else {})

@@ -4,7 +4,7 @@ from ..errors import UserError
 from ..likelihood.bound import PASSES, REPETITIONS, bound
 from ..likelihood.convention import convention_of
 from ..likelihood.windows import windows
-from .results import Score, TokenScore
+from .results import Score, TextScore, TokenScore
 from .trained import Trained
 
 
@@ -42,6 +42,10 @@ def score(
         seed=seed,
         convention=convention,
     )
+    per_text, row = [], 0
+    for text, ids, taken in zip(texts, documents, whole, strict=True):
+        nats, stderr = estimate.of_rows(row, row := row + -(-len(taken) // model.context))
+        per_text.append(TextScore(nats, stderr, len(ids), len(text.encode())))
     tokens: tuple[TokenScore, ...] = ()
     if per_token:
         scored = (token for document in documents for token in document)
@@ -49,4 +53,5 @@ def score(
             TokenScore(model.tokenizer.decode([token]), nats)
             for token, nats in zip(scored, estimate.per_token.tolist(), strict=True)
         )
-    return Score(estimate, sum(len(text.encode()) for text in texts), tokens, sum(map(bool, before)), convention)
+    size = sum(text.bytes for text in per_text)
+    return Score(estimate, size, tokens, sum(map(bool, before)), convention, tuple(per_text))

@@ -76,24 +76,32 @@ def bound(
     exact = not times.draws_times and int(cells.sizes(text).max()) == 1
     totals: list[float] = []
     ends: list[float] = []
+    by_row: list[Tensor] = []
     per_token = torch.zeros(text.ids.shape, dtype=torch.float64, device=text.ids.device)
     key = Draws.seeded(seed, text.ids.device).stream("likelihood")
     for repetition in _repetitions():
         nats = factor * _repeat(predictor, text, times, passes, key.at(repetition), clip)
         totals.append(nats.sum().item())
         per_token += nats
+        by_row.append(nats.sum(-1))
         if process.steps is not None:
             end = reconstruction(predictor, text, key.at(repetition).stream("reconstruction"))
             ends.append(end.sum().item())
             per_token += end
+            by_row[-1] = by_row[-1] + end.sum(-1)
         drawn = [sum(terms) for terms in zip_longest(totals, ends, fillvalue=0.0)]
         if len(totals) >= least and (precision is None or exact or _precise(drawn, precision)):
             break
     kind: Kind = "exact" if exact else "bound" if convention is None else "estimate"
     prior = 0.0
+    rest = torch.zeros(len(text.ids), dtype=torch.float64, device=text.ids.device)
     if convention is None:
-        prior = process.prior_cost(text.ids[text.editable]).sum().item()
-        ends = ends or [reconstruction(predictor, text, key.stream("reconstruction")).sum().item()]
+        cost = process.prior_cost(text.ids[text.editable])
+        prior = cost.sum().item()
+        rest = rest.index_add(0, text.editable.nonzero()[:, 0], cost.double())
+        if not ends:
+            end = reconstruction(predictor, text, key.stream("reconstruction"))
+            ends, rest = [end.sum().item()], rest + end.sum(-1)
     return Estimate(
         totals=torch.tensor(totals, dtype=torch.float64),
         prior=prior,
@@ -104,6 +112,7 @@ def bound(
         steps=process.steps,
         ends=torch.tensor(ends, dtype=torch.float64) if process.steps is not None else None,
         per_token=(per_token / len(totals))[text.editable],
+        by_row=(torch.stack(by_row) + rest).cpu(),
     )
 
 

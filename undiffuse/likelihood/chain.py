@@ -27,4 +27,5 @@ def chain(predictor: Predictor, text: Batch) -> Estimate:
         passes=1,
         kind="exact",
         per_token=nats[text.editable],
+        by_row=nats.sum(-1)[None].cpu(),
     )

@@ -19,7 +19,8 @@ class Estimate:
     `reconstruction` are totals too. `passes` is the number of network passes over the text behind each repetition.
     `per_token` is the mean contribution of every editable token, in the order of the text. `steps` is the number of
     steps that the bound is of, where noise is in discrete time; the first of them is the reconstruction, which then is
-    drawn anew in each repetition: `ends` are those draws (nats), which the standard error covers.
+    drawn anew in each repetition: `ends` are those draws (nats), which the standard error covers. `by_row` holds one
+    estimate of −ln p of every window per repetition, all its terms included.
     """
 
     totals: Float[Tensor, " n"]
@@ -29,6 +30,7 @@ class Estimate:
     passes: int
     kind: Kind
     per_token: Float[Tensor, " tokens"]
+    by_row: Float[Tensor, "n B"]
     steps: int | None = None
     ends: Float[Tensor, " n"] | None = None
 
@@ -51,6 +53,14 @@ class Estimate:
             return math.inf
         drawn = self.totals if self.ends is None else self.totals + self.ends
         return (drawn.std(unbiased=True) / math.sqrt(len(self.totals))).item()
+
+    def of_rows(self, first: int, stop: int) -> tuple[float, float]:
+        """−ln p of some windows, or its bound, and the standard error (nats)."""
+        drawn = self.by_row[:, first:stop].sum(-1)
+        if self.kind == "exact":
+            return drawn.mean().item(), 0.0
+        spread = drawn.std(unbiased=True).item() if len(drawn) > 1 else math.inf
+        return drawn.mean().item(), spread / math.sqrt(len(drawn))
 
     def per(self, units: float | int) -> tuple[float, float]:
         """Mean and standard error per unit: tokens for nats per token, ln 2 · bytes for bits per byte."""
