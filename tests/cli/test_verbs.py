@@ -338,3 +338,13 @@ def test_several_texts_that_cannot_be(capsys, work, arguments, message):
     (work / "s.json").write_text('{"type": "object", "properties": {"a": {"type": "boolean"}}}')
     assert run([*arguments, "--threads", "1"]) == 2
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_text_ends_before_a_string(capsys, work):
+    whole = json_of(capsys, "generate", "--length", "9")
+    string = whole["text"][3:5]
+    cut = whole["text"].index(string)
+    found = json_of(capsys, "generate", "--length", "9", "--until", "never written", "--until", string)
+    assert (found["text"], found["stopped"]) == (whole["text"][:cut], string)
+    assert f"ended before {string!r}" in output(capsys, "generate", "--length", "9", "--until", string)[1]
+    assert "stopped" not in whole

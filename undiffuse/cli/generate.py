@@ -36,6 +36,10 @@ def generate(
             "--length", metavar="N", min=1, help="Tokens to generate (default: what fits the trained context)."
         ),
     ] = None,
+    until: Annotated[
+        list[str] | None,
+        typer.Option("--until", metavar="TEXT", help="End before this string, when it is written (repeatable)."),
+    ] = None,
     steps: Steps = None,
     strategy: StrategyKind = None,
     temperature: Annotated[
@@ -81,6 +85,7 @@ def generate(
         refuse_several(source, "--watch")
     options: dict[str, Any] = {
         "length": length,
+        "until": until or [],
         "steps": steps,
         "strategy": strategy,
         "temperature": temperature,
@@ -110,6 +115,8 @@ def generate(
             if titles:
                 console.print(", ".join(titles), style="dim")
             print_text(generated.text)
+            if generated.stopped is not None:
+                console.print(f"ended before {generated.stopped!r}", markup=False, style="dim")
             if generated.note:
                 console.print(generated.note, markup=False, style="dim")
         first = each[0]

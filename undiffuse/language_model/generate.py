@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import torch
 
@@ -25,6 +26,7 @@ from .many import batches, each
 from .results import Generated
 from .settings import Settings
 from .trained import Trained
+from .until import Until
 
 LONGEST = 1 << 20
 
@@ -44,10 +46,10 @@ class Part:
 
 
 def generate(
-    model: Trained, prompts: Sequence[str], length: int | None, settings: Settings
+    model: Trained, prompts: Sequence[str], length: int | None, settings: Settings, until: Until
 ) -> Generator[Event, None, list[list[Generated]]]:
     """See `LanguageModel.generate`; yields the events of decoding."""
-    courses = each(prompts, lambda prompt: Course.of(model, prompt, length, settings))
+    courses = each(prompts, lambda prompt: Course.of(model, prompt, length, settings, until))
     rows = [settings.samples] * len(courses)
     for together in batches([max(part.length for part in course.parts) for course in courses], rows):
         yield from _together(model, [courses[number] for number in together])
@@ -61,6 +63,7 @@ class Course:
     prompt: str
     prefix: list[int]
     settings: Settings
+    until: Until
     parts: list[Part]
     steps: list[int | None]
     budgets: list[Budget]
@@ -70,7 +73,7 @@ class Course:
     going: list[int]
 
     @classmethod
-    def of(cls, model: Trained, prompt: str, length: int | None, settings: Settings) -> "Course":
+    def of(cls, model: Trained, prompt: str, length: int | None, settings: Settings, until: Until) -> "Course":
         """UserError for what cannot be decoded."""
         prefix, samples = model.tokenizer.encode(prompt), settings.samples
         if length is None:
@@ -85,6 +88,7 @@ class Course:
             prompt,
             prefix,
             settings,
+            until,
             parts,
             _steps(parts, settings, span),
             _budgets(parts, settings),
@@ -108,16 +112,21 @@ class Course:
             found.append(start(ids, pending, key=key, steps=steps, block_length=settings.block_length, span=span))
         return found
 
-    def advance(self, number: int, done: Canvas, eos: int | None) -> None:
+    def advance(self, model: Trained, number: int, done: Canvas) -> None:
         """Takes the finished part of every sample that goes on; those that ended stay behind."""
-        part = self.parts[number]
+        part, eos = self.parts[number], model.tokenizer.vocabulary.eos
         for sample, row in zip(list(self.going), range(len(done.ids)), strict=True):
             ids = done.ids[row, part.visible : part.length].tolist()
             self.rows[sample] += ids[: ids.index(eos) + 1] if eos in ids else ids
             self.nfe[sample] += int(done.nfe[row])
             self.certificate[sample] = max(self.certificate[sample], float(done.certificate[row]))
-            if eos in ids:
+            if eos in ids or self.until.found(model.tokenizer.decode_bytes(self.written(model, sample))):
                 self.going.remove(sample)
+
+    def written(self, model: Trained, sample: int) -> list[int]:
+        """What a sample wrote so far, without the end of text."""
+        ids, eos = self.rows[sample][len(self.prefix) :], model.tokenizer.vocabulary.eos
+        return ids[: ids.index(eos)] if eos in ids else ids
 
     def results(self, model: Trained) -> list[Generated]:
         note = ""
@@ -127,10 +136,27 @@ class Course:
                 f"{tokens} tokens exceed the trained context of {model.context}: generated in {len(self.parts)} "
                 f"parts, each seeing at most the {max(part.visible for part in self.parts[1:])} tokens before it"
             )
-        return [
-            _result(model, self.prompt, row[len(self.prefix) :], nfe, self.settings, note, bound)
-            for row, nfe, bound in zip(self.rows, self.nfe, self.certificate, strict=True)
-        ]
+        return [self._result(model, sample, note) for sample in range(len(self.rows))]
+
+    def _result(self, model: Trained, sample: int, note: str) -> Generated:
+        ids = self.written(model, sample)
+        data = model.tokenizer.decode_bytes(ids)
+        end, stopped = self.until.found(data) or (len(data), None)
+        begins = accumulate((len(model.tokenizer.token_bytes(token)) for token in ids), initial=0)
+        certificate = self.certificate[sample]
+        return Generated(
+            text=self.prompt + data[:end].decode(),
+            prompt=self.prompt,
+            tokens=len(ids) if stopped is None else sum(begin < end for begin in begins),
+            nfe=self.nfe[sample],
+            tokens_per_forward=(len(self.rows[sample]) - len(self.prefix)) / self.nfe[sample],
+            seed=self.settings.seed,
+            strategy=self.settings.kind,
+            model=model.name,
+            certificate=certificate if math.isfinite(certificate) else None,
+            note=note,
+            stopped=stopped,
+        )
 
 
 def _together(model: Trained, courses: Sequence[Course]) -> Generator[Event, None, None]:
@@ -153,7 +179,7 @@ def _together(model: Trained, courses: Sequence[Course]) -> Generator[Event, Non
             row = 0
             for course in group:
                 rows = torch.arange(row, row := row + len(course.going), device=done.ids.device)
-                course.advance(number, done.select(rows).to("cpu"), eos)
+                course.advance(model, number, done.select(rows).to("cpu"))
 
 
 def _in_blocks(settings: Settings, span: int) -> Settings:
@@ -238,22 +264,3 @@ def _text(model: Trained) -> HoleText:
     if model.tokenizer.vocabulary.eos is not None:
         tokens[model.tokenizer.vocabulary.eos] = b"\n"
     return HoleText(tokens)
-
-
-def _result(
-    model: Trained, prompt: str, ids: list[int], nfe: int, settings: Settings, note: str, certificate: float
-) -> Generated:
-    eos = model.tokenizer.vocabulary.eos
-    kept = ids[: ids.index(eos)] if eos in ids else ids
-    return Generated(
-        text=prompt + model.tokenizer.decode_bytes(kept).decode(),
-        prompt=prompt,
-        tokens=len(kept),
-        nfe=nfe,
-        tokens_per_forward=len(ids) / nfe,
-        seed=settings.seed,
-        strategy=settings.kind,
-        model=model.name,
-        certificate=certificate if math.isfinite(certificate) else None,
-        note=note,
-    )

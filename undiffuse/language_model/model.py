@@ -29,6 +29,7 @@ from .score import score
 from .settings import Settings
 from .storage import save
 from .trained import Trained
+from .until import Until
 
 OnEvent = Callable[[Event], None]
 Several = list[str] | tuple[str, ...]
@@ -133,6 +134,7 @@ class LanguageModel:
         prompt: str | Several = "",
         *,
         length: int | None = None,
+        until: str | Several = (),
         steps: int | None = None,
         strategy: str | Strategy | None = None,
         temperature: float | None = None,
@@ -147,10 +149,13 @@ class LanguageModel:
         probabilities), or to `confidence` at temperature 0. Beyond the context it goes on in blocks over a sliding
         window, and says so in `note`. The prompt is plain text. Further options are those of `fill`; the temperature
         defaults to 1.
+
+        A text ends before the first of the strings of `until` in what is written, and `stopped` says which it was. They
+        are looked for when all tokens of a part of the context are decided: what was written after one is thrown away.
         """
         kind, heat = generating(self.predictor, strategy, temperature)
         settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, steps=steps, **options)
-        found = finished(generate(self.trained, listed(prompt), length, settings), on_event)
+        found = finished(generate(self.trained, listed(prompt), length, settings, Until.of(until)), on_event)
         return found[0] if isinstance(prompt, str) else found
 
     def score(
@@ -210,7 +215,8 @@ class LanguageModel:
         """
         if text is None:
             kind, heat = generating(self.predictor, strategy, temperature)
-            return generate(self.trained, [prompt], length, Settings.of(kind, temperature=heat, seed=seed, **options))
+            settings = Settings.of(kind, temperature=heat, seed=seed, **options)
+            return generate(self.trained, [prompt], length, settings, Until())
         kind = strategy or default_strategy(self.predictor, drawing=False)
         return fill(self.trained, [text], Settings.of(kind, temperature=temperature, seed=seed, **options), top=1)
 

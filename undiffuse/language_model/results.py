@@ -81,7 +81,8 @@ class Generated:
     """One generated text. `text` holds the prompt and what follows; `note` what the user should know, if anything.
 
     `certificate` is a number from strategies that give one (`certified`): below 1, greedy decoding one token at a time
-    would have decided the same in every step. None from others, or when a budget cut the decoding short.
+    would have decided the same in every step. None from others, or when a budget cut the decoding short. `stopped` is
+    the stop string before which the text ends, and in the JSON only of texts that ended so.
     """
 
     text: str
@@ -94,9 +95,13 @@ class Generated:
     model: str
     certificate: float | None = None
     note: str = ""
+    stopped: str | None = None
 
     def json(self) -> dict[str, Any]:
-        return asdict(self)
+        record = asdict(self)
+        if self.stopped is None:
+            del record["stopped"]
+        return record
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,28 @@
+"""Stop strings: a text ends before the first of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import UserError
+
+
+@dataclass(frozen=True)
+class Until:
+    """Strings that end a text, looked for in its bytes: tokens may hold parts of them, and more than them."""
+
+    strings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, until: str | Sequence[str]) -> "Until":
+        """One string or several; UserError for what is none, or empty."""
+        strings = (until,) if isinstance(until, str) else tuple(until)
+        for string in strings:
+            if not isinstance(string, str) or not string:
+                raise UserError(f"a text ends before a string of one character at least, not before {string!r}")
+        return cls(strings)
+
+    def found(self, data: bytes) -> tuple[int, str] | None:
+        """Where the first of them begins, in bytes, and which it is, the longest of several; None where none does."""
+        places = [(data.find(string.encode()), -len(string), string) for string in self.strings]
+        place, _, string = min((each for each in places if each[0] >= 0), default=(-1, 0, ""))
+        return (place, string) if string else None
