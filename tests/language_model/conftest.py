@@ -10,6 +10,7 @@ from undiffuse.kinds import STRATEGIES, build_process
 from undiffuse.language_model import LanguageModel
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.predictor import Predictor
+from undiffuse.process.needs import require
 from undiffuse.text.tokenizer import Tokenizer
 
 TEXT = "The quick brown fox jumps over the lazy dog. Größe, naïve — 漢字 and emoji 🙂 too.\n" * 30
@@ -55,7 +56,7 @@ def strategies_of():
         kinds = []
         for kind in STRATEGIES.kinds:
             with suppress(UserError):
-                STRATEGIES.load(kind)().check(model.predictor.process)
+                require(STRATEGIES.load(kind)().needs, model.predictor.process)
                 kinds.append(kind)
         return kinds
 
