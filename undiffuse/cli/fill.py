@@ -83,6 +83,8 @@ def fill(
     source = "" if schema and not texts and file is None else read_several(texts, file)
     if watch:
         refuse_several(source, "--watch")
+    if schema:
+        refuse_several(source, "--schema")
     wanted = _schema(schema) if schema else None
     options: dict[str, Any] = {
         "strategy": strategy,
@@ -100,7 +102,6 @@ def fill(
     loaded = load_model(model, device, dtype, threads, plugins)
     with Watch(loaded.tokenizer) if watch else nullcontext() as on_event:
         if wanted is not None:
-            refuse_several(source, "--schema")
             objects = loaded.fill_object(str(source), wanted, on_event=on_event, **options)
             _show_objects(objects, json)
             return
