@@ -3,13 +3,14 @@
 from mutation import Mutation
 
 MATRIX = "process/matrix.py"
+POWERS = "process/powers.py"
 
 MUTATIONS = (
     Mutation(
-        MATRIX, "(1 - values).where(1 - values > 1e-12, 0.0)", "(1 - values).abs()", "matrix/path band, one-minus-t"
+        POWERS, "(1 - values).where(1 - values > 1e-12, 0.0)", "(1 - values).abs()", "matrix/path band, one-minus-t"
     ),
     Mutation(
-        MATRIX, "left = self.inverse.to(z.device).T[z]", "left = self.inverse.to(z.device)[z]", "matrix/path mask"
+        POWERS, "left = self.inverse.to(z.device).T[z]", "left = self.inverse.to(z.device)[z]", "matrix/path mask"
     ),
     Mutation(MATRIX, "- evidence.log() + of_model.log()", "", "matrix/path uniform, one-minus-t"),
     Mutation(MATRIX, "joint = step * true", "joint = true", "matrix/path gaussian, one-minus-t"),
@@ -29,9 +30,9 @@ MUTATIONS = (
         "self.powers.into(self.numbers(state.ids), 1 - self.alpha(t)",
         "matrix/interpolating",
     ),
-    Mutation(MATRIX, "(sigma / 2**squarings / n)", "(sigma / 2**squarings)", "matrix/chapman-kolmogorov given, random"),
+    Mutation(POWERS, "(sigma / 2**squarings / n)", "(sigma / 2**squarings)", "matrix/chapman-kolmogorov given, random"),
     Mutation(
-        MATRIX, "matrix.T[z.flatten()[here]]", "matrix[z.flatten()[here]]", "matrix/chapman-kolmogorov given, ring"
+        POWERS, "matrix.T[z.flatten()[here]]", "matrix[z.flatten()[here]]", "matrix/chapman-kolmogorov given, ring"
     ),
     Mutation(MATRIX, "self._ends.mean(0).to(draws", "self._ends[0].to(draws", "matrix/prior given, in parts"),
     Mutation(MATRIX, "self._ends / self._ends.mean(0)", "self._ends / self._ends[0]", "matrix/prior given, geometric"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from ..process.matrix import numbers, written
+from ..process.moves import numbers, written
 
 
 def read_table(what: str, path: Path) -> tuple[str, ...]:

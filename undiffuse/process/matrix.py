@@ -23,8 +23,7 @@ Derivation, in the order of the code. N states: the real tokens in the order of 
 Everything here is float64 of N columns per token: a vocabulary of bytes, not of words.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -33,9 +32,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..errors import did_you_mean
 from ..randomness import Draws, draw_categorical
 from ..types import Noised, State
 from ..vocabulary import Vocabulary
+from .moves import Band, Gaussian, Given, Moves, ToMask, Uniform, numbers, written
+from .powers import Exponentials, Spectrum
 from .prediction import Columns, Prediction
 from .process import Process, Stepped
 from .schedules.one_minus_t import OneMinusT
@@ -44,94 +46,6 @@ from .schedules.schedule import Schedule
 Times = Float[Tensor, "..."]
 LARGEST = 300
 """States: a byte vocabulary has 257 and some; the work per token grows with the square."""
-KEPT = 2**27
-"""Numbers that are kept of matrices computed once (1 GiB): those of a thousand steps of bytes."""
-FORGETS = 128
-"""Squarings of exp(B − I) that stand for infinitely many moves."""
-
-
-@dataclass(frozen=True, eq=False)
-class Spectrum:
-    """B = V diag(λ) V⁻¹, as V, V⁻¹ and the exponents 1 − λ; float64."""
-
-    vectors: Float[Tensor, "N N"]
-    inverse: Float[Tensor, "N N"]
-    exponents: Float[Tensor, " N"]
-
-    def powers(self, rho: Times) -> Float[Tensor, "... N"]:
-        """ρ^{1 − λ}."""
-        return rho[..., None] ** self.exponents.to(rho.device)
-
-    def carried(self, mass: Float[Tensor, "*lead N"], rho: Times) -> Float[Tensor, "*lead N"]:
-        """mass · Q(ρ): what becomes of a distribution."""
-        moved = mass @ self.vectors.to(mass.device) * self.powers(rho) @ self.inverse.to(mass.device)
-        return moved.clamp(min=0.0)
-
-    def out_of(self, x: Int[Tensor, "*lead"], rho: Times) -> Float[Tensor, "*lead N"]:
-        """Q(ρ)[x, y] for every y."""
-        left = self.vectors.to(x.device)[x] * self.powers(rho)
-        return (left @ self.inverse.to(x.device)).clamp(min=0.0)
-
-    def into(self, z: Int[Tensor, "*lead"], rho: Times) -> Float[Tensor, "*lead N"]:
-        """Q(ρ)[y, z] for every y."""
-        left = self.inverse.to(z.device).T[z] * self.powers(rho)
-        return (left @ self.vectors.to(z.device).T).clamp(min=0.0)
-
-
-def exponential(move: Float[Tensor, "N N"], rho: float) -> Float[Tensor, "N N"]:
-    """Q(ρ) = exp(−ln ρ (B − I)) of a stochastic B, for ρ in [0, 1]; every entry to a relative precision of 1e-13."""
-    sigma = -math.log(rho) if rho > 0 else 2.0**FORGETS
-    squarings = max(0, math.ceil(math.log2(sigma))) if sigma > 0 else 0
-    term = total = torch.eye(len(move), dtype=torch.float64)
-    for n in range(1, 20):
-        term = term @ move * (sigma / 2**squarings / n)
-        total = total + term
-    total = total / total.sum(-1, keepdim=True)
-    for _ in range(squarings):
-        total = total @ total
-        total = total / total.sum(-1, keepdim=True)
-    return total
-
-
-@dataclass(frozen=True, eq=False)
-class Exponentials:
-    """What `Spectrum` does, for any B: a matrix per ρ, kept once computed. Positions are grouped by their ρ."""
-
-    move: Float[Tensor, "N N"]
-    _kept: dict[tuple[float, torch.device], Tensor] = field(default_factory=dict)
-
-    def at(self, rho: float, device: torch.device) -> Float[Tensor, "N N"]:
-        """Q(ρ)."""
-        found = self._kept.get((rho, device))
-        if found is None:
-            if len(self._kept) >= KEPT // self.move.numel():
-                self._kept.clear()
-            found = self._kept[rho, device] = exponential(self.move, rho).to(device)
-        return found
-
-    def carried(self, mass: Float[Tensor, "*lead N"], rho: Times) -> Float[Tensor, "*lead N"]:
-        """mass · Q(ρ)."""
-        flat = mass.reshape(-1, mass.shape[-1])
-        return self._grouped(rho.expand(mass.shape[:-1]), lambda matrix, here: flat[here] @ matrix)
-
-    def out_of(self, x: Int[Tensor, "*lead"], rho: Times) -> Float[Tensor, "*lead N"]:
-        """Q(ρ)[x, y] for every y."""
-        return self._grouped(rho.expand(x.shape), lambda matrix, here: matrix[x.flatten()[here]])
-
-    def into(self, z: Int[Tensor, "*lead"], rho: Times) -> Float[Tensor, "*lead N"]:
-        """Q(ρ)[y, z] for every y."""
-        return self._grouped(rho.expand(z.shape), lambda matrix, here: matrix.T[z.flatten()[here]])
-
-    def _grouped(
-        self, rho: Float[Tensor, "*lead"], rows: Callable[[Tensor, Tensor], Tensor]
-    ) -> Float[Tensor, "*lead N"]:
-        """`rows` of the positions of each ρ, put back in their order."""
-        values, group = rho.flatten().unique(return_inverse=True)
-        order = group.argsort(stable=True)
-        parts = order.split(group.bincount(minlength=len(values)).tolist())
-        found = [rows(self.at(value, rho.device), here) for value, here in zip(values.tolist(), parts, strict=True)]
-        none = torch.zeros(0, len(self.move), dtype=torch.float64, device=rho.device)
-        return torch.cat([none, *found])[order.argsort()].view(*rho.shape, len(self.move))
 
 
 @dataclass(frozen=True)
@@ -158,10 +72,6 @@ class Matrix(Process):
                 f"a matrix of moves is for at most {LARGEST} tokens, and this vocabulary has {self.vocabulary.size}: "
                 "use tokenizer.kind=byte, or process 'discrete', which writes no matrix out"
             )
-        if self.moves == "mask" and self.vocabulary.mask is None:
-            raise ValueError("moves 'mask' need a mask, and the vocabulary has none; use 'uniform'")
-        if self.moves == "mask" and self.schedule.ends[1] > 0:
-            raise ValueError("moves 'mask' need α(1) = 0, or the prior term is infinite: choose another schedule")
         if self.width < 1 or self.steps < 1:
             raise ValueError(f"width and steps must be at least 1, not {self.width} and {self.steps}")
         if self.matrix is None and self.moves == "given":
@@ -169,29 +79,18 @@ class Matrix(Process):
         if self.matrix is not None and self.moves != "given":
             raise ValueError(f"there is a matrix, and moves are {self.moves!r}: set process.moves=given")
         if self.matrix is not None:
-            rows = numbers(self.matrix)
-            self._check(rows)
-            object.__setattr__(self, "matrix", written(rows))
+            object.__setattr__(self, "matrix", written(numbers(self.matrix)))
+        self.way.check(self.vocabulary, self.schedule)
 
-    def _check(self, rows: Sequence[Sequence[float]]) -> None:
-        """ValueError unless it is a transition matrix of the vocabulary."""
-        tokens, mask = self.vocabulary.size, self.vocabulary.mask is not None
-        sizes = {tokens, tokens + mask}
-        ragged = next((n for n, row in enumerate(rows) if len(row) != len(rows)), None)
-        if len(rows) not in sizes or ragged is not None:
-            what = f"{len(rows)} rows" + ("" if ragged is None else f" and {len(rows[ragged])} numbers in row {ragged}")
-            end = " (the last ends a text)" if self.vocabulary.eos == self.vocabulary.predictable[-1] else ""
-            also = f", or {tokens + 1} × {tokens + 1} with the mask last" if mask else ""
-            raise ValueError(
-                f"matrix has {what}, and this vocabulary {tokens} tokens{end}: give {tokens} × {tokens} numbers{also}, "
-                "rows and columns in the order of ids"
-            )
-        for n, row in enumerate(rows):
-            if not all(0 <= value < math.inf for value in row):
-                bad = next(value for value in row if not 0 <= value < math.inf)
-                raise ValueError(f"matrix holds {bad} in row {n}, and probabilities are not negative")
-            if not abs(math.fsum(row) - 1) <= 1e-6:
-                raise ValueError(f"row {n} of matrix sums to {math.fsum(row):.9g}: probabilities sum to 1")
+    @cached_property
+    def way(self) -> Moves:
+        """What `moves` and its numbers say."""
+        if self.matrix is not None:
+            return Given(numbers(self.matrix))
+        named = {"band": Band(self.width), "gaussian": Gaussian(self.width), "uniform": Uniform(), "mask": ToMask()}
+        if self.moves not in named:
+            raise ValueError(f"there are no moves {self.moves!r}{did_you_mean(self.moves, (*named, 'given'))}")
+        return named[self.moves]
 
     # Facts
 
@@ -219,8 +118,7 @@ class Matrix(Process):
     @cached_property
     def states(self) -> Int[Tensor, " N"]:
         """Table ids of the states."""
-        masked = self.moves == "mask" or (self.matrix is not None and len(self.matrix) > self.vocabulary.size)
-        mask = (self.vocabulary.mask,) if masked else ()
+        mask = (self.vocabulary.mask,) if self.way.masked(self.vocabulary.size) else ()
         return torch.tensor([*self.vocabulary.predictable, *mask])
 
     @cached_property
@@ -233,39 +131,12 @@ class Matrix(Process):
     @cached_property
     def move(self) -> Float[Tensor, "N N"]:
         """B."""
-        if self.matrix is not None:
-            given = torch.tensor(numbers(self.matrix), dtype=torch.float64)
-            total = given.sum(-1, keepdim=True)
-            return torch.where((total - 1).abs() > 1e-12, given / total, given)
-        tokens, place = self.vocabulary.size, torch.arange(len(self.states), dtype=torch.float64)
-        if self.moves == "mask":
-            return torch.zeros(tokens + 1, tokens + 1, dtype=torch.float64).index_fill(1, torch.tensor([tokens]), 1.0)
-        if self.moves == "uniform":
-            return torch.full((tokens, tokens), 1 / tokens, dtype=torch.float64)
-        far = (place - place[:, None]).abs()
-        distances = torch.arange(-tokens, tokens + 1, dtype=torch.float64)
-        weight, every = (
-            (d <= self.width).double() if self.moves == "band" else (-((d / self.width) ** 2) / 2).exp()
-            for d in (far, distances.abs())
-        )
-        moved = weight / every.sum()
-        return moved + torch.diag(1 - moved.sum(-1))
+        return self.way.matrix(self.vocabulary.size)
 
     @cached_property
     def powers(self) -> Spectrum | Exponentials:
         """Q(ρ) for every ρ."""
-        if self.moves == "mask":
-            count = len(self.states)
-            vectors, inverse = (torch.eye(count, dtype=torch.float64) for _ in range(2))
-            vectors[:-1, -1], inverse[:-1, -1] = 1.0, -1.0
-            return Spectrum(
-                vectors, inverse, torch.ones(count, dtype=torch.float64).index_fill(0, torch.tensor(-1), 0.0)
-            )
-        if not torch.equal(self.move, self.move.T):
-            return Exponentials(self.move)
-        values, vectors = torch.linalg.eigh(self.move)
-        exponents = (1 - values).where(1 - values > 1e-12, 0.0)  # the largest eigenvalue is 1, and 0⁰ = 1
-        return Spectrum(vectors, vectors.T.contiguous(), exponents)
+        return self.way.powers(self.move)
 
     # 2 Marginal
 
@@ -385,16 +256,3 @@ class Matrix(Process):
         mass = torch.where(mass.sum(-1, keepdim=True) > 0, mass, earlier)
         ids = torch.where(self._open(z), self._draw(mass, draws.stream("token")), z)
         return Stepped(State(ids), ~self._open(ids) | (s <= 0))
-
-
-def numbers(matrix: Sequence[str] | Sequence[Sequence[float]]) -> list[list[float]]:
-    """Rows as numbers, from either form."""
-    try:
-        return [[float(value) for value in (row.split(",") if isinstance(row, str) else row)] for row in matrix]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"matrix is not a list of rows of numbers: {error}") from error
-
-
-def written(rows: Sequence[Sequence[float]]) -> tuple[str, ...]:
-    """Rows as text, from which the same numbers come back: short where most are 0, a line each in a manifest."""
-    return tuple(",".join(repr(float(value)) if value else "0" for value in row) for row in rows)

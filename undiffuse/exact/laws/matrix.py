@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ...predictor import Predictor
 from ...process.discrete import Discrete
-from ...process.matrix import Exponentials, Matrix
+from ...process.matrix import Matrix
+from ...process.powers import Exponentials
 from ...process.prediction import Prediction
 from ...process.process import Process
 from ...process.schedules.geometric import Geometric
