@@ -59,8 +59,8 @@ MUTATIONS = (
     Mutation(STRATEGY, "left = (step.planned - step.index)", "left = step.planned", "decode/greedy confidence, 2"),
     Mutation(
         STRATEGY,
-        "s=1 - (index + 1).double() / planned",
-        "s=(1 - (index + 1).double() / planned) ** 2",
+        "s=left * (1 - (index + 1).double() / planned)",
+        "s=left * (1 - (index + 1).double() / planned) ** 2",
         "decode/ancestral ancestral, uniform",
     ),
     Mutation(

@@ -182,8 +182,8 @@ def apply(
 
 
 def times(canvas: Canvas, step: Step) -> Float[Tensor, "R L"]:
-    """Noise level of every position: the step's in the window, 1 in later windows, 0 where the token is decided."""
-    later = torch.ones((), dtype=torch.float64, device=step.t.device)
+    """Noise level of every position: the step's in the window, the beginning's in later ones, 0 where decided."""
+    later = canvas.begins[:, None]
     return torch.where(canvas.pending, torch.where(canvas.window, step.t[:, None], later), 0.0)
 
 

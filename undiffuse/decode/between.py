@@ -60,7 +60,7 @@ def remasked(predictor: Predictor, batch: Batch, where: Bool[Tensor, "R L"]) -> 
     )
     back = again & (before.done | (canvas.current != before.current))
     fresh = where | canvas.pending & back[:, None]
-    canvas = canvas.replace(clock=canvas.clock.masked_fill(back, 0))
+    canvas = canvas.replace(clock=canvas.clock.masked_fill(back, 0), begins=canvas.begins.masked_fill(back, 1.0))
     batch = batch.replace(canvas)
     noise = batch.spread([group.how.strategy.noise(process, batch.of(group)) for group in batch.groups])
     batch = batch.replace(canvas.replace(ids=torch.where(fresh, noise, canvas.ids)))

@@ -7,10 +7,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..errors import UserError
 from ..randomness import Draws
 
 UNDECIDED = -1
 CANCELLED = -2
+GIVEN = -3
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,11 +22,13 @@ class Canvas:
     `pending` positions are undecided; only `editable` ones may ever be written (editable implies valid); `valid` exist.
     `block` numbers the windows in which editable positions are decoded, in order; fixed positions have UNDECIDED.
     `steps` (R, W) is the number of steps planned for each window, `clock` how many were taken in the present one.
-    `commit_step` and `commit_logp` say when the present token was decided (the request's own step) and with which
-    log-probability (model's distribution, no temperature or filter; nats); CANCELLED marks positions that an end of
-    text before them left undecided. `nfe` counts network evaluations, `rows` the rows that went through the trunk.
-    `span` is the length of the network's attention blocks, counted from position 0 (0: one block). `aborted` requests
-    ended as they were, and may have something pending. `certificate` is the largest that the strategy gave in any step:
+    `commit_step` and `commit_logp` say when the present token was decided (the request's own step) and with which log-
+    probability (model's distribution, no temperature or filter; nats); CANCELLED marks positions that an end of text
+    before them left undecided, GIVEN those that were decided at the beginning and may be written. `nfe` counts network
+    evaluations, `rows` the rows that went through the trunk. `span` is the length of the network's attention blocks,
+    counted from position 0 (0: one block). `aborted` requests ended as they were, and may have something pending.
+    `begins` is the time of the noise at the beginning: at 1 it is for the loop to draw, below it is in the text, and
+    the steps of every window lead from there to 0. `certificate` is the largest that the strategy gave in any step:
     below 1, one token at a time would have decided the same (see `certified`); ∞ where a step came without one.
     """
 
@@ -41,6 +45,7 @@ class Canvas:
     rows: Int[Tensor, " R"]
     span: Int[Tensor, " R"]
     aborted: Bool[Tensor, " R"]
+    begins: Float[Tensor, " R"]
     certificate: Float[Tensor, " R"]
     commit_step: Int[Tensor, "R L"]
     commit_logp: Float[Tensor, "R L"]
@@ -119,27 +124,38 @@ def start(
     steps: int | None = None,
     block_length: int | None = None,
     span: int | None = None,
+    editable: Bool[Tensor, " L"] | None = None,
+    begins: float = 1.0,
 ) -> Canvas:
-    """A canvas of one request whose pending positions are its editable ones.
+    """A canvas of one request, whose editable positions are its pending ones unless more are given.
+
+    Editable positions that are not pending hold tokens that strategies may take back. With `begins` below 1 the pending
+    positions hold a text that is noisy at that time: tokens and masks as they are; where noise is on vectors, the clean
+    text, whose vectors the strategy makes noisy.
 
     Windows of `block_length` tile the span from the first to the last pending position (one window when None), skipping
     those without anything pending. With `span`, the length of the network's attention blocks, windows are those blocks,
     or parts of `block_length` positions of them, which it must divide.
     `steps` is spread over windows in proportion to what is pending in them, at least one each; None plans one step per
-    pending position. The noisy state of pending positions is for the loop to draw.
+    pending position.
     """
-    place = pending.nonzero()[:, 0]
+    if not 0 < begins <= 1:
+        raise UserError(f"the noise of a canvas begins at a time in (0, 1], not at {begins}; 1 is noise alone")
+    editable = pending if editable is None else editable
+    if bool((pending & ~editable).any()):
+        raise UserError("pending positions are there to be written: make them editable, or decide them")
+    place = editable.nonzero()[:, 0]
     block = torch.full_like(ids, UNDECIDED)
     if len(place):
         tile = place // (block_length or span) if span else (place - place[0]) // (block_length or len(ids))
         block[place] = tile.unique(return_inverse=True)[1]
-    sizes = torch.bincount(block[place], minlength=1)
+    sizes = torch.bincount(block[pending], minlength=int(block.max()) + 1 if len(place) else 1)
     draws = key if isinstance(key, Draws) else Draws.seeded(key)
     zero = torch.zeros(1, dtype=torch.long)
     return Canvas(
         ids=ids[None],
         pending=pending[None],
-        editable=pending[None],
+        editable=editable[None],
         valid=torch.ones_like(pending)[None],
         block=block[None],
         steps=(sizes if steps is None else spread(steps, sizes))[None],
@@ -150,8 +166,9 @@ def start(
         rows=zero,
         span=zero + (span or 0),
         aborted=torch.zeros(1, dtype=torch.bool),
+        begins=torch.full((1,), begins, dtype=torch.float64),
         certificate=torch.zeros(1, dtype=torch.float64),
-        commit_step=torch.full_like(ids, UNDECIDED)[None],
+        commit_step=torch.full_like(ids, UNDECIDED).masked_fill(editable & ~pending, GIVEN)[None],
         commit_logp=torch.zeros(ids.shape, dtype=torch.float32)[None],
     )
 

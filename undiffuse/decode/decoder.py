@@ -73,6 +73,10 @@ class Decoder:
                 "this network reads from left to right, one token a step: leave out the number of steps, or give one "
                 "for each token"
             )
+        if not self.strategy.begins_anywhere and bool((canvas.begins < 1).any()):
+            raise UserError(
+                "this strategy has a clock of its own, and begins with noise alone: use strategy 'ancestral'"
+            )
         if self.strategy.shadows and predictor.traits.logit_row:
             raise UserError("this strategy reads decided tokens from shadow rows, which shifted networks do not have")
         if self.strategy.shadows and predictor.traits.block_length is not None:

@@ -32,8 +32,13 @@ class Denoising(Strategy[Gaussian]):
     moves_vectors = True
 
     def begin(self, process: Gaussian, canvas: Canvas) -> Memory:
-        latent = process.prior(canvas.draws.stream("prior")).latent
+        draws = canvas.draws.stream("prior")
+        latent = process.prior(draws).latent
         assert latent is not None
+        begins = canvas.begins[:, None].expand(canvas.ids.shape)
+        own = process.corrupt(canvas.ids, begins, draws, canvas.valid).state.latent
+        assert own is not None
+        latent = torch.where((begins < 1)[..., None], own, latent)
         return {"latent": latent, "estimate": torch.zeros_like(latent)}
 
     def view(self, canvas: Canvas, memory: Memory) -> View | None:

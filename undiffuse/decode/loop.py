@@ -15,7 +15,7 @@ from ..predictor import Predictor
 from .advance import advanced, completed
 from .batch import Batch, Group, Lane, Seat, Seats, alike, constraint_of, seated
 from .between import asked
-from .canvas import Canvas
+from .canvas import GIVEN, Canvas
 from .decoder import Decoder
 from .event import Event
 from .request import Request
@@ -90,7 +90,13 @@ def _begun(predictor: Predictor, canvas: Canvas, seats: Seats) -> Batch:
     ]
     batch = seated(canvas, seats, groups, lanes, torch.zeros_like(canvas.step))
     noise = batch.spread([group.how.strategy.noise(process, batch.of(group)) for group in groups])
-    batch = batch.replace(canvas.replace(ids=torch.where(canvas.pending, noise, canvas.ids)))
+    blank = (canvas.begins == 1)[:, None]
+    canvas = canvas.replace(ids=torch.where(canvas.pending & blank, noise, canvas.ids))
+    if not process.shows_tokens:  # what is seen of a noisy text is certain
+        seen = canvas.pending & ~blank & (canvas.ids != process.mask)
+        given = canvas.commit_step.masked_fill(seen, GIVEN)
+        canvas = canvas.replace(pending=canvas.pending & ~seen, commit_step=given)
+    batch = batch.replace(canvas)
     remembered = tuple(
         replace(group, memory=group.how.strategy.begin(process, batch.of(group))) for group in batch.groups
     )

@@ -70,12 +70,12 @@ def balanced(canvas: Canvas, step: Step) -> Int[Tensor, " R"]:
 def published(canvas: Canvas, step: Step) -> Int[Tensor, " R"]:
     """Dream's floor of the pending times 1 − s/t on the grid that ends at ε; the last step takes all."""
     pending = (canvas.window & canvas.pending).sum(-1)
-    share = jump(step)
+    share = jump(step, canvas.begins)
     return (pending * share).floor().long()
 
 
-def jump(step: Step) -> Float[Tensor, " R"]:
-    """1 − s/t of the step from t to s on Dream's grid, 1 for the last step."""
-    width = (1 - EPS) / step.planned
-    share = width / (1 - width * step.index.double())
+def jump(step: Step, begins: Float[Tensor, " R"]) -> Float[Tensor, " R"]:
+    """1 − s/t of the step from t to s on Dream's grid, which begins at a time; 1 for the last step."""
+    width = (begins - EPS) / step.planned
+    share = width / (begins - width * step.index.double())
     return share.where(step.index + 1 < step.planned, 1.0)

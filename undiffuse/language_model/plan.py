@@ -60,8 +60,8 @@ class Plan:
         pending = torch.zeros_like(self.ids, dtype=torch.bool)
         for begin, end in self.holes:
             pending[begin:end] = True
-        options = {"steps": settings.steps, "block_length": settings.block_length}
-        return Canvas.concatenate([start(self.ids, pending, key=key, **options) for key in keys])
+        steps, block = settings.steps, settings.block_length
+        return Canvas.concatenate([start(self.ids, pending, key=key, steps=steps, block_length=block) for key in keys])
 
     def answer(self, canvas: Canvas, row: int, hole: int) -> tuple[str, float]:
         """What a finished request holds in a hole, and the probability of its tokens in their order of commitment."""

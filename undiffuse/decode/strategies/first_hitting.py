@@ -50,7 +50,8 @@ class FirstHitting(Unmasking[Jumps]):
         step = super().step(process, canvas)
         share = _height(canvas).masked_fill(~(canvas.window & canvas.pending), 0.0).amax(-1)
         first, last = process.law.schedule.ends
-        t = process.law.schedule.inverse((1 - share * (1 - last)).clamp(max=first))
+        at = torch.where(canvas.begins < 1, process.law.schedule.alpha(canvas.begins), last)
+        t = process.law.schedule.inverse((1 - share * (1 - at)).clamp(max=first))
         return replace(step, t=t, s=t)
 
     def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
@@ -58,5 +59,5 @@ class FirstHitting(Unmasking[Jumps]):
 
 
 def _height(canvas: Canvas) -> Float[Tensor, "R L"]:
-    """m(t)/m(1) of the time at which each position is decided: drawn once per request and position."""
+    """m(t)/m(begin) of the time at which each position is decided: drawn once per request and position."""
     return Draws(canvas.key).stream("hitting")[:, None].at(canvas.positions).uniform()

@@ -23,4 +23,4 @@ class Origin(Unmasking):
     progressive = False
 
     def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
-        return look.draws.stream("order").uniform() < jump(step)[:, None]
+        return look.draws.stream("order").uniform() < jump(step, look.canvas.begins)[:, None]

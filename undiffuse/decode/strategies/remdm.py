@@ -62,6 +62,10 @@ class Remdm(Strategy[Jumps]):
         ),
     )
 
+    @property
+    def begins_anywhere(self) -> bool:
+        return self.mode != "loop"
+
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise UserError(f"there is no mode {self.mode!r} of 'remdm'{did_you_mean(self.mode, MODES)}")

@@ -76,8 +76,8 @@ class Strategy(ABC, Generic[P]):
     p(x_i | everything but x_i), from a row that stands beside them. `guidable` strategies honor guidance also under
     noise with uniform tokens: they read masks alone, or draw reverse steps from the law that guidance makes of them.
     `scored` ones step with the free ratios of a score head, which has no prediction under uniform noise.
-    `moves_vectors` says that the network is shown latents (`view`), `left_to_right` that the leftmost pending positions
-    are always decided first.
+    `begins_anywhere` ones take a text that is noisy at any time. `moves_vectors` says that the network is shown latents
+    (`view`), `left_to_right` that the leftmost pending positions are always decided first.
     """
 
     filters: Filters
@@ -117,6 +117,10 @@ class Strategy(ABC, Generic[P]):
         return False
 
     @property
+    def begins_anywhere(self) -> bool:
+        return True
+
+    @property
     def needs(self) -> tuple[Need, ...]:
         """What it asks of a process; most accept every one."""
         return ()
@@ -138,11 +142,17 @@ class Strategy(ABC, Generic[P]):
         return canvas.steps.sum(-1) + canvas.pending.sum(-1)
 
     def step(self, process: P, canvas: Canvas) -> Step:
-        """This step's place in its window, with times from an even grid of the planned number of steps."""
+        """This step's place in its window, with times from an even grid of the planned number of steps.
+
+        The grid leads from the time at which the text begins to 0.
+        """
         planned = canvas.steps.gather(1, canvas.current[:, None])[:, 0].clamp(min=1)
         # positions that a constraint held back at the end take the last step again
         index = torch.minimum(canvas.clock, planned - 1)
-        return Step(index, planned, t=1 - index.double() / planned, s=1 - (index + 1).double() / planned)
+        left = canvas.begins  # 1 but for a text that is noisy in part
+        return Step(
+            index, planned, t=left * (1 - index.double() / planned), s=left * (1 - (index + 1).double() / planned)
+        )
 
     def reads(self, process: P, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
         """Where logits are needed: by default at the pending positions of each window."""
