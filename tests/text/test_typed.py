@@ -9,8 +9,8 @@ from outlines_core import Index, Vocabulary
 
 from undiffuse.errors import UserError
 from undiffuse.text.automaton import DEAD, Automaton, of_regex
+from undiffuse.text.form import form_of
 from undiffuse.text.holes import Hole, Text, parse, render
-from undiffuse.text.layout import lay_out
 from undiffuse.text.tokenizer import Tokenizer
 from undiffuse.text.typed import DATE, between, parse_type
 
@@ -175,11 +175,11 @@ def test_mistakes_in_types_say_what_and_where(source, message):
 )
 def test_types_without_texts_are_refused(source, message):
     with pytest.raises(UserError, match=message):
-        lay_out(parse(source), TOKENIZER)
+        form_of(parse(source), TOKENIZER)
 
 
 def test_the_space_before_a_typed_hole_belongs_to_it():
-    blank = lay_out(parse("The {tone:choice(formal|abc)}"), TOKENIZER).blanks[0]
+    blank = form_of(parse("The {tone:choice(formal|abc)}"), TOKENIZER).blanks[0]
     assert blank.prefix == b" "
     assert blank.lengths == tuple(sorted({len(TOKENIZER.encode(text)) for text in (" formal", " abc")}))
 
@@ -187,5 +187,5 @@ def test_the_space_before_a_typed_hole_belongs_to_it():
 def test_without_the_library_expressions_are_refused_and_choices_work(monkeypatch):
     monkeypatch.setitem(sys.modules, "outlines_core", None)
     with pytest.raises(UserError, match=r"pip install 'undiffuse\[constrain\]'"):
-        lay_out(parse("{n:/never compiled before/}"), TOKENIZER)
-    assert lay_out(parse("{n:yesno}"), TOKENIZER).blanks[0].lengths
+        form_of(parse("{n:/never compiled before/}"), TOKENIZER)
+    assert form_of(parse("{n:yesno}"), TOKENIZER).blanks[0].lengths

@@ -20,7 +20,7 @@ from ..decode.look import Sites, look
 from ..decode.loop import denoise, finished
 from ..decode.strategies.strategy import Strategy
 from .many import batches
-from .plan import Plan, constraint
+from .placement import Placement, constraint
 from .results import Alternative
 from .settings import Settings
 from .trained import Trained
@@ -31,18 +31,19 @@ CERTAIN = 1e-6  # nats
 
 @torch.no_grad()
 def alternatives(
-    model: Trained, plans: Sequence[Plan], settings: Settings, trail: list[Canvas], count: int
+    model: Trained, placements: Sequence[Placement], settings: Settings, trail: list[Canvas], count: int
 ) -> dict[Where, tuple[Alternative, ...]]:
     """Up to `count` other answers per request and hole, most probable first; `trail` holds the canvas at every step.
 
-    The requests, each with its plan, are those of several texts, `settings.samples` each.
+    The requests, each with its placement, are those of several texts, `settings.samples` each.
     """
     done = trail[-1]
-    texts: list[list[Branch]] = [[] for _ in range(len(plans) // settings.samples)]
+    texts: list[list[Branch]] = [[] for _ in range(len(placements) // settings.samples)]
     for sample in range(settings.samples):
-        for hole in range(max(len(plan.holes) for plan in plans)):
-            rows = [row for row in range(sample, len(plans), settings.samples) if hole < len(plans[row].holes)]
-            doors = [Door.of(model, plans[row], trail, row, hole) for row in rows]
+        for hole in range(max(len(placement.holes) for placement in placements)):
+            every = range(sample, len(placements), settings.samples)
+            rows = [row for row in every if hole < len(placements[row].holes)]
+            doors = [Door.of(model, placements[row], trail, row, hole) for row in rows]
             for door, log_p in zip(doors, _distributions(model, settings.strategy, doors), strict=True):
                 log_p[done.ids[door.row, door.place]] = -torch.inf
                 values, tokens = log_p.topk(min(count, len(log_p)))
@@ -59,7 +60,7 @@ class Door:
     `base` is the text that the other token is put into.
     """
 
-    plan: Plan
+    placement: Placement
     row: int
     hole: int
     place: int
@@ -67,9 +68,9 @@ class Door:
     base: Canvas
 
     @classmethod
-    def of(cls, model: Trained, plan: Plan, trail: list[Canvas], row: int, hole: int) -> "Door":
-        place, before = _first_written(trail, row, *plan.holes[hole])
-        return cls(plan, row, hole, place, before, _open_branch(model, trail[-1], before, row))
+    def of(cls, model: Trained, placement: Placement, trail: list[Canvas], row: int, hole: int) -> "Door":
+        place, before = _first_written(trail, row, *placement.holes[hole])
+        return cls(placement, row, hole, place, before, _open_branch(model, trail[-1], before, row))
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ def _distributions(model: Trained, strategy: Strategy, doors: Sequence[Door]) ->
     state = base.replace(pending=base.pending | here)
     sites = Sites.of(here | (state.pending & state.window))  # a type looks at all of them together
     prediction = look(model.predictor, before, sites, times(before, strategy.step(model.predictor.process, before)))
-    log_p, allowing = prediction.posterior(), constraint([door.plan for door in doors])
+    log_p, allowing = prediction.posterior(), constraint([door.placement for door in doors])
     allowed = allowing.allowed(state, sites)
     log_p = (log_p if allowed is None else log_p.masked_fill(~allowed, -torch.inf)).log_softmax(-1)
     restricted = allowing.joint(state, sites, log_p, None)
@@ -136,8 +137,8 @@ def _answers(model: Trained, texts: Sequence[Sequence[Branch]], done: Canvas) ->
         branches = [branch for number in together for branch in texts[number]]
         canvas = _completed(model, branches)
         for number, door in enumerate(branch.door for branch in branches):
-            text, probability = door.plan.answer(canvas, number, door.hole)
-            if text != door.plan.answer(done, door.row, door.hole)[0]:
+            text, probability = door.placement.answer(canvas, number, door.hole)
+            if text != door.placement.answer(done, door.row, door.hole)[0]:
                 others = found.setdefault((door.row, door.hole), {})
                 others[text] = max(probability, others.get(text, 0.0))
     return {
@@ -152,5 +153,5 @@ def _completed(model: Trained, branches: Sequence[Branch]) -> Canvas:
     if not canvas.pending.any():
         return canvas
     strategy = Settings.of("confidence", temperature=0.0).strategy
-    allowing = constraint([branch.door.plan for branch in branches])
+    allowing = constraint([branch.door.placement for branch in branches])
     return finished(denoise(model.predictor, canvas, Decoder(strategy, constraint=allowing)))

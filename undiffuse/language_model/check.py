@@ -38,11 +38,11 @@ from ..decode.loop import walk
 from ..errors import UserError
 from ..process.needs import Need, moves_tokens, require
 from ..randomness import Draws
-from ..text.layout import SPACE, Blank, Fixed, Layout
+from ..text.form import SPACE, Blank, Fixed, Form
 from ..text.words import words
 from .alternatives import alternatives
 from .many import each
-from .plan import Plan, constraint
+from .placement import Placement, constraint
 from .reading import Reading, Words, read
 from .results import Alternative
 from .settings import Settings
@@ -250,17 +250,17 @@ def _fillings(
     sizes = range(max(1, size + 2 - LENGTHS), size + 2)
     left, right = ids[max(0, begin - reach) : begin], ids[end : end + reach]
     parts = (Fixed(tuple(left)), Blank(sizes[0], sizes[-1], prefix.encode()), Fixed(tuple(right)))
-    plans = [Plan(model, Layout(parts), [n]) for n in sizes]
+    placements = [Placement(model, Form(parts), [n]) for n in sizes]
     settings = Settings.of("confidence", temperature=0.0)
     key = Draws.seeded(0)
-    starts = [plan.canvas([key], settings).to(model.device) for plan in plans]
-    first, last = torch.tensor([plan.holes[0] for plan in plans], device=model.device).T
+    starts = [placement.canvas([key], settings).to(model.device) for placement in placements]
+    first, last = torch.tensor([placement.holes[0] for placement in placements], device=model.device).T
     lengths = length_score(model.predictor, Canvas.concatenate(starts), first, last).log_softmax(-1).tolist()
     answers: dict[str, float] = {}
-    for plan, start, length in zip(plans, starts, lengths, strict=True):
-        trail = [after for after, _ in walk(model.predictor, start, settings.decoder(constraint([plan])))]
-        others = alternatives(model, [plan], settings, trail, count).get((0, 0), ())
-        for filling, p in (plan.answer(trail[-1], 0, 0), *((other.text, other.probability) for other in others)):
+    for placement, start, length in zip(placements, starts, lengths, strict=True):
+        trail = [after for after, _ in walk(model.predictor, start, settings.decoder(constraint([placement])))]
+        others = alternatives(model, [placement], settings, trail, count).get((0, 0), ())
+        for filling, p in (placement.answer(trail[-1], 0, 0), *((other.text, other.probability) for other in others)):
             if p > 0:
                 answers[prefix + filling] = max(length + math.log(p), answers.get(prefix + filling, -math.inf))
     return lengths[sizes.index(size)], answers

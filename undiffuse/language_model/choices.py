@@ -15,8 +15,8 @@ from ..decode.length import length_score
 from ..decode.look import Sites, look
 from ..predictor import Predictor
 from ..randomness import Draws
-from ..text.layout import Blank
-from .plan import Plan
+from ..text.form import Blank
+from .placement import Placement
 from .settings import Settings
 from .trained import Trained
 
@@ -50,27 +50,28 @@ def choice_scores(
     return score
 
 
-def choice_probabilities(model: Trained, plan: Plan, done: Canvas) -> dict[tuple[int, int], dict[str, float]]:
+def choice_probabilities(model: Trained, placement: Placement, done: Canvas) -> dict[tuple[int, int], dict[str, float]]:
     """Per request and hole of choices: their probabilities given all the rest of the finished text.
 
     Choices that the context has no room for are left out.
     """
     found = {}
-    for hole, blank in enumerate(plan.layout.blanks):
+    for hole, blank in enumerate(placement.form.blanks):
         if not listed(blank):
             continue
         assert blank.hole is not None
         assert blank.hole.type is not None
-        room = model.context - (plan.holes[-1][1] - plan.holes[0][0]) + plan.lengths[hole]
+        room = model.context - (placement.holes[-1][1] - placement.holes[0][0]) + placement.lengths[hole]
         spellings = blank.spellings(model.tokenizer)
         texts = [text for text, ids in zip(blank.hole.type.choices, spellings, strict=True) if len(ids) <= room]
         spellings = [ids for ids in spellings if len(ids) <= room]
-        plans = [
-            Plan(model, plan.layout, [*plan.lengths[:hole], len(ids), *plan.lengths[hole + 1 :]]) for ids in spellings
+        placements = [
+            Placement(model, placement.form, [*placement.lengths[:hole], len(ids), *placement.lengths[hole + 1 :]])
+            for ids in spellings
         ]
-        begin, end = torch.tensor([each.holes[hole] for each in plans], device=model.device).T
+        begin, end = torch.tensor([each.holes[hole] for each in placements], device=model.device).T
         rows = range(len(done.ids))
-        states = [_opened(plan, each, done, row, hole) for row in rows for each in plans]
+        states = [_opened(placement, each, done, row, hole) for row in rows for each in placements]
         canvas, many = Canvas.concatenate(states).to(model.device), len(done.ids)
         score = length_score(model.predictor, canvas, begin.repeat(many), end.repeat(many))
         score += choice_scores(model.predictor, canvas, begin.repeat(many), spellings * many)
@@ -79,11 +80,11 @@ def choice_probabilities(model: Trained, plan: Plan, done: Canvas) -> dict[tuple
     return found
 
 
-def _opened(plan: Plan, other: Plan, done: Canvas, row: int, hole: int) -> Canvas:
-    """The canvas of another plan with everything decided as in a finished request, except one hole."""
+def _opened(placement: Placement, other: Placement, done: Canvas, row: int, hole: int) -> Canvas:
+    """The canvas of another placement with everything decided as in a finished request, except one hole."""
     canvas = other.canvas([Draws.seeded(0).stream("choice")], Settings.of("ancestral"))
     ids, pending = canvas.ids.clone(), torch.zeros_like(canvas.pending)
-    for number, ((begin, end), (a, b)) in enumerate(zip(other.holes, plan.holes, strict=True)):
+    for number, ((begin, end), (a, b)) in enumerate(zip(other.holes, placement.holes, strict=True)):
         if number == hole:
             pending[:, begin:end] = True
         else:

@@ -13,14 +13,14 @@ from ..decode.loop import walk
 from ..errors import UserError
 from ..process.needs import require
 from ..randomness import Draws
+from ..text.form import Form, advice, form_of
 from ..text.holes import Text, parse
-from ..text.layout import Layout, advice, lay_out
 from ..text.schema import joined, object_segments
 from .alternatives import alternatives
 from .choices import choice_probabilities
 from .lengths import choose_lengths, refuse_too_long
 from .many import batches, each
-from .plan import Plan, constraint
+from .placement import Placement, constraint
 from .results import Alternative, Filled, FilledObject, HoleFill, Length
 from .settings import Settings
 from .trained import Trained
@@ -31,8 +31,8 @@ def fill(
 ) -> Generator[Event, None, list[list[Filled]]]:
     """See `LanguageModel.fill`; yields the events of the decoding itself, not those of the search for lengths."""
     _refuse_blocks(model)
-    layouts = each(texts, lambda text: lay_out(parse(text), model.tokenizer))
-    return (yield from fill_layouts(model, layouts, settings, top))
+    forms = each(texts, lambda text: form_of(parse(text), model.tokenizer))
+    return (yield from fill_forms(model, forms, settings, top))
 
 
 def fill_object(
@@ -41,38 +41,38 @@ def fill_object(
     """See `LanguageModel.fill_object`."""
     _refuse_blocks(model)
     before = prompt + "\n" if prompt and not prompt.endswith("\n") else prompt
-    layout = lay_out(joined([Text(before), *object_segments(schema)]), model.tokenizer)
-    (found,) = yield from fill_layouts(model, [layout], settings, top)
+    form = form_of(joined([Text(before), *object_segments(schema)]), model.tokenizer)
+    (found,) = yield from fill_forms(model, [form], settings, top)
     texts = [filled.text.removeprefix(before) for filled in found]
     return [FilledObject(json.loads(text), text, filled) for text, filled in zip(texts, found, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
 class Ready:
-    """A text before its first evaluation: its plan, p(length | text) of each hole, a request per sample."""
+    """A text before its first evaluation: its placement, p(length | text) of each hole, a request per sample."""
 
-    plan: Plan
+    placement: Placement
     lengths: list[dict[int, float]]
     canvas: Canvas
 
     @classmethod
-    def of(cls, model: Trained, layout: Layout, settings: Settings) -> "Ready":
+    def of(cls, model: Trained, form: Form, settings: Settings) -> "Ready":
         """UserError for what cannot be decoded."""
-        refuse_too_long(model, layout)
+        refuse_too_long(model, form)
         require(settings.strategy.needs, model.predictor.process)
-        plan, lengths = choose_lengths(model, layout, settings)
-        settings.check(sum(plan.lengths))
+        placement, lengths = choose_lengths(model, form, settings)
+        settings.check(sum(placement.lengths))
         key = Draws.seeded(settings.seed).stream("fill")
-        canvas = plan.canvas([key.at(sample) for sample in range(settings.samples)], settings)
+        canvas = placement.canvas([key.at(sample) for sample in range(settings.samples)], settings)
         settings.decoder().check(model.predictor, canvas)
-        return cls(plan, lengths, canvas)
+        return cls(placement, lengths, canvas)
 
 
-def fill_layouts(
-    model: Trained, layouts: Sequence[Layout], settings: Settings, top: int
+def fill_forms(
+    model: Trained, forms: Sequence[Form], settings: Settings, top: int
 ) -> Generator[Event, None, list[list[Filled]]]:
     """`fill` for texts that are laid out already."""
-    texts = each(layouts, lambda layout: Ready.of(model, layout, settings))
+    texts = each(forms, lambda form: Ready.of(model, form, settings))
     found: list[list[Filled]] = [[] for _ in texts]
     sizes = [text.canvas.ids.shape for text in texts]
     for together in batches([length for _, length in sizes], [rows for rows, _ in sizes]):
@@ -87,24 +87,24 @@ def _together(
 ) -> Generator[Event, None, list[list[Filled]]]:
     """Texts that share a batch."""
     canvas = Canvas.concatenate([text.canvas for text in texts]).to(model.device)
-    plans = [text.plan for text in texts for _ in range(settings.samples)]
+    placements = [text.placement for text in texts for _ in range(settings.samples)]
     trail: list[Canvas] = []
-    for after, happened in walk(model.predictor, canvas, settings.decoder(constraint(plans))):
+    for after, happened in walk(model.predictor, canvas, settings.decoder(constraint(placements))):
         trail.append(after)
         yield happened
     everyone = trail[-1]
-    others = alternatives(model, plans, settings, trail, top - 1) if top > 1 else {}
+    others = alternatives(model, placements, settings, trail, top - 1) if top > 1 else {}
     found = []
     for number, text in enumerate(texts):
         rows = torch.arange(settings.samples) + number * settings.samples
         done, answers = everyone.select(rows.to(everyone.ids.device)), []
-        chances = choice_probabilities(model, text.plan, done)
+        chances = choice_probabilities(model, text.placement, done)
         for sample, row in enumerate(rows.tolist()):
             holes = [
                 _hole(text, done, sample, hole, others.get((row, hole), ()), chances.get((sample, hole)), top)
-                for hole in range(len(text.plan.holes))
+                for hole in range(len(text.placement.holes))
             ]
-            answers.append(_result(model, text.plan, done, sample, tuple(holes), settings))
+            answers.append(_result(model, text.placement, done, sample, tuple(holes), settings))
         found.append(answers)
     return found
 
@@ -128,28 +128,28 @@ def _hole(
     chances: dict[str, float] | None,
     top: int,
 ) -> HoleFill:
-    plan, lengths = ready.plan, ready.lengths[hole]
-    text, probability = plan.answer(done, row, hole)
+    placement, lengths = ready.placement, ready.lengths[hole]
+    text, probability = placement.answer(done, row, hole)
     if chances is not None:
         probability = chances.get(text, probability)
         ranked = sorted(chances, key=lambda choice: -chances[choice])
         others = tuple(Alternative(choice, chances[choice]) for choice in ranked if choice != text)[: top - 1]
-    written = plan.layout.blanks[hole].hole
+    written = placement.form.blanks[hole].hole
     shares = tuple(Length(n, p) for n, p in lengths.items()) if len(lengths) > 1 else ()
     return HoleFill(hole, text, probability, others, written.name if written else "", shares)
 
 
 def _result(
-    model: Trained, plan: Plan, done: Canvas, row: int, holes: tuple[HoleFill, ...], settings: Settings
+    model: Trained, placement: Placement, done: Canvas, row: int, holes: tuple[HoleFill, ...], settings: Settings
 ) -> Filled:
     nfe = int(done.nfe[row])
     return Filled(
-        text=plan.text(done, row),
+        text=placement.text(done, row),
         holes=holes,
         nfe=nfe,
-        tokens_per_forward=sum(plan.lengths) / nfe,
+        tokens_per_forward=sum(placement.lengths) / nfe,
         seed=settings.seed,
         strategy=settings.kind,
         model=model.name,
-        note=advice(plan.layout, model.tokenizer) or "",
+        note=advice(placement.form, model.tokenizer) or "",
     )

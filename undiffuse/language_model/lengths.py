@@ -12,55 +12,55 @@ from ..decode.canvas import Canvas
 from ..decode.length import language_score, length_score
 from ..errors import UserError
 from ..randomness import Draws
-from ..text.layout import Layout
+from ..text.form import Form
 from .choices import choice_scores, listed
-from .plan import Plan
+from .placement import Placement
 from .settings import Settings
 from .trained import Trained
 
 
-def refuse_too_long(model: Trained, layout: Layout) -> None:
+def refuse_too_long(model: Trained, form: Form) -> None:
     """UserError for holes that may not fit the context. A hole with a type takes what room there is."""
-    for blank in layout.blanks:
+    for blank in form.blanks:
         if blank.language and blank.minimum > model.context:
             what = f"{blank.hole.source!r} at {blank.hole.where}" if blank.hole else "a hole"
             raise UserError(
                 f"nothing that fits can stand in {what}: it takes at least {blank.minimum} tokens, and the model was "
                 f"trained on {model.context}"
             )
-    Plan(model, layout, _widest(layout))
+    Placement(model, form, _widest(form))
 
 
-def choose_lengths(model: Trained, layout: Layout, settings: Settings) -> tuple[Plan, list[dict[int, float]]]:
+def choose_lengths(model: Trained, form: Form, settings: Settings) -> tuple[Placement, list[dict[int, float]]]:
     """The most probable length of each hole in reading order, later ones at their shortest; the shortest among equals.
 
     Also p(n | text) of every length that was considered.
     """
     key = Draws.seeded(settings.seed).stream("length")
-    lengths = [blank.minimum for blank in layout.blanks]
+    lengths = [blank.minimum for blank in form.blanks]
     posteriors = []
-    for number in range(len(layout.blanks)):
-        sizes = _fitting(model, layout, lengths, number)
+    for number in range(len(form.blanks)):
+        sizes = _fitting(model, form, lengths, number)
         if len(sizes) == 1:
             posteriors.append({sizes[0]: 1.0})
         else:
-            score = _scores(model, layout, lengths, number, sizes, key)
+            score = _scores(model, form, lengths, number, sizes, key)
             posteriors.append(dict(zip(sizes, score.softmax(0).tolist(), strict=True)))
             lengths[number] = sizes[int(score.argmax())]
-    return Plan(model, layout, lengths), posteriors
+    return Placement(model, form, lengths), posteriors
 
 
-def _scores(model: Trained, layout: Layout, lengths: list[int], number: int, sizes: list[int], key: Draws) -> Tensor:
+def _scores(model: Trained, form: Form, lengths: list[int], number: int, sizes: list[int], key: Draws) -> Tensor:
     """ln p(n, what is fixed, the hole's type), up to a constant, for every size."""
-    blank = layout.blanks[number]
-    plans = {size: Plan(model, layout, [*lengths[:number], size, *lengths[number + 1 :]]) for size in sizes}
-    begin, end = torch.tensor([plan.holes[number] for plan in plans.values()], device=model.device).T
-    canvas = Canvas.concatenate([plan.canvas([key], Settings.of("ancestral")) for plan in plans.values()])
+    blank = form.blanks[number]
+    placements = {size: Placement(model, form, [*lengths[:number], size, *lengths[number + 1 :]]) for size in sizes}
+    begin, end = torch.tensor([each.holes[number] for each in placements.values()], device=model.device).T
+    canvas = Canvas.concatenate([each.canvas([key], Settings.of("ancestral")) for each in placements.values()])
     score = length_score(model.predictor, canvas.to(model.device), begin, end)
     if listed(blank):
-        spellings = [ids for ids in blank.spellings(model.tokenizer) if len(ids) in plans]
-        states = [plans[len(ids)].canvas([key], Settings.of("ancestral")) for ids in spellings]
-        starts = torch.tensor([plans[len(ids)].holes[number][0] for ids in spellings], device=model.device)
+        spellings = [ids for ids in blank.spellings(model.tokenizer) if len(ids) in placements]
+        states = [placements[len(ids)].canvas([key], Settings.of("ancestral")) for ids in spellings]
+        starts = torch.tensor([placements[len(ids)].holes[number][0] for ids in spellings], device=model.device)
         state = Canvas.concatenate(states).to(model.device)
         each = choice_scores(model.predictor, state, starts, spellings)
         place = torch.tensor([sizes.index(len(ids)) for ids in spellings], device=model.device)
@@ -70,13 +70,13 @@ def _scores(model: Trained, layout: Layout, lengths: list[int], number: int, siz
     return score
 
 
-def _fitting(model: Trained, layout: Layout, lengths: list[int], number: int) -> list[int]:
+def _fitting(model: Trained, form: Form, lengths: list[int], number: int) -> list[int]:
     """The lengths of a hole that leave room for the others."""
-    blank, widest = layout.blanks[number], _widest(layout)
-    plan = Plan(model, layout, [*lengths[:number], blank.minimum, *widest[number + 1 :]])
-    room = model.context - (plan.holes[-1][1] - plan.holes[0][0]) + blank.minimum
+    blank, widest = form.blanks[number], _widest(form)
+    placement = Placement(model, form, [*lengths[:number], blank.minimum, *widest[number + 1 :]])
+    room = model.context - (placement.holes[-1][1] - placement.holes[0][0]) + blank.minimum
     return [size for size in blank.lengths if size <= room]
 
 
-def _widest(layout: Layout) -> list[int]:
-    return [blank.minimum if blank.language else blank.maximum for blank in layout.blanks]
+def _widest(form: Form) -> list[int]:
+    return [blank.minimum if blank.language else blank.maximum for blank in form.blanks]

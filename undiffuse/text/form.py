@@ -57,7 +57,7 @@ class Blank:
 
 
 @dataclass(frozen=True)
-class Layout:
+class Form:
     """Fixed tokens and blanks in the order of the text."""
 
     parts: tuple[Fixed | Blank, ...]
@@ -75,16 +75,16 @@ class Layout:
         return b"".join(pieces).decode()
 
 
-def advice(layout: Layout, tokenizer: Codec) -> str | None:
+def advice(form: Form, tokenizer: Codec) -> str | None:
     """What to tell a user whose holes are shorter than any word, because the model's tokens are single bytes."""
-    short = [blank for blank in layout.blanks if blank.maximum == 1 and not blank.language]
+    short = [blank for blank in form.blanks if blank.maximum == 1 and not blank.language]
     if tokenizer.kind == "bpe" or not short:
         return None
     return "this model's tokens are single bytes, so [MASK] holds one byte; write [MASK:3-8] for a word"
 
 
-def lay_out(segments: Sequence[Segment], tokenizer: Codec) -> Layout:
-    """The layout of parsed segments; UserError for text that is not valid Unicode, and types without texts."""
+def form_of(segments: Sequence[Segment], tokenizer: Codec) -> Form:
+    """The form of parsed segments; UserError for text that is not valid Unicode, and types without texts."""
     parts: list[Fixed | Blank] = []
     prefix = ""
     for segment, following in zip(segments, (*segments[1:], None), strict=True):
@@ -96,7 +96,7 @@ def lay_out(segments: Sequence[Segment], tokenizer: Codec) -> Layout:
         prefix = SPACE if moves else ""
         text = segment.text.removesuffix(prefix)
         parts += [Fixed(tuple(tokenizer.encode(text)))] if text else []
-    return Layout(tuple(parts))
+    return Form(tuple(parts))
 
 
 def _blank(hole: Hole, prefix: str, tokenizer: Codec) -> Blank:

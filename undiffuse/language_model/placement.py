@@ -10,7 +10,7 @@ from ..decode.canvas import Canvas, start
 from ..decode.whole_text import Span, WholeText
 from ..errors import UserError
 from ..randomness import Draws
-from ..text.layout import Blank, Layout
+from ..text.form import Blank, Form
 from ..text.utf8 import HoleText
 from .settings import Settings
 from .trained import Trained
@@ -22,18 +22,18 @@ def _hole_text(tokens: tuple[bytes, ...], prefix: bytes) -> HoleText:
     return HoleText(tokens, prefix)
 
 
-class Plan:
-    """A layout with a length for every hole: where each hole lies on the canvas, and what it may hold.
+class Placement:
+    """A form with a length for every hole: where each hole lies on the canvas, and what it may hold.
 
     Of a text longer than the context the canvas holds the part around the holes.
     """
 
-    def __init__(self, model: Trained, layout: Layout, lengths: Sequence[int]) -> None:
-        self.model, self.layout, self.lengths = model, layout, tuple(lengths)
+    def __init__(self, model: Trained, form: Form, lengths: Sequence[int]) -> None:
+        self.model, self.form, self.lengths = model, form, tuple(lengths)
         ids: list[int] = []
         self.holes: list[tuple[int, int]] = []
         remaining = iter(lengths)
-        for part in layout.parts:
+        for part in form.parts:
             if isinstance(part, Blank):
                 size = next(remaining)
                 self.holes.append((len(ids), len(ids) + size))
@@ -68,18 +68,18 @@ class Plan:
         begin, end = self.holes[hole]
         fill = self.model.tokenizer.decode_bytes(canvas.ids[row, begin:end].tolist())
         probability = math.exp(canvas.commit_logp[row, begin:end].double().sum().item())
-        return self.layout.blanks[hole].shown(fill), probability
+        return self.form.blanks[hole].shown(fill), probability
 
     def text(self, canvas: Canvas, row: int) -> str:
         fills = [self.model.tokenizer.decode_bytes(canvas.ids[row, a:b].tolist()) for a, b in self.holes]
-        return self.layout.text(fills, self.model.tokenizer)
+        return self.form.text(fills, self.model.tokenizer)
 
 
-def constraint(plans: Sequence[Plan]) -> WholeText:
-    """Every hole of every request, one per plan, holds its prefix and whole characters, or a text of its type."""
+def constraint(placements: Sequence[Placement]) -> WholeText:
+    """Every hole of every request, one per placement, holds its prefix and whole characters, or a text of its type."""
     spans = []
-    for row, plan in enumerate(plans):
-        for (begin, end), blank in zip(plan.holes, plan.layout.blanks, strict=True):
-            text = blank.language or _hole_text(plan.model.tokenizer.tokens, blank.prefix)
+    for row, placement in enumerate(placements):
+        for (begin, end), blank in zip(placement.holes, placement.form.blanks, strict=True):
+            text = blank.language or _hole_text(placement.model.tokenizer.tokens, blank.prefix)
             spans.append(Span(row, begin, end, text))
     return WholeText(spans)

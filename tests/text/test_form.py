@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from undiffuse.text.form import Blank, Fixed, advice, form_of
 from undiffuse.text.holes import Hole, Text, parse
-from undiffuse.text.layout import Blank, Fixed, advice, lay_out
 from undiffuse.text.tokenizer import Tokenizer
 
 BPE = Tokenizer.train(["The capital of France is unable to be the capital of Spain. " * 9], 400)
@@ -16,7 +16,7 @@ EITHER = pytest.mark.parametrize("tokenizer", [BPE, BYTES], ids=["bpe", "byte"])
 def spelled(tokenizer, source):
     return [
         tokenizer.decode_bytes(part.ids) if isinstance(part, Fixed) else part.prefix
-        for part in lay_out(parse(source), tokenizer).parts
+        for part in form_of(parse(source), tokenizer).parts
     ]
 
 
@@ -41,8 +41,8 @@ def test_bytes_move_nothing():
 
 
 def test_running_text_has_the_tokens_that_a_filled_layout_has():
-    layout = lay_out(parse("The [MASK] of France"), BPE)
-    before, blank, after = layout.parts
+    form = form_of(parse("The [MASK] of France"), BPE)
+    before, blank, after = form.parts
     capital = BPE.encode(" capital")
     assert len(capital) == 1
     assert [*before.ids, *capital, *after.ids] == BPE.encode("The capital of France")
@@ -51,8 +51,8 @@ def test_running_text_has_the_tokens_that_a_filled_layout_has():
 
 
 def test_lengths_and_blanks():
-    layout = lay_out(parse("a[MASK:2-5]b____"), BYTES)
-    assert [(blank.minimum, blank.maximum) for blank in layout.blanks] == [(2, 5), (1, 8)]
+    form = form_of(parse("a[MASK:2-5]b____"), BYTES)
+    assert [(blank.minimum, blank.maximum) for blank in form.blanks] == [(2, 5), (1, 8)]
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,11 @@ def test_lengths_and_blanks():
     [(BYTES, "a [MASK]", True), (BYTES, "a [MASK:3-8]", False), (BPE, "a [MASK]", False)],
 )
 def test_a_byte_level_model_suggests_a_range(tokenizer, source, told):
-    said = advice(lay_out(parse(source), tokenizer), tokenizer)
+    said = advice(form_of(parse(source), tokenizer), tokenizer)
     assert (said is not None) == told
     assert not told or "single bytes" in said
     if said:
-        assert lay_out(parse(said), tokenizer).blanks[1] == Blank(3, 8, b"")
+        assert form_of(parse(said), tokenizer).blanks[1] == Blank(3, 8, b"")
 
 
 def test_a_fill_may_begin_with_a_second_space():
@@ -79,7 +79,7 @@ def test_a_fill_may_begin_with_a_second_space():
 )
 def test_fixed_text_comes_back_bit_for_bit(tokenizer, texts, fill):
     segments = [segment for text in texts for segment in ([Text(text)] if text else []) + [Hole(1, 4, "[MASK:1-4]")]]
-    layout = lay_out(segments, tokenizer)
-    fills = [blank.prefix + fill.encode() for blank in layout.blanks]
-    assert layout.text(fills, tokenizer) == "".join(text + fill for text in texts)
-    assert [blank.shown(data) for blank, data in zip(layout.blanks, fills, strict=True)] == [fill] * len(texts)
+    form = form_of(segments, tokenizer)
+    fills = [blank.prefix + fill.encode() for blank in form.blanks]
+    assert form.text(fills, tokenizer) == "".join(text + fill for text in texts)
+    assert [blank.shown(data) for blank, data in zip(form.blanks, fills, strict=True)] == [fill] * len(texts)
