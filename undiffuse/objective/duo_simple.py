@@ -20,6 +20,7 @@ by p = (.94, .06). With `reverse` = 0 the loss is cross-entropy, and the optimum
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -34,7 +35,7 @@ from ..randomness import Draws
 from ..types import Batch, HeadKind
 from .duo import check_rows, check_soft, soft_needs, soft_noise
 from .objective import Loss, Objective, count, summed
-from .times.estimator import Estimator
+from .times.estimator import Cells, Estimator
 from .times.shared_offset import SharedOffset
 
 FLOOR = 1e-8
@@ -79,38 +80,82 @@ class DuoSimple(Objective):
     def at(self, progress: float) -> Objective:
         return replace(self, temperature=max(self.temperature * (1 - progress), FLOOR))
 
+    @property
+    def form(self) -> "Form":
+        """The loss as meant, or as published."""
+        return AS_PUBLISHED if self.as_published else AS_MEANT
+
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
         process = jumping(predictor.process)
         size = process.vocabulary.size
-        shape = operator(size)
         cells = self.times.cells(batch, rows, None)
-        if self.as_published:
-            level = self.times.levels(cells, draws, PUBLISHED)
-            gamma = -torch.log((1 - level) ** 2 / (1 - (1 - level) ** 2))
-            scale = odds(1 - level, size)
-        else:
-            gamma = self.times.levels(cells, draws, shape.range)
-            # of the noisiest row 1: the factor that is left out would be undone by the weight
-            scale = odds(shape.alpha(gamma), size) / odds(shape.alpha(torch.tensor(shape.range[1])), size)
-        alpha = shape.alpha(gamma)
+        gamma, scale = self.form.noise(self.times, cells, draws, size)
+        alpha = operator(size).alpha(gamma)
         noised = soft_noise(process, batch, draws, cells.at(gamma), cells.at(alpha), self.top, self.temperature)
         sites = batch.editable
         prediction = predictor.predict(noised, batch, sites)
         scales = cells.at(scale)[sites]
         nats = scales * self.divergence(prediction.posterior(), noised.x0[sites]).double()
         loss = summed(nats, sites, noised, batch.editable, batch)
-        return loss if self.as_published else replace(loss, weight=(scales * count(sites, batch)[sites]).sum())
+        return self.form.divided(loss, scales * count(sites, batch)[sites])
 
     def divergence(self, log_p: Float[Tensor, "*lead V"], x: Int[Tensor, "*lead"]) -> Float[Tensor, "*lead"]:
         """KL(δ_x ‖ p) + reverse · KL(p ‖ δ_x) per position, the second as published or as meant."""
-        at_x, p = log_p.gather(-1, x[..., None])[..., 0], log_p.exp()
-        if not self.as_published:
-            entropy = -(p * log_p.clamp(min=math.log(torch.finfo(log_p.dtype).tiny))).sum(-1)
-            return -at_x + self.reverse * (-math.log(FLOOR) * (1 - at_x.exp()) - entropy)
-        tokens = log_p.isfinite()
+        at_x = log_p.gather(-1, x[..., None])[..., 0]
+        return -at_x + self.reverse * self.form.second(log_p, at_x, x)
+
+
+class Form(ABC):
+    """Where the loss as meant and as published differ: noise and its scale, the second divergence, the divisor."""
+
+    @abstractmethod
+    def noise(self, times: Estimator, cells: Cells, draws: Draws, size: int) -> tuple[Tensor, Tensor]:
+        """γ and κ of each cell, of a vocabulary of `size` tokens."""
+
+    @abstractmethod
+    def second(self, log_p: Tensor, at_x: Tensor, x: Tensor) -> Tensor:
+        """KL(p ‖ δ_x) per position, with the logarithm of δ_x floored."""
+
+    @abstractmethod
+    def divided(self, loss: Loss, scales: Tensor) -> Loss:
+        """The loss with what it is divided by."""
+
+
+class Meant(Form):
+    """κ of the noise that tokens have, over all of its range; divided by the sum of κ."""
+
+    def noise(self, times: Estimator, cells: Cells, draws: Draws, size: int) -> tuple[Tensor, Tensor]:
+        shape = operator(size)
+        gamma = times.levels(cells, draws, shape.range)
+        # of the noisiest row 1: the factor that is left out would be undone by the weight
+        return gamma, odds(shape.alpha(gamma), size) / odds(shape.alpha(torch.tensor(shape.range[1])), size)
+
+    def second(self, log_p: Tensor, at_x: Tensor, x: Tensor) -> Tensor:
+        p = log_p.exp()
+        entropy = -(p * log_p.clamp(min=math.log(torch.finfo(log_p.dtype).tiny))).sum(-1)
+        return -math.log(FLOOR) * (1 - at_x.exp()) - entropy
+
+    def divided(self, loss: Loss, scales: Tensor) -> Loss:
+        return replace(loss, weight=scales.sum())
+
+
+class Published(Form):
+    """κ at the Gaussian 1 − t, t between 0.03 and 0.15; exponentials of probabilities; divided by tokens."""
+
+    def noise(self, times: Estimator, cells: Cells, draws: Draws, size: int) -> tuple[Tensor, Tensor]:
+        level = times.levels(cells, draws, PUBLISHED)
+        return -torch.log((1 - level) ** 2 / (1 - (1 - level) ** 2)), odds(1 - level, size)
+
+    def second(self, log_p: Tensor, at_x: Tensor, x: Tensor) -> Tensor:
+        p, tokens = log_p.exp(), log_p.isfinite()
         target = torch.full_like(p, math.log(FLOOR)).scatter(-1, x[..., None], math.log1p(FLOOR))
-        second = torch.where(tokens, p.exp() * (p - target), 0.0).sum(-1)
-        return -at_x + self.reverse * second
+        return torch.where(tokens, p.exp() * (p - target), 0.0).sum(-1)
+
+    def divided(self, loss: Loss, scales: Tensor) -> Loss:
+        return loss
+
+
+AS_MEANT, AS_PUBLISHED = Meant(), Published()
 
 
 def odds(alpha: Float[Tensor, "..."], size: int) -> Float[Tensor, "..."]:
