@@ -25,6 +25,7 @@ MEANING = {
     "feed-forward layers": "what a layer does to every row alone (model.feed_forward)",
     "families": "of public checkpoints that can be loaded (--model DIR)",
     "optimizers": "how weights follow gradients (optimizer)",
+    "trackers": "programs that show the metrics of a run (training.track)",
     "strategies": "which tokens each step of decoding decides (--strategy)",
     "caches": "what is kept between the steps of decoding (--cache)",
     "guidances": "how a condition is followed more, or less, than the network does by itself",
