@@ -208,7 +208,7 @@ def test_list_names_every_family_and_its_kinds(capsys):
     for family in COMPONENTS.values():
         for kind in family.kinds:
             assert re.search(rf"^  {kind} +\S", shown, re.MULTILINE), kind
-    heads = re.findall(r"^(\w[\w ]*):(.*)$", shown, re.MULTILINE)
+    heads = re.findall(r"^(\S[^:\n]*):(.*)$", shown, re.MULTILINE)
     assert len(heads) == len(COMPONENTS) + 1
     assert all(meaning for _, meaning in heads), "what the names of each sort are for"
 
