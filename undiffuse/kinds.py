@@ -12,10 +12,12 @@ a description, which somebody else may have written, is built: building imports 
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from .errors import UserError, did_you_mean
@@ -27,12 +29,17 @@ PACKAGE = "package"
 
 @dataclass(frozen=True)
 class Components:
-    """A named set of interchangeable components. `package` holds one module per kind; `base` is `module:Class`."""
+    """A named set of interchangeable components. `package` holds one module per kind; `base` is `module:Class`.
+
+    Where other modules live beside them, kinds are those that define a class on one of the abstract `bases`, or `only`
+    the ones that are named.
+    """
 
     name: str
     package: str
     base: str
-    only: tuple[str, ...] = ()  # the modules that are kinds, where others live beside them
+    bases: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
     ambiguous: Mapping[str, str] = field(default_factory=dict)  # names that mean two things in the field → what to type
 
     @cached_property
@@ -42,8 +49,15 @@ class Components:
             return self.only
         path = importlib.import_module(self.package).__path__
         base_module = self.base.partition(":")[0].rpartition(".")[2]
-        names = (module.name for module in pkgutil.iter_modules(path) if not module.ispkg)
+        names = [module.name for module in pkgutil.iter_modules(path) if not module.ispkg]
+        if self.bases:
+            names = [name for name in names if self._defines(Path(path[0], f"{name}.py").read_text(encoding="utf-8"))]
         return tuple(sorted(name.replace("_", "-") for name in names if name != base_module))
+
+    def _defines(self, source: str) -> bool:
+        """Whether a module has a class on one of the bases that is none of them."""
+        found = re.findall(rf"^class (\w+)\((?:{'|'.join(self.bases)})\b", source, re.MULTILINE)
+        return any(name not in self.bases for name in found)
 
     @cached_property
     def outside(self) -> Mapping[str, EntryPoint]:
@@ -136,7 +150,7 @@ PROCESSES = Components(
     "process",
     "undiffuse.process",
     "undiffuse.process.process:Process",
-    only=("interpolating", "discrete", "spindle", "matrix", "gaussian"),
+    bases=("Process", "Jumps"),
 )
 MODELS = Components("model", "undiffuse.models", "torch.nn:Module", only=("transformer",))
 FEED_FORWARDS = Components(
@@ -146,7 +160,7 @@ CHECKPOINT_FAMILIES = Components(
     "family",
     "undiffuse.models",
     "undiffuse.models.family:CheckpointFamily",
-    only=("llada", "dream", "sdar"),
+    bases=("CheckpointFamily", "QwenNames"),
 )
 OBJECTIVES = Components("objective", "undiffuse.objective", "undiffuse.objective.objective:Objective")
 STRATEGIES = Components("strategy", "undiffuse.decode.strategies", "undiffuse.decode.strategies.strategy:Strategy")
