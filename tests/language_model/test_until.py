@@ -57,6 +57,42 @@ def test_the_first_of_several_and_of_those_the_longest():
     assert Until.of("ab").found(b"xaab") == (2, "ab")
 
 
+@pytest.mark.parametrize("block_length", [None, 4])
+@pytest.mark.parametrize("kind", ["left-to-right", "confidence", "ancestral", "remdm"])
+def test_nothing_is_spent_after_a_string_that_is_certain(model, kind, block_length):
+    """The text is that of a decoding to the end, cut; with blocks or from left to right it costs less."""
+    options = {"length": 28, "seed": 4, "strategy": kind, "block_length": block_length}
+    whole = model.generate("The ", **options)[0]
+    written = whole.text.removeprefix("The ")
+    for begin, size in ((1, 2), (4, 3), (len(written) // 2, 2)):
+        strings = [written[begin : begin + size], written[begin - 1 : begin + size] + "never"]
+        found = model.generate("The ", until=strings, **options)[0]
+        assert found.text == "The " + written[: written.index(strings[0])]
+        assert found.stopped == strings[0]
+        assert found.nfe <= whole.nfe
+        if begin == 1 and (kind == "left-to-right" or block_length):
+            assert found.nfe < whole.nfe / 2
+
+
+def test_requests_go_on_beside_one_that_ended(model):
+    options = {"length": 28, "seed": 4, "strategy": "left-to-right"}
+    prompts = ["The ", "naïve ", "dog"]
+    string = model.generate("naïve ", **options)[0].text.removeprefix("naïve ")[2:5]
+    together = model.generate(prompts, until=string, **options)
+    assert together == [model.generate(prompt, until=string, **options) for prompt in prompts]
+    assert len({each[0].nfe for each in together}) > 1
+
+
+def test_a_string_waits_for_one_that_begins_before_it():
+    until = Until.of(["bc", "abcd", "bcx"])
+    assert until.certain(b"..bc.")
+    assert not until.certain(b"..abc")
+    assert not until.certain(b"..bc")
+    assert until.certain(b"..abce")
+    assert until.certain(b"..abcd")
+    assert not until.certain(b"..ab")
+
+
 @pytest.mark.parametrize("until", ["", ["a", ""], [3]])
 def test_what_is_no_string_is_refused(model, until):
     with pytest.raises(UserError, match=r"a text ends before a string of one character at least, not before (''|3)"):

@@ -207,17 +207,10 @@ def _tick(before: Canvas, after: Canvas) -> Canvas:
 
 
 def _stopped(batch: Batch, canvas: Canvas) -> Canvas:
-    """Cancel what follows a stop token that is certain: it lies in text decided without a gap.
-
-    Under block diffusion its block must be finished, and strategies that may take a token back finish their window.
-    """
+    """Cancel what follows a stop token that is certain."""
     if batch.stop is None:
         return canvas
-    settled = ~canvas.pending & canvas.editable
-    settled &= ~(canvas.window & _revocable(batch))
-    settled &= canvas.finished_blocks | (canvas.span == 0)[:, None]
-    without_gap = (canvas.editable & ~settled).cumsum(-1) == 0
-    stops = (canvas.ids[..., None] == batch.stop[:, None]).any(-1) & settled & without_gap
+    stops = (canvas.ids[..., None] == batch.stop[:, None]).any(-1) & canvas.certain(_revocable(batch))
     cancelled = canvas.pending & stops.any(-1, keepdim=True)
     if not bool(cancelled.any()):
         return canvas

@@ -83,6 +83,17 @@ class Canvas:
         """One key per position, of (request's seed, its own step, absolute position)."""
         return Draws(self.key).at(self.step)[:, None].at(self.positions)
 
+    def certain(self, revocable: bool | Bool[Tensor, "R 1"]) -> Bool[Tensor, "R L"]:
+        """Written text that stays as it is: decided without a gap from where a request begins to write.
+
+        Under block diffusion its block must be finished, and strategies that may take a token back (`revocable`) finish
+        their window.
+        """
+        settled = ~self.pending & self.editable
+        settled &= ~(self.window & revocable)
+        settled &= self.finished_blocks | (self.span == 0)[:, None]
+        return settled & ((self.editable & ~settled).cumsum(-1) == 0)
+
     def select(self, rows: Tensor | slice) -> "Canvas":
         """The given rows, by index, boolean mask or slice: how requests leave a batch or are copied."""
         return Canvas(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})

@@ -17,7 +17,8 @@ from ..decode.caches.block import Block
 from ..decode.canvas import Canvas, spread, start
 from ..decode.decoder import Budget
 from ..decode.event import Event
-from ..decode.loop import denoise
+from ..decode.loop import begin, follow
+from ..decode.request import Abort, Between, Request
 from ..decode.whole_text import Span, WholeText
 from ..errors import UserError
 from ..randomness import Draws
@@ -112,11 +113,34 @@ class Course:
             found.append(start(ids, pending, key=key, steps=steps, block_length=settings.block_length, span=span))
         return found
 
+    def requests(self, model: Trained, number: int, text: HoleText, began: float) -> list[Request]:
+        """A request for every sample that goes on; the deadline is that of the last part."""
+        part, eos = self.parts[number], model.tokenizer.vocabulary.eos
+        limited = replace(self.settings, budget=_left(self.budgets[number], began))
+        allowed = WholeText([Span(0, part.visible, part.length, text)])
+        how = limited.decoder(allowed, stop=() if eos is None else (eos,))
+        return [
+            Request(canvas.to(model.device), how, self._between(model, sample) if self.until.strings else None)
+            for sample, canvas in zip(self.going, self.canvases(model, number), strict=True)
+        ]
+
+    def _between(self, model: Trained, sample: int) -> Between:
+        """Ends a request once a string is certain, whatever is decided after it."""
+        earlier = model.tokenizer.decode_bytes(self.written(model, sample))
+        revocable = self.settings.strategy.revocable
+
+        def ask(canvas: Canvas) -> Abort | None:
+            written = canvas.ids[canvas.certain(revocable)].tolist()
+            return Abort() if self.until.certain(earlier + model.tokenizer.decode_bytes(written)) else None
+
+        return ask
+
     def advance(self, model: Trained, number: int, done: Canvas) -> None:
         """Takes the finished part of every sample that goes on; those that ended stay behind."""
         part, eos = self.parts[number], model.tokenizer.vocabulary.eos
         for sample, row in zip(list(self.going), range(len(done.ids)), strict=True):
-            ids = done.ids[row, part.visible : part.length].tolist()
+            ids, pending = (value[row, part.visible : part.length].tolist() for value in (done.ids, done.pending))
+            ids = ids[: pending.index(True)] if True in pending else ids
             self.rows[sample] += ids[: ids.index(eos) + 1] if eos in ids else ids
             self.nfe[sample] += int(done.nfe[row])
             self.certificate[sample] = max(self.certificate[sample], float(done.certificate[row]))
@@ -160,26 +184,18 @@ class Course:
 
 
 def _together(model: Trained, courses: Sequence[Course]) -> Generator[Event, None, None]:
-    """Prompts that share a batch, part by part; those with the same limit on evaluations go through it together."""
-    began, eos, text = time.monotonic(), model.tokenizer.vocabulary.eos, _text(model)
+    """Prompts that share a batch, part by part."""
+    began, text = time.monotonic(), _text(model)
     for number in range(max(len(course.parts) for course in courses)):
-        groups: dict[Budget, list[Course]] = {}
-        for course in courses:
-            if course.going and number < len(course.parts):
-                groups.setdefault(course.budgets[number], []).append(course)
-        for budget, group in groups.items():
-            canvases = [canvas for course in group for canvas in course.canvases(model, number)]
-            spans: list[Span] = []
-            for course in group:
-                part = course.parts[number]
-                spans += [Span(len(spans) + row, part.visible, part.length, text) for row in range(len(course.going))]
-            limited = replace(group[0].settings, budget=_left(budget, began))
-            decoder = limited.decoder(WholeText(spans), stop=() if eos is None else (eos,))
-            done = yield from denoise(model.predictor, Canvas.concatenate(canvases).to(model.device), decoder)
-            row = 0
-            for course in group:
-                rows = torch.arange(row, row := row + len(course.going), device=done.ids.device)
-                course.advance(model, number, done.select(rows).to("cpu"))
+        present = [course for course in courses if course.going and number < len(course.parts)]
+        requests = [request for course in present for request in course.requests(model, number, text, began)]
+        if not requests:
+            return
+        for done, happened in follow(model.predictor, begin(model.predictor, requests)):  # noqa: B007 (the last one)
+            yield happened
+        done, row = done.to("cpu"), 0
+        for course in present:
+            course.advance(model, number, done.select(torch.arange(row, row := row + len(course.going))))
 
 
 def _in_blocks(settings: Settings, span: int) -> Settings:

@@ -150,8 +150,9 @@ class LanguageModel:
         window, and says so in `note`. The prompt is plain text. Further options are those of `fill`; the temperature
         defaults to 1.
 
-        A text ends before the first of the strings of `until` in what is written, and `stopped` says which it was. They
-        are looked for when all tokens of a part of the context are decided: what was written after one is thrown away.
+        A text ends before the first of the strings of `until` in what is written, and `stopped` says which it was. One
+        that is decided without a gap ends the decoding, which saves what comes after it where text is decided from left
+        to right or in blocks.
         """
         kind, heat = generating(self.predictor, strategy, temperature)
         settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, steps=steps, **options)

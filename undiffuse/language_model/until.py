@@ -26,3 +26,16 @@ class Until:
         places = [(data.find(string.encode()), -len(string), string) for string in self.strings]
         place, _, string = min((each for each in places if each[0] >= 0), default=(-1, 0, ""))
         return (place, string) if string else None
+
+    def certain(self, data: bytes) -> bool:
+        """Whether a string is found and stays the one, whatever follows: none that began before it goes on."""
+        found = self.found(data)
+        if found is None:
+            return False
+        place, string = found
+        open_ = (other.encode() for other in self.strings if other != string)
+        return not any(
+            other.startswith(data[begin:])
+            for other in open_
+            for begin in range(max(len(data) - len(other) + 1, 0), min(place + 1, len(data)))
+        )
