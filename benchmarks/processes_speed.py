@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from undiffuse.decode.advance import times
 from undiffuse.decode.canvas import start
 from undiffuse.decode.decoder import Decoder
-from undiffuse.decode.look import Sites, read, run
 from undiffuse.decode.loop import begin, step
+from undiffuse.decode.passes import Sites, read, run
 from undiffuse.decode.request import Request
-from undiffuse.decode.strategies.strategy import Look, Strategy
+from undiffuse.decode.strategies.strategy import Observation, Strategy
 from undiffuse.decode.strategies.tweedie import Tweedie
 from undiffuse.kinds import STRATEGIES, build_process
 from undiffuse.language_model.defaults import default_strategy
@@ -102,7 +102,7 @@ def sampled(recipe: str, strategy: Strategy | None = None) -> tuple[Action, Acti
         view, t = strategy.view(canvas, memory), times(canvas, at)
         hidden, _ = run(predictor, canvas, sites, t, canvas.valid, view=view)
         prediction = read(predictor, canvas, sites, t, hidden, view)
-        look = Look(canvas, sites, sites.gather(canvas.ids), prediction, canvas.draws.gather(sites.index))
+        look = Observation(canvas, sites, sites.gather(canvas.ids), prediction, canvas.draws.gather(sites.index))
 
     @torch.no_grad()
     def decide() -> None:

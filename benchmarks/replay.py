@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from undiffuse.decode.proposal import Filters, Proposal, propose
-from undiffuse.decode.strategies.strategy import Decision, Look, Memory, Step, Unmasking, best
+from undiffuse.decode.strategies.strategy import Decision, Memory, Observation, Step, Unmasking, best
 from undiffuse.process.process import Process
 
 
@@ -21,11 +21,11 @@ class Replay(Unmasking):
     order: Tensor
     filters: Filters = field(default_factory=Filters)
 
-    def choose(self, look: Look, proposal: Proposal, step: Step) -> Tensor:
+    def choose(self, look: Observation, proposal: Proposal, step: Step) -> Tensor:
         recorded = -look.sites.gather(self.order).double()
         return best(recorded, look.open, torch.ones_like(step.index))
 
-    def advance(self, process: Process, look: Look, step: Step, memory: Memory) -> Decision:
+    def advance(self, process: Process, look: Observation, step: Step, memory: Memory) -> Decision:
         proposal = propose(look.prediction, self.filters, look.draws, look.allowed, look.joint)
         chosen = self.choose(look, proposal, step) & look.open
         return Decision(chosen, look.sites.gather(self.ids), look.open & ~chosen, proposal.logp)

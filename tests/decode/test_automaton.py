@@ -10,8 +10,8 @@ from toy import accepts, every_strategy
 from undiffuse.decode.automaton import Program
 from undiffuse.decode.canvas import Canvas, start
 from undiffuse.decode.decoder import Decoder
-from undiffuse.decode.look import Sites
 from undiffuse.decode.loop import walk
+from undiffuse.decode.passes import Sites
 from undiffuse.decode.proposal import Filters, propose
 from undiffuse.decode.whole_text import Span, WholeText
 from undiffuse.kinds import DESTINATIONS, SCHEDULES, STRATEGIES

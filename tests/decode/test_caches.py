@@ -12,7 +12,7 @@ from undiffuse.decode.caches.dual import Dual
 from undiffuse.decode.caches.none import NoCache
 from undiffuse.decode.caches.prefix import Prefix
 from undiffuse.decode.canvas import Canvas, start
-from undiffuse.decode.decoder import Budget, Decoder
+from undiffuse.decode.decoder import Decoder, Limits
 from undiffuse.decode.guidance.prompt import Prompt
 from undiffuse.decode.loop import walk
 from undiffuse.decode.strategies.confidence import Confidence
@@ -131,11 +131,11 @@ def test_guidance_of_scale_one_changes_nothing_and_zero_ignores_the_prompt():
 def test_a_budget_ends_with_a_complete_text():
     model = predictor()
     for limit in (1, 3, 8, 50):
-        done = last(model, request(4, 10), Decoder(Confidence(), budget=Budget(max_nfe=limit)))
+        done = last(model, request(4, 10), Decoder(Confidence(), limits=Limits(max_nfe=limit)))
         assert done.done.all()
         assert int(done.nfe) == min(limit, 10)
         assert (done.ids[0, 4:] != 12).all()
-    assert int(last(model, request(4, 10), Decoder(Confidence(), budget=Budget(deadline_ms=1e-6))).nfe) == 1
+    assert int(last(model, request(4, 10), Decoder(Confidence(), limits=Limits(deadline_ms=1e-6))).nfe) == 1
 
 
 def test_a_stop_token_cancels_what_follows_once_nothing_before_it_is_open():

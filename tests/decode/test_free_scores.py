@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from undiffuse.decode.canvas import start
-from undiffuse.decode.decoder import Budget, Decoder
+from undiffuse.decode.decoder import Decoder, Limits
 from undiffuse.decode.guidance.prompt import Prompt
 from undiffuse.decode.loop import denoise, finished
 from undiffuse.decode.proposal import Filters
@@ -60,7 +60,7 @@ def test_free_ratios_decide_everything_and_keep_the_prompt(noise, strategy, filt
 
 @pytest.mark.parametrize("noise", NOISES)
 def test_a_budget_completes_the_text(noise):
-    end, _, _ = decoded(free(noise), Decoder(Tweedie(DRAW), budget=Budget(max_nfe=2)))
+    end, _, _ = decoded(free(noise), Decoder(Tweedie(DRAW), limits=Limits(max_nfe=2)))
     assert not end.pending.any()
     assert torch.isin(end.ids, TOKENS).all()
     assert int(end.nfe.max()) == 2

@@ -10,13 +10,13 @@ from undiffuse.decode.caches.block import Block
 from undiffuse.decode.caches.none import NoCache
 from undiffuse.decode.canvas import Canvas, start
 from undiffuse.decode.constraint import Constraint
-from undiffuse.decode.decoder import Budget, Decoder
+from undiffuse.decode.decoder import Decoder, Limits
 from undiffuse.decode.guidance.classifier import Classifier
 from undiffuse.decode.guidance.first_order import FirstOrder
 from undiffuse.decode.guidance.guidance import geometric
 from undiffuse.decode.guidance.prompt import Prompt
-from undiffuse.decode.look import Sites, look
 from undiffuse.decode.loop import walk
+from undiffuse.decode.passes import Sites
 from undiffuse.decode.strategies.ancestral import Ancestral
 from undiffuse.decode.strategies.confidence import Confidence
 from undiffuse.errors import UserError
@@ -164,7 +164,7 @@ def test_banned_tokens_and_constraints_hold_under_guidance(guidance, destination
 
 @each
 def test_a_budget_completes_guided_text(guidance, destination, strategy):
-    decoder = Decoder(strategy, guidance=guidance, budget=Budget(max_nfe=2), banned=(0,))
+    decoder = Decoder(strategy, guidance=guidance, limits=Limits(max_nfe=2), banned=(0,))
     done = last(model_of(destination), request([1, 2], 6), decoder)
     assert int(done.nfe) <= 2
     assert torch.isin(done.ids[done.editable], torch.tensor(VOCABULARY.predictable[1:])).all()
@@ -245,7 +245,7 @@ def test_the_evidence_of_the_own_token_counts_once_under_guidance(scale):
     for guidance in (Prompt(scale), Classifier(scale, log_probability=likes)):
         seen, times = guidance.expand(model, canvas, t)
         parts = [
-            look(model, canvas.replace(ids=ids[None]), everywhere, at[None])
+            predict_at(model, canvas.replace(ids=ids[None]), everywhere, at[None])
             for ids, at in zip(seen.ids, times, strict=True)
         ]
         guided = guidance.guide(model, canvas, everywhere, t, tuple(parts))

@@ -13,11 +13,11 @@ from undiffuse.decode.caches.none import NoCache
 from undiffuse.decode.caches.prefix import Prefix
 from undiffuse.decode.canvas import Canvas, start
 from undiffuse.decode.constraint import Constraint
-from undiffuse.decode.decoder import Budget, Decoder
+from undiffuse.decode.decoder import Decoder, Limits
 from undiffuse.decode.guidance.prompt import Prompt
-from undiffuse.decode.look import Sites, View, run
 from undiffuse.decode.loop import begin, follow, walk
 from undiffuse.decode.observe import observe
+from undiffuse.decode.passes import Latents, Sites, run
 from undiffuse.decode.proposal import Filters
 from undiffuse.decode.request import Request
 from undiffuse.decode.strategies.ancestral import Ancestral
@@ -80,10 +80,10 @@ def test_any_mixture(chosen):
 
 
 @pytest.mark.parametrize("cache", [NoCache(), Prefix(), Dual()])
-@pytest.mark.parametrize("budget", [Budget(), Budget(max_nfe=4)])
+@pytest.mark.parametrize("limits", [Limits(), Limits(max_nfe=4)])
 @pytest.mark.parametrize("guidance", [None, Prompt(scale=2.0)])
-def test_with_caches_budgets_and_guidance(cache, budget, guidance):
-    """A network with attention, windows of different lengths, and budgets that each member completes by its filters."""
+def test_with_caches_budgets_and_guidance(cache, limits, guidance):
+    """A network with attention, windows of different lengths, and limits that each member completes by its filters."""
     torch.manual_seed(1)
     network = Transformer(TransformerConfig(rows=13, width=24, depth=2, heads=2, context=64))
     for weight in network.parameters():
@@ -99,7 +99,7 @@ def test_with_caches_budgets_and_guidance(cache, budget, guidance):
         Entropy(schedule="dream-exact"),
     )
     canvases = [request(n, length=8, prompt=n + 1, block_length=4 if n % 2 else 3, steps=6) for n in range(4)]
-    hows = [Decoder(member, cache, guidance, budget=budget) for member in members]
+    hows = [Decoder(member, cache, guidance, limits=limits) for member in members]
     together = together_of(model, canvases, hows)
     for row, how in enumerate(hows):
         assert_same(last(model, canvases[row], how), together, row)
@@ -159,8 +159,8 @@ class Shows(Ancestral):
     def begin(self, process, canvas):
         return {"latent": torch.full((*canvas.ids.shape, 2), self.value)}
 
-    def view(self, canvas, memory):
-        return View(memory["latent"])
+    def latents(self, canvas, memory):
+        return Latents(memory["latent"])
 
 
 def test_every_request_shows_the_network_its_own_latents(monkeypatch):

@@ -9,8 +9,8 @@ from table import TOKENS, confident, table
 from toy import VOCABULARY, predictor, strategies
 
 from undiffuse.decode.canvas import Canvas, start
-from undiffuse.decode.look import Sites, look
 from undiffuse.decode.loop import walk
+from undiffuse.decode.passes import Sites
 from undiffuse.decode.proposal import Filters
 from undiffuse.decode.strategies.certified import Certified
 from undiffuse.decode.strategies.dynamic import Dynamic
@@ -162,7 +162,7 @@ def test_the_greedy_tail_is_the_best_of_the_last_transition(destination):
     *_, before, after = run(model, blank(12, steps=4), GreedyTail())
     sites = Sites.of(before.window & before.pending)
     t, s = torch.tensor([[0.25]]).double(), torch.zeros(1, 1).double()
-    prediction = look(model, before, sites, torch.where(before.pending, 0.25, 0.0).double())
+    prediction = predict_at(model, before, sites, torch.where(before.pending, 0.25, 0.0).double())
     law = model.process.law.transition(prediction.leave_one_out(), State(sites.gather(before.ids)), t, s)
     assert torch.equal(sites.gather(after.ids), law.argmax(-1))
 

@@ -21,7 +21,7 @@ from undiffuse.decode.caches.none import NoCache
 from undiffuse.decode.caches.prefix import Prefix
 from undiffuse.decode.canvas import Canvas, start
 from undiffuse.decode.constraint import Constraint
-from undiffuse.decode.decoder import Budget, Decoder
+from undiffuse.decode.decoder import Decoder, Limits
 from undiffuse.decode.guidance.prompt import Prompt
 from undiffuse.decode.loop import begin, follow, step
 from undiffuse.decode.request import Abort, Remask, Request
@@ -123,7 +123,7 @@ def requests(draw, blocks: bool, destination: str) -> Callable[[], Request]:
         plain = Decoder(STRATEGIES.load("ancestral")())
         for how in (whole, replace(whole, cache=NoCache()), replace(whole, cache=NoCache(), guidance=None), plain):
             if _suits(model(BLOCK if blocks else None, destination), canvas, how):
-                return Request(canvas, replace(how, budget=Budget(**limit, clock=ticking())), between)
+                return Request(canvas, replace(how, limits=Limits(**limit, clock=ticking())), between)
         raise AssertionError("nothing suits")
 
     return made
@@ -233,7 +233,7 @@ def test_time_counts_from_the_moment_a_request_begins():
     for _ in range(9):
         first, _ = step(model, first)
         asked()  # time goes on before the second begins
-    late = Request(blank(20, 1), Decoder(Confidence(), budget=Budget(deadline_ms=75.0, clock=asked)))
+    late = Request(blank(20, 1), Decoder(Confidence(), limits=Limits(deadline_ms=75.0, clock=asked)))
     batch = first.join(begin(model, [late]))
     while not bool(batch.canvas.done[1]):
         batch, happened = step(model, batch)

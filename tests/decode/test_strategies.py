@@ -52,7 +52,7 @@ def test_windows_tile_the_span_of_holes_and_skip_empty_ones():
     pending = torch.zeros(14).bool()
     pending[[2, 3, 12]] = True
     canvas = start(torch.zeros(14, dtype=torch.long), pending, key=0, block_length=4)
-    assert canvas.block[0, pending].tolist() == [0, 0, 1]
+    assert canvas.window_number[0, pending].tolist() == [0, 0, 1]
     assert canvas.steps.tolist() == [[2, 1]]
 
 

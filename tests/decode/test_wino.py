@@ -11,8 +11,8 @@ from undiffuse.decode.caches.none import NoCache
 from undiffuse.decode.caches.prefix import Prefix
 from undiffuse.decode.canvas import Canvas, start
 from undiffuse.decode.decoder import Decoder
-from undiffuse.decode.look import Sites, run
 from undiffuse.decode.loop import walk
+from undiffuse.decode.passes import Sites, run
 from undiffuse.decode.strategies.wino import Wino
 from undiffuse.errors import UserError
 from undiffuse.kinds import DESTINATIONS, SCHEDULES

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from undiffuse.decode.canvas import start
-from undiffuse.decode.look import Sites, look
+from undiffuse.decode.passes import Sites
 from undiffuse.errors import UserError
 
 TEXT = (
@@ -76,7 +76,7 @@ def test_a_choice_of_single_tokens_has_the_probabilities_of_the_distribution(mod
     ids = torch.tensor([*left, 0, *right])
     pending = torch.arange(len(ids)) == len(left)
     canvas = start(torch.where(pending, tokens.vocabulary.mask, ids), pending, key=0)
-    log_p = look(model.predictor, canvas, Sites.of(canvas.pending), canvas.pending.double()).posterior()[0, 0]
+    log_p = predict_at(model.predictor, canvas, Sites.of(canvas.pending), canvas.pending.double()).posterior()[0, 0]
     expected = log_p[[tokens.encode(choice)[0] for choice in choices]].softmax(0)
     found = {hole.text: hole.probability, **{other.text: other.probability for other in hole.alternatives}}
     for choice, p in zip(choices, expected.tolist(), strict=True):

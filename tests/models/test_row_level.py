@@ -3,7 +3,7 @@
 import torch
 
 from undiffuse.decode.canvas import start
-from undiffuse.decode.look import Sites, look
+from undiffuse.decode.passes import Sites
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.predictor import Predictor
 from undiffuse.process.destinations.uniform import Uniform
@@ -74,6 +74,6 @@ def test_decoding_tells_what_training_does():
     of = predictor(time_conditioning=True)
     canvas = start(IDS[0], UNEVEN[0] > 0, key=0)
     sites = Sites.of(canvas.pending, int(canvas.pending.sum()))
-    found = look(of, canvas, sites, UNEVEN).leave_one_out()
+    found = predict_at(of, canvas, sites, UNEVEN).leave_one_out()
     expected = of.read(hidden(of, UNEVEN), State(canvas.ids), UNEVEN).leave_one_out()
     assert torch.allclose(found, expected[canvas.pending][None], atol=1e-10)

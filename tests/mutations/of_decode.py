@@ -65,8 +65,8 @@ MUTATIONS = (
     ),
     Mutation(
         "decode/strategies/left_to_right.py",
-        "best(-look.sites.index.double()",
-        "best(look.sites.index.double()",
+        "best(-seen.sites.index.double()",
+        "best(seen.sites.index.double()",
         "decode/greedy left-to-right, 2",
     ),
     Mutation(
@@ -116,8 +116,8 @@ MUTATIONS = (
     ),
     Mutation(
         "decode/strategies/random.py",
-        'look.draws.stream("order").uniform()',
-        "look.sites.index.double()",
+        'seen.draws.stream("order").uniform()',
+        "seen.sites.index.double()",
         "decode/random-order",
     ),
     Mutation(

@@ -1,4 +1,4 @@
-"""A step of a batch: one look at the text for all requests, one decision per group, and what becomes of the canvas."""
+"""A step of a batch: one pass over the text for all requests, one decision per group, and the canvas after it."""
 
 from dataclasses import dataclass, replace
 
@@ -10,9 +10,9 @@ from ..predictor import Predictor
 from ..process.prediction import Prediction
 from .batch import Batch, Group
 from .canvas import CANCELLED, UNDECIDED, Canvas
-from .look import Sites
 from .observe import observe
-from .strategies.strategy import Decision, Look, Step
+from .passes import Sites
+from .strategies.strategy import Decision, Observation, Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +71,9 @@ def _decided(
         return Decision(
             nothing, ids, here.gather(turn.canvas.pending), torch.zeros_like(ids).float(), turn.group.memory
         )
-    look = _look(batch, turn.group, turn.canvas, sites, prediction)
-    decision = turn.group.how.strategy.advance(predictor.process, look, turn.step, turn.group.memory)
-    return _hold_back(turn.group, look, decision)
+    seen = _observation(batch, turn.group, turn.canvas, sites, prediction)
+    decision = turn.group.how.strategy.advance(predictor.process, seen, turn.step, turn.group.memory)
+    return _hold_back(turn.group, seen, decision)
 
 
 def _together(batch: Batch, decisions: list[Decision]) -> tuple[Decision, Tensor | float]:
@@ -133,18 +133,18 @@ def completed(predictor: Predictor, batch: Batch, late: list[int]) -> tuple[Batc
 
 
 def _proposed(batch: Batch, group: Group, sites: Sites, prediction: Prediction) -> Decision:
-    look = _look(batch, group, batch.of(group), sites, prediction)
-    proposal = group.how.strategy.propose(look)
-    return _hold_back(group, look, Decision(look.open, proposal.ids, torch.zeros_like(look.open), proposal.logp))
+    seen = _observation(batch, group, batch.of(group), sites, prediction)
+    proposal = group.how.strategy.propose(seen)
+    return _hold_back(group, seen, Decision(seen.open, proposal.ids, torch.zeros_like(seen.open), proposal.logp))
 
 
-def _look(batch: Batch, group: Group, canvas: Canvas, sites: Sites, prediction: Prediction) -> Look:
+def _observation(batch: Batch, group: Group, canvas: Canvas, sites: Sites, prediction: Prediction) -> Observation:
     constraint = group.constraint
     here = sites.select(batch.part(group.rows))
     allowed = constraint.allowed(canvas, here) if constraint else None
     if allowed is not None:  # sites that pad stand anywhere, also where a constraint excludes what is fixed
         allowed = allowed | ~here.live[..., None]
-    return Look(
+    return Observation(
         canvas,
         here,
         prediction=prediction,
@@ -187,15 +187,15 @@ def times(canvas: Canvas, step: Step) -> Float[Tensor, "R L"]:
     return torch.where(canvas.pending, torch.where(canvas.window, step.t[:, None], later), 0.0)
 
 
-def _hold_back(group: Group, look: Look, decision: Decision) -> Decision:
+def _hold_back(group: Group, seen: Observation, decision: Decision) -> Decision:
     """Keep pending what a constraint does not let be committed together with the rest."""
     if group.constraint is None:
         return decision
-    chosen = decision.write & ~decision.pending & look.open
-    kept = group.constraint.together(look.canvas, look.sites, chosen, decision.ids)
+    chosen = decision.write & ~decision.pending & seen.open
+    kept = group.constraint.together(seen.canvas, seen.sites, chosen, decision.ids)
     held = chosen & ~kept
     return decision.replace(
-        write=decision.write & ~held, pending=decision.pending | held, ids=torch.where(held, look.ids, decision.ids)
+        write=decision.write & ~held, pending=decision.pending | held, ids=torch.where(held, seen.ids, decision.ids)
     )
 
 

@@ -40,8 +40,8 @@ class Seats:
 
     @cached_property
     def limited(self) -> list[int]:
-        """Requests with a budget."""
-        return [row for row, seat in enumerate(self.each) if seat.how.budget.limits]
+        """Requests that are limited."""
+        return [row for row, seat in enumerate(self.each) if seat.how.limits.any]
 
     @cached_property
     def asked(self) -> list[int]:
@@ -93,7 +93,7 @@ class Lane:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Requests side by side. `bound` (R,) is the step before which each must have ended.
+    """Requests side by side. `most_steps` (R,) is the step before which each must have ended.
 
     `stepped` is when the last step of each request began (seconds, by its own clock), `stop` and `banned` are the
     tokens that it named (`Seats.tables`).
@@ -103,7 +103,7 @@ class Batch:
     seats: Seats
     groups: tuple[Group, ...]
     lanes: tuple[Lane, ...]
-    bound: Int[Tensor, " R"]
+    most_steps: Int[Tensor, " R"]
     stepped: tuple[float, ...]
     stop: Int[Tensor, "R n"] | None
     banned: Int[Tensor, "R m"] | None
@@ -131,7 +131,7 @@ class Batch:
 
     def running(self) -> list[int]:
         """Requests that are not done. RuntimeError if one is not although its strategy said that it would be."""
-        late = self.canvas.step >= self.bound
+        late = self.canvas.step >= self.most_steps
         done, overdue = torch.stack((self.canvas.done, late & ~self.canvas.done)).tolist()
         for row, is_overdue in enumerate(overdue):
             if is_overdue:
@@ -165,7 +165,7 @@ class Batch:
             seats,
             tuple(groups),
             (),
-            self.bound[index],
+            self.most_steps[index],
             tuple(self.stepped[row] for row in rows),
             None if self.stop is None else self.stop[index],
             None if self.banned is None else self.banned[index],
@@ -201,7 +201,7 @@ class Batch:
             seats,
             tuple(groups),
             (),
-            torch.cat((self.bound, other.bound)),
+            torch.cat((self.most_steps, other.most_steps)),
             self.stepped + other.stepped,
             *seats.tables(self.canvas.ids.device),
         )
@@ -252,11 +252,11 @@ class Batch:
 
 
 def seated(
-    canvas: Canvas, seats: Seats, groups: Iterable[Group], lanes: Iterable[Lane], bound: Int[Tensor, " R"]
+    canvas: Canvas, seats: Seats, groups: Iterable[Group], lanes: Iterable[Lane], most_steps: Int[Tensor, " R"]
 ) -> Batch:
     """A batch of requests that begin now."""
     stepped = tuple(seat.began for seat in seats.each)
-    return Batch(canvas, seats, tuple(groups), tuple(lanes), bound, stepped, *seats.tables(canvas.ids.device))
+    return Batch(canvas, seats, tuple(groups), tuple(lanes), most_steps, stepped, *seats.tables(canvas.ids.device))
 
 
 def alike(seats: Seats, suits: Callable[[Decoder, Decoder], bool]) -> list[tuple[Int[Tensor, " n"], Decoder]]:

@@ -65,13 +65,13 @@ def remasked(predictor: Predictor, batch: Batch, where: Bool[Tensor, "R L"]) -> 
     noise = batch.spread([group.how.strategy.noise(process, batch.of(group)) for group in batch.groups])
     batch = batch.replace(canvas.replace(ids=torch.where(fresh, noise, canvas.ids)))
     groups = tuple(_renewed(predictor, batch, group, fresh) for group in batch.groups)
-    bound = batch.spread([group.how.strategy.bound(batch.of(group)) for group in groups])
-    bound = torch.where(again, canvas.step + bound, batch.bound)
+    most_steps = batch.spread([group.how.strategy.most_steps(batch.of(group)) for group in groups])
+    most_steps = torch.where(again, canvas.step + most_steps, batch.most_steps)
     host = again.cpu()
     for lane in batch.lanes:
         if lane.kept is not None:
             lane.kept.reset(host[batch.passes(lane.rows) % len(batch)].to(where.device))
-    return replace(batch, groups=groups, bound=bound)
+    return replace(batch, groups=groups, most_steps=most_steps)
 
 
 def _renewed(predictor: Predictor, batch: Batch, group: Group, fresh: Bool[Tensor, "R L"]) -> Group:

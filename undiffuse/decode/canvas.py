@@ -20,7 +20,7 @@ class Canvas:
     """One row per request; every request has its own steps, windows and random key.
 
     `pending` positions are undecided; only `editable` ones may ever be written (editable implies valid); `valid` exist.
-    `block` numbers the windows in which editable positions are decoded, in order; fixed positions have UNDECIDED.
+    `window_number` is the window in which an editable position is decoded, in order; fixed ones have UNDECIDED.
     `steps` (R, W) is the number of steps planned for each window, `clock` how many were taken in the present one.
     `commit_step` and `commit_logp` say when the present token was decided (the request's own step) and with which log-
     probability (model's distribution, no temperature or filter; nats); CANCELLED marks positions that an end of text
@@ -36,7 +36,7 @@ class Canvas:
     pending: Bool[Tensor, "R L"]
     editable: Bool[Tensor, "R L"]
     valid: Bool[Tensor, "R L"]
-    block: Int[Tensor, "R L"]
+    window_number: Int[Tensor, "R L"]
     steps: Int[Tensor, "R W"]
     key: Int[Tensor, " R"]
     clock: Int[Tensor, " R"]
@@ -62,13 +62,13 @@ class Canvas:
     def current(self) -> Int[Tensor, " R"]:
         """Number of the window that each request is in: the first with something pending (0 when done)."""
         last = self.steps.shape[1]
-        first = self.block.masked_fill(~self.pending, last).amin(-1)
+        first = self.window_number.masked_fill(~self.pending, last).amin(-1)
         return first.where(first < last, 0)
 
     @cached_property
     def window(self) -> Bool[Tensor, "R L"]:
         """Editable positions of the present window of each request that is not done."""
-        return self.editable & (self.block == self.current[:, None]) & ~self.done[:, None]
+        return self.editable & (self.window_number == self.current[:, None]) & ~self.done[:, None]
 
     @cached_property
     def finished_blocks(self) -> Bool[Tensor, "R L"]:
@@ -112,7 +112,7 @@ class Canvas:
         """Requests of several canvases as one batch, padded on the right to the longest."""
         length = max(canvas.ids.shape[1] for canvas in canvases)
         windows = max(canvas.steps.shape[1] for canvas in canvases)
-        fill = {"block": UNDECIDED, "commit_step": UNDECIDED}
+        fill = {"window_number": UNDECIDED, "commit_step": UNDECIDED}
         columns: dict[str, list[Tensor]] = {f.name: [] for f in fields(Canvas)}
         for canvas in canvases:
             for name, column in columns.items():
@@ -156,11 +156,11 @@ def start(
     if bool((pending & ~editable).any()):
         raise UserError("pending positions are there to be written: make them editable, or decide them")
     place = editable.nonzero()[:, 0]
-    block = torch.full_like(ids, UNDECIDED)
+    number = torch.full_like(ids, UNDECIDED)
     if len(place):
         tile = place // (block_length or span) if span else (place - place[0]) // (block_length or len(ids))
-        block[place] = tile.unique(return_inverse=True)[1]
-    sizes = torch.bincount(block[pending], minlength=int(block.max()) + 1 if len(place) else 1)
+        number[place] = tile.unique(return_inverse=True)[1]
+    sizes = torch.bincount(number[pending], minlength=int(number.max()) + 1 if len(place) else 1)
     draws = key if isinstance(key, Draws) else Draws.seeded(key)
     zero = torch.zeros(1, dtype=torch.long)
     return Canvas(
@@ -168,7 +168,7 @@ def start(
         pending=pending[None],
         editable=editable[None],
         valid=torch.ones_like(pending)[None],
-        block=block[None],
+        window_number=number[None],
         steps=(sizes if steps is None else spread(steps, sizes))[None],
         key=draws.key.view(1),
         clock=zero,

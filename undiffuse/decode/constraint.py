@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..randomness import Draws
 from .canvas import Canvas
-from .look import Sites
+from .passes import Sites
 from .proposal import Restricted
 
 

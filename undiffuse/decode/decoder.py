@@ -17,8 +17,8 @@ from .strategies.strategy import Strategy
 
 
 @dataclass(frozen=True)
-class Budget:
-    """Limits after which a request ends with the best complete text: network evaluations, and milliseconds.
+class Limits:
+    """What ends a request with the best complete text: network evaluations, and milliseconds.
 
     Time counts from the moment the request begins; `clock` gives seconds.
     """
@@ -34,7 +34,8 @@ class Budget:
             raise UserError(f"deadline-ms must be positive, not {self.deadline_ms}")
 
     @property
-    def limits(self) -> bool:
+    def any(self) -> bool:
+        """Whether there is one."""
         return self.max_nfe is not None or self.deadline_ms is not None
 
 
@@ -50,7 +51,7 @@ class Decoder:
     cache: CachePolicy = field(default_factory=NoCache)
     guidance: Guidance | None = None
     constraint: Constraint | None = None
-    budget: Budget = field(default_factory=Budget)
+    limits: Limits = field(default_factory=Limits)
     stop: tuple[int, ...] = ()
     banned: tuple[int, ...] = ()
 

@@ -21,8 +21,8 @@ from ..process.prediction import Prediction
 from .advance import times
 from .caches.cache import CachePolicy
 from .canvas import Canvas
-from .look import Sites, look, read, run
 from .loop import walk
+from .passes import Sites, predict_at, read, run
 from .strategies.strategy import Strategy
 
 
@@ -79,7 +79,7 @@ def _step(
     rows = cache.recompute(canvas, kv) & ~canvas.done[:, None]
     hidden, counts = run(predictor, canvas, sites, t, rows, kv)
     live = sites.live & ~canvas.done[:, None]
-    p = _log_p(look(predictor, canvas, sites, t), live)
+    p = _log_p(predict_at(predictor, canvas, sites, t), live)
     q = _log_p(read(predictor, canvas, sites, t, hidden), live)
     # rows that are excluded have p = q = 0
     kl = (p.exp() * (p - q).masked_fill(p == -torch.inf, 0.0)).sum()

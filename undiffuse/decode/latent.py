@@ -11,8 +11,8 @@ from ..process.gaussian import FIRST, Gaussian
 from ..process.needs import Need, moves_vectors
 from ..process.prediction import Prediction
 from .canvas import Canvas
-from .look import View
-from .strategies.strategy import Decision, Look, Memory, Step, Strategy
+from .passes import Latents
+from .strategies.strategy import Decision, Memory, Observation, Step, Strategy
 
 
 class Denoising(Strategy[Gaussian]):
@@ -41,8 +41,8 @@ class Denoising(Strategy[Gaussian]):
         latent = torch.where((begins < 1)[..., None], own, latent)
         return {"latent": latent, "estimate": torch.zeros_like(latent)}
 
-    def view(self, canvas: Canvas, memory: Memory) -> View | None:
-        return View(memory["latent"], memory["estimate"])
+    def latents(self, canvas: Canvas, memory: Memory) -> Latents | None:
+        return Latents(memory["latent"], memory["estimate"])
 
     @abstractmethod
     def moved(
@@ -51,49 +51,49 @@ class Denoising(Strategy[Gaussian]):
         estimate: Float[Tensor, "R M d"],
         latent: Float[Tensor, "R M d"],
         times: tuple[Float[Tensor, "R M"], Float[Tensor, "R M"]],
-        look: Look,
+        seen: Observation,
     ) -> Float[Tensor, "R M d"]:
         """Latents at the second of the times, from those at the first."""
 
-    def advance(self, process: Gaussian, look: Look, step: Step, memory: Memory) -> Decision:
-        t, s = (time[:, None].expand(look.ids.shape) for time in (step.t, step.s))
-        log_p = look.prediction.posterior()
-        if look.allowed is not None:
-            log_p = log_p.masked_fill(~look.allowed, -torch.inf).log_softmax(-1)
+    def advance(self, process: Gaussian, seen: Observation, step: Step, memory: Memory) -> Decision:
+        t, s = (time[:, None].expand(seen.ids.shape) for time in (step.t, step.s))
+        log_p = seen.prediction.posterior()
+        if seen.allowed is not None:
+            log_p = log_p.masked_fill(~seen.allowed, -torch.inf).log_softmax(-1)
         ranks = log_p if self.filters.neutral else self.filters.apply(log_p)
-        estimate = _estimate(process, look, log_p, ranks).double()
-        here = {name: _gather(value, look.sites.index) for name, value in memory.items()}
-        after = self.moved(process, estimate, here["latent"], (t, s.clamp(min=FIRST)), look)
-        final = look.open & (s <= 0)
+        estimate = _estimate(process, seen, log_p, ranks).double()
+        here = {name: _gather(value, seen.sites.index) for name, value in memory.items()}
+        after = self.moved(process, estimate, here["latent"], (t, s.clamp(min=FIRST)), seen)
+        final = seen.open & (s <= 0)
         read = log_p
-        if look.prediction.vectors is not None:
+        if seen.prediction.vectors is not None:
             read = torch.where((s <= 0)[..., None], process.round_latent(after, s.clamp(min=FIRST)), log_p)
-        posterior = Prediction(read, "posterior", look.prediction.evidence)
-        proposal = self.propose(replace(look, prediction=posterior))
+        posterior = Prediction(read, "posterior", seen.prediction.evidence)
+        proposal = self.propose(replace(seen, prediction=posterior))
         # what a constraint holds back in the last step takes it again
-        moves = (look.open & ~final)[..., None]
+        moves = (seen.open & ~final)[..., None]
         new = {
-            "latent": _scatter(torch.where(moves, after, here["latent"]), look.sites.index, memory["latent"]),
+            "latent": _scatter(torch.where(moves, after, here["latent"]), seen.sites.index, memory["latent"]),
             "estimate": _scatter(
-                torch.where(look.open[..., None], estimate, here["estimate"]), look.sites.index, memory["estimate"]
+                torch.where(seen.open[..., None], estimate, here["estimate"]), seen.sites.index, memory["estimate"]
             ),
         }
         ids = torch.where(final, proposal.ids, ranks.argmax(-1))
-        return Decision(look.open, torch.where(look.open, ids, look.ids), look.open & ~final, proposal.logp, new)
+        return Decision(seen.open, torch.where(seen.open, ids, seen.ids), seen.open & ~final, proposal.logp, new)
 
 
 def _estimate(
-    process: Gaussian, look: Look, log_p: Float[Tensor, "R M V"], ranks: Float[Tensor, "R M V"]
+    process: Gaussian, seen: Observation, log_p: Float[Tensor, "R M V"], ranks: Float[Tensor, "R M V"]
 ) -> Float[Tensor, "R M d"]:
     """The mean embedding under `ranks`, or the network's own vector where they are its unchanged prediction."""
-    own = look.prediction.vectors
-    if own is not None and ranks is log_p and look.allowed is None:
+    own = seen.prediction.vectors
+    if own is not None and ranks is log_p and seen.allowed is None:
         return own
-    mean = process.estimate(Prediction(ranks, "posterior", look.prediction.evidence))
+    mean = process.estimate(Prediction(ranks, "posterior", seen.prediction.evidence))
     if own is None or ranks is not log_p:
         return mean
-    assert look.allowed is not None
-    limited = (look.prediction.logits.isfinite() & ~look.allowed).any(-1, keepdim=True)
+    assert seen.allowed is not None
+    limited = (seen.prediction.logits.isfinite() & ~seen.allowed).any(-1, keepdim=True)
     return torch.where(limited, mean, own)
 
 

@@ -17,7 +17,7 @@ from ..predictor import Predictor
 from ..text.automaton import Automaton
 from .automaton import Program
 from .canvas import Canvas
-from .look import Sites, look
+from .passes import Sites, predict_at
 
 READ = 4
 """How many tokens after the hole are read at most; at the next hole reading ends."""
@@ -43,7 +43,7 @@ def length_score(
         here = read & (place == (end + step)[:, None])
         sites = Sites.of(here)
         state = canvas.replace(ids=torch.where(hidden, noise, canvas.ids))
-        prediction = look(predictor, state, sites, hidden.double())
+        prediction = predict_at(predictor, state, sites, hidden.double())
         truth = prediction.log_prob(sites.gather(canvas.ids))
         score += torch.where(sites.live, truth.double(), 0.0).sum(-1)
     return score
@@ -58,7 +58,7 @@ def language_score(
     noise = predictor.process.prior(canvas.draws.stream("prior")).ids
     state = canvas.replace(ids=torch.where(canvas.pending, noise, canvas.ids))
     sites = Sites.of(here)
-    log_p = look(predictor, state, sites, canvas.pending.double()).posterior()
+    log_p = predict_at(predictor, state, sites, canvas.pending.double()).posterior()
     sizes = (end - begin).tolist()
     masses = [Program.of(language, log_p[row : row + 1, :size]).log_mass() for row, size in enumerate(sizes)]
     return torch.cat(masses)

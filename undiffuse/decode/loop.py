@@ -35,7 +35,7 @@ def denoise(predictor: Predictor, canvas: Canvas, how: Decoder | Strategy) -> Ge
 def walk(predictor: Predictor, canvas: Canvas, how: Decoder | Strategy) -> Iterator[tuple[Canvas, Event]]:
     """The canvases of a denoising with their events, the noise at the start first. Finished requests cost nothing."""
     decoder = how if isinstance(how, Decoder) else Decoder(how)
-    began = decoder.budget.clock()
+    began = decoder.limits.clock()
     decoder.check(predictor, canvas)
     decoder = replace(decoder, cache=decoder.cache.settle(predictor, canvas))
     seats = [Seat(each, None, began) for each in decoder.each(len(canvas.ids))]
@@ -71,7 +71,7 @@ def begin(predictor: Predictor, requests: Sequence[Request]) -> Batch:
         raise UserError("a batch needs a request at least")
     seats = []
     for request in requests:
-        began = request.how.budget.clock()
+        began = request.how.limits.clock()
         request.how.check(predictor, request.canvas)
         cache = request.how.cache.settle(predictor, request.canvas)
         seats.append(Seat(replace(request.how, cache=cache), request.between, began))
@@ -104,8 +104,8 @@ def _begun(predictor: Predictor, canvas: Canvas, seats: Seats) -> Batch:
         replace(lane, kept=lane.cache.memory(predictor, canvas, len(batch.passes(lane.rows)), lane.shadows))
         for lane in batch.lanes
     )
-    bound = batch.spread([group.how.strategy.bound(batch.of(group)) for group in groups])
-    return replace(batch, groups=remembered, lanes=kept, bound=bound)
+    most_steps = batch.spread([group.how.strategy.most_steps(batch.of(group)) for group in groups])
+    return replace(batch, groups=remembered, lanes=kept, most_steps=most_steps)
 
 
 def finished(steps: Generator[Event, None, Result], on_event: Callable[[Event], None] | None = None) -> Result:
@@ -123,7 +123,7 @@ def finished(steps: Generator[Event, None, Result], on_event: Callable[[Event], 
 def step(predictor: Predictor, batch: Batch) -> tuple[Batch, Event]:
     """One step of every request that has not ended; each may be at another step of another window.
 
-    Requests whose budget allows one more evaluation are completed by it.
+    Requests whose limits allow one more evaluation are completed by it.
     """
     before = batch.canvas
     batch, late = _timed(batch)
@@ -147,13 +147,13 @@ def _timed(batch: Batch) -> tuple[Batch, list[int]]:
     canvas, stepped, late = batch.canvas, list(batch.stepped), []
     spent, done = torch.stack((canvas.nfe, canvas.done.long())).tolist()
     for row in limited:
-        seat, budget = batch.seats.each[row], batch.seats.each[row].how.budget
-        exhausted = budget.max_nfe is not None and spent[row] >= budget.max_nfe - 1
-        if budget.deadline_ms is not None:
-            now = budget.clock()
+        seat, limits = batch.seats.each[row], batch.seats.each[row].how.limits
+        exhausted = limits.max_nfe is not None and spent[row] >= limits.max_nfe - 1
+        if limits.deadline_ms is not None:
+            now = limits.clock()
             pace = now - stepped[row]
             stepped[row] = now
-            exhausted |= 1000 * (now - seat.began + 2 * pace) > budget.deadline_ms
+            exhausted |= 1000 * (now - seat.began + 2 * pace) > limits.deadline_ms
         if exhausted and not done[row]:
             late.append(row)
     return replace(batch, stepped=tuple(stepped)), late

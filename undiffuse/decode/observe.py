@@ -10,7 +10,7 @@ from ..predictor import Predictor
 from ..process.prediction import Prediction
 from .batch import Batch
 from .canvas import Canvas
-from .look import Sites, View, read, run
+from .passes import Latents, Sites, read, run
 
 
 def observe(
@@ -63,14 +63,14 @@ def _copied(
     return Canvas.concatenate(canvases).select(place), torch.cat(ts)[place], request
 
 
-def _view(batch: Batch) -> View | None:
+def _view(batch: Batch) -> Latents | None:
     """What strategies show the network besides tokens: nothing, or something of every request."""
     if not batch.groups[0].how.strategy.moves_vectors:
         return None
-    views = [group.how.strategy.view(batch.of(group), group.memory) for group in batch.groups]
+    views = [group.how.strategy.latents(batch.of(group), group.memory) for group in batch.groups]
     found = [view for view in views if view is not None]
     feedback = [view.feedback for view in found if view.feedback is not None]
-    return View(batch.spread([view.latent for view in found]), batch.spread(feedback) if feedback else None)
+    return Latents(batch.spread([view.latent for view in found]), batch.spread(feedback) if feedback else None)
 
 
 def _hidden(
@@ -80,7 +80,7 @@ def _hidden(
     sites: Sites,
     t: Float[Tensor, "E L"],
     running: Tensor,
-    view: View | None,
+    view: Latents | None,
 ) -> tuple[Float[Tensor, "E M D"], Int[Tensor, " E"]]:
     """Hidden states at the sites of all copies, and the rows that each took: one call of the network per lane."""
     size = len(canvas.ids)

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..errors import UserError, did_you_mean
 from .canvas import Canvas
 from .proposal import Filters, Proposal
-from .strategies.strategy import Look, Step, Unmasking, best
+from .strategies.strategy import Observation, Step, Unmasking, best
 
 SCHEDULES = ("balanced", "dream-exact")
 EPS = 1e-3
@@ -51,12 +51,12 @@ class Ranked(Unmasking):
     def score(self, proposal: Proposal) -> Float[Tensor, "R M"]:
         """What ranks the sites, best first."""
 
-    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+    def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
         score = self.score(proposal)
         if self.alg_temp:
-            score = score / self.alg_temp - look.draws.stream("order").uniform().log().neg().log()
+            score = score / self.alg_temp - seen.draws.stream("order").uniform().log().neg().log()
         counts = balanced if self.schedule == "balanced" else published
-        return best(score, look.open, counts(look.canvas, step))
+        return best(score, seen.open, counts(seen.canvas, step))
 
 
 def balanced(canvas: Canvas, step: Step) -> Int[Tensor, " R"]:

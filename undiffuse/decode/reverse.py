@@ -16,7 +16,7 @@ from ..randomness import draw_categorical
 from ..types import State
 from .canvas import Canvas
 from .proposal import Filters
-from .strategies.strategy import Decision, Look, Memory, P, Step, Strategy
+from .strategies.strategy import Decision, Memory, Observation, P, Step, Strategy
 
 
 @dataclass(frozen=True)
@@ -39,49 +39,49 @@ class Reverse(Strategy[P]):
         return open_sites & process.reads(State(canvas.ids), step.t[:, None], step.s[:, None], canvas.draws)
 
     @abstractmethod
-    def advance(self, process: P, look: Look, step: Step, memory: Memory) -> Decision: ...
+    def advance(self, process: P, seen: Observation, step: Step, memory: Memory) -> Decision: ...
 
-    def filtered(self, look: Look, prediction: Prediction) -> Prediction:
+    def filtered(self, seen: Observation, prediction: Prediction) -> Prediction:
         """Leave-one-out, after temperature and filters, with what constraints allow."""
         log_p = prediction.leave_one_out()
-        if look.allowed is not None:  # first, so that the filters leave something that is allowed
-            log_p = log_p.masked_fill(~look.allowed, -torch.inf)
+        if seen.allowed is not None:  # first, so that the filters leave something that is allowed
+            log_p = log_p.masked_fill(~seen.allowed, -torch.inf)
         logits = log_p if self.filters.neutral else self.filters.apply(log_p)
         return Prediction(logits, "leave_one_out", prediction.evidence)
 
-    def drawn(self, process: P, look: Look, step: Step) -> Decision:
+    def drawn(self, process: P, seen: Observation, step: Step) -> Decision:
         """A draw from the exact reverse kernel, or from what guidance makes of it."""
-        if look.prediction.mixture is not None:
-            return self._guided(process, look, look.prediction.mixture, step)
-        prediction = self.filtered(look, look.prediction)
-        stepped = process.step(prediction, State(look.ids), step.t[:, None], step.s[:, None], look.draws)
-        ids, final = stepped.state.ids, stepped.final & look.open
+        if seen.prediction.mixture is not None:
+            return self._guided(process, seen, seen.prediction.mixture, step)
+        prediction = self.filtered(seen, seen.prediction)
+        stepped = process.step(prediction, State(seen.ids), step.t[:, None], step.s[:, None], seen.draws)
+        ids, final = stepped.state.ids, stepped.final & seen.open
         return Decision(
-            look.open,
-            torch.where(look.open, ids, look.ids),
-            look.open & ~final,
-            logp_where(final, look.prediction, ids),
+            seen.open,
+            torch.where(seen.open, ids, seen.ids),
+            seen.open & ~final,
+            logp_where(final, seen.prediction, ids),
         )
 
-    def _guided(self, process: P, look: Look, mixture: Mixture, step: Step) -> Decision:
+    def _guided(self, process: P, seen: Observation, mixture: Mixture, step: Step) -> Decision:
         """The draw from the guided law of the step, in which every copy's prediction is filtered by itself."""
         law = law_of(process)
-        t, s = (time[:, None].expand(look.ids.shape) for time in (step.t, step.s))
+        t, s = (time[:, None].expand(seen.ids.shape) for time in (step.t, step.s))
         mix = mixture.at(s)
 
         def mixed(parts: Iterable[Prediction]) -> Tensor:
-            state = State(look.ids)
+            state = State(seen.ids)
             return mix(tuple(law.transition(part.leave_one_out(), state, t, s) for part in parts)).log_softmax(-1)
 
         whole = mixed(mixture.parts)
-        unchanged = self.filters.neutral and look.allowed is None
-        drawn = whole if unchanged else mixed(self.filtered(look, part) for part in mixture.parts)
-        ids = draw_categorical(drawn.exp(), look.draws.stream("token"))
-        final = law.settled(ids, s) & look.open
+        unchanged = self.filters.neutral and seen.allowed is None
+        drawn = whole if unchanged else mixed(self.filtered(seen, part) for part in mixture.parts)
+        ids = draw_categorical(drawn.exp(), seen.draws.stream("token"))
+        final = law.settled(ids, s) & seen.open
         # a token that is final was drawn from the step's law over the real tokens
         real = whole[..., law.real_tokens.to(ids.device)].logsumexp(-1)
         logp = whole.gather(-1, ids[..., None])[..., 0] - real
-        return Decision(look.open, torch.where(look.open, ids, look.ids), look.open & ~final, logp)
+        return Decision(seen.open, torch.where(seen.open, ids, seen.ids), seen.open & ~final, logp)
 
 
 def logp_where(final: Bool[Tensor, "R M"], prediction: Prediction, ids: Int[Tensor, "R M"]) -> Float[Tensor, "R M"]:

@@ -17,7 +17,7 @@ from ..text.utf8 import HoleText
 from .automaton import Program
 from .canvas import Canvas
 from .constraint import Constraint
-from .look import Sites
+from .passes import Sites
 from .proposal import Restricted
 
 

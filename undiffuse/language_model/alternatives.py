@@ -16,8 +16,8 @@ from torch import Tensor
 from ..decode.advance import times
 from ..decode.canvas import Canvas
 from ..decode.decoder import Decoder
-from ..decode.look import Sites, look
 from ..decode.loop import denoise, finished
+from ..decode.passes import Sites, predict_at
 from ..decode.strategies.strategy import Strategy
 from .many import batches
 from .placement import Placement, constraint
@@ -105,7 +105,8 @@ def _distributions(model: Trained, strategy: Strategy, doors: Sequence[Door]) ->
     here = torch.arange(before.ids.shape[1], device=place.device) == place[:, None]
     state = base.replace(pending=base.pending | here)
     sites = Sites.of(here | (state.pending & state.window))  # a type looks at all of them together
-    prediction = look(model.predictor, before, sites, times(before, strategy.step(model.predictor.process, before)))
+    t = times(before, strategy.step(model.predictor.process, before))
+    prediction = predict_at(model.predictor, before, sites, t)
     log_p, allowing = prediction.posterior(), constraint([door.placement for door in doors])
     allowed = allowing.allowed(state, sites)
     log_p = (log_p if allowed is None else log_p.masked_fill(~allowed, -torch.inf)).log_softmax(-1)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..decode.canvas import Canvas
 from ..decode.length import length_score
-from ..decode.look import Sites, look
+from ..decode.passes import Sites, predict_at
 from ..predictor import Predictor
 from ..randomness import Draws
 from ..text.form import Blank
@@ -44,7 +44,7 @@ def choice_scores(
         hidden = canvas.pending & ~(inside & (place < step))
         sites = Sites.of(inside & (place == step))
         state = canvas.replace(ids=torch.where(hidden, noise, truth))
-        prediction = look(predictor, state, sites, hidden.double())
+        prediction = predict_at(predictor, state, sites, hidden.double())
         each = prediction.log_prob(sites.gather(truth)).double()
         score += torch.where(sites.live, each, 0.0).sum(-1)
     return score

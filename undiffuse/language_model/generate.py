@@ -15,7 +15,7 @@ import torch
 
 from ..decode.caches.block import Block
 from ..decode.canvas import Canvas, spread, start
-from ..decode.decoder import Budget
+from ..decode.decoder import Limits
 from ..decode.event import Event
 from ..decode.loop import begin, follow
 from ..decode.request import Abort, Between, Request
@@ -67,7 +67,7 @@ class Course:
     until: Until
     parts: list[Part]
     steps: list[int | None]
-    budgets: list[Budget]
+    limits: list[Limits]
     rows: list[list[int]]
     nfe: list[int]
     certificate: list[float]
@@ -92,7 +92,7 @@ class Course:
             until,
             parts,
             _steps(parts, settings, span),
-            _budgets(parts, settings),
+            _limits(parts, settings),
             rows=[list(prefix) for _ in range(samples)],
             nfe=[0] * samples,
             certificate=[0.0] * samples,
@@ -116,7 +116,7 @@ class Course:
     def requests(self, model: Trained, number: int, text: HoleText, began: float) -> list[Request]:
         """A request for every sample that goes on; the deadline is that of the last part."""
         part, eos = self.parts[number], model.tokenizer.vocabulary.eos
-        limited = replace(self.settings, budget=_left(self.budgets[number], began))
+        limited = replace(self.settings, limits=_left(self.limits[number], began))
         allowed = WholeText([Span(0, part.visible, part.length, text)])
         how = limited.decoder(allowed, stop=() if eos is None else (eos,))
         return [
@@ -250,28 +250,28 @@ def _steps(parts: list[Part], settings: Settings, span: int | None) -> list[int 
     return [part.windows - 1 + share for part, share in zip(parts, shares, strict=True)]
 
 
-def _budgets(parts: list[Part], settings: Settings) -> list[Budget]:
+def _limits(parts: list[Part], settings: Settings) -> list[Limits]:
     """The limit on evaluations shared out; the deadline is that of the last part."""
-    budget = settings.budget
-    if budget.max_nfe is None:
-        return [budget] * len(parts)
-    if budget.max_nfe < len(parts):
+    limits = settings.limits
+    if limits.max_nfe is None:
+        return [limits] * len(parts)
+    if limits.max_nfe < len(parts):
         raise UserError(
-            f"{budget.max_nfe} evaluations cannot complete {len(parts)} parts of the context: use --max-nfe "
+            f"{limits.max_nfe} evaluations cannot complete {len(parts)} parts of the context: use --max-nfe "
             f"{len(parts)} at least, or a shorter length"
         )
-    return [replace(budget, max_nfe=share) for share in _shared(budget.max_nfe, parts)]
+    return [replace(limits, max_nfe=share) for share in _shared(limits.max_nfe, parts)]
 
 
 def _shared(count: int, parts: list[Part]) -> list[int]:
     return [int(share) for share in spread(count, torch.tensor([part.size for part in parts]))]
 
 
-def _left(budget: Budget, began: float) -> Budget:
+def _left(limits: Limits, began: float) -> Limits:
     """With the milliseconds that are left; when none are, enough for the one evaluation that completes a part."""
-    if budget.deadline_ms is None:
-        return budget
-    return replace(budget, deadline_ms=max(budget.deadline_ms - 1000 * (time.monotonic() - began), 1e-6))
+    if limits.deadline_ms is None:
+        return limits
+    return replace(limits, deadline_ms=max(limits.deadline_ms - 1000 * (time.monotonic() - began), 1e-6))
 
 
 def _text(model: Trained) -> HoleText:

@@ -7,7 +7,7 @@ from typing import Any
 from ..decode.caches.cache import CachePolicy
 from ..decode.caches.none import NoCache
 from ..decode.constraint import Constraint
-from ..decode.decoder import Budget, Decoder
+from ..decode.decoder import Decoder, Limits
 from ..decode.guidance.guidance import Guidance
 from ..decode.guidance.prompt import Prompt
 from ..decode.proposal import Filters
@@ -60,7 +60,7 @@ class Settings:
     block_length: int | None
     cache: CachePolicy | None = None
     guidance: Guidance | None = None
-    budget: Budget = field(default_factory=Budget)
+    limits: Limits = field(default_factory=Limits)
 
     @classmethod
     def of(
@@ -98,12 +98,12 @@ class Settings:
                 raise UserError(f"{name.replace('_', ' ')} must be at least 1, not {value}")
         if steps is None and block_length is None:
             steps = max_nfe  # a limited number of evaluations is best spread over the whole text
-        budget = Budget(max_nfe, deadline_ms)
-        return cls(built, kind, seed, samples, steps, block_length, _cache(cache), _guidance(guidance), budget)
+        limits = Limits(max_nfe, deadline_ms)
+        return cls(built, kind, seed, samples, steps, block_length, _cache(cache), _guidance(guidance), limits)
 
     def decoder(self, constraint: Constraint | None = None, **more: Any) -> Decoder:
         """What the decoding loop takes; `more` are its stop and banned tokens."""
-        return Decoder(self.strategy, self.cache or NoCache(), self.guidance, constraint, self.budget, **more)
+        return Decoder(self.strategy, self.cache or NoCache(), self.guidance, constraint, self.limits, **more)
 
     def check(self, pending: int) -> None:
         """Raise UserError if the steps cannot visit the windows of this many pending positions."""

@@ -11,7 +11,7 @@ from ...errors import UserError
 from ...models.kept import Kept
 from ...predictor import Predictor
 from ..canvas import Canvas
-from ..look import Sites, run
+from ..passes import Sites, run
 from .block import Block
 from .cache import CachePolicy
 from .dual import Dual

@@ -17,7 +17,7 @@ from ...predictor import Predictor
 from ...process.needs import law_of
 from ...process.prediction import Mix
 from ..canvas import Canvas
-from ..look import Sites
+from ..passes import Sites
 from .guidance import Guidance, Law, or_else
 
 LogProbability = Callable[

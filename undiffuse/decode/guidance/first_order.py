@@ -11,7 +11,7 @@ from ...errors import UserError
 from ...predictor import Predictor
 from ...process.prediction import Mix
 from ..canvas import Canvas
-from ..look import Sites
+from ..passes import Sites
 from .classifier import weighed
 from .guidance import Guidance
 

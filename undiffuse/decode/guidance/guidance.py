@@ -25,7 +25,7 @@ from ...process.needs import Need, jumps, require
 from ...process.prediction import Mix, Mixture, Prediction
 from ...process.process import Process
 from ..canvas import Canvas
-from ..look import Sites
+from ..passes import Sites
 from ..strategies.strategy import Strategy
 
 Law = Float[Tensor, "R M V"]

@@ -16,7 +16,7 @@ from ...process.prediction import Mix
 from ...process.process import Process
 from ...randomness import Draws
 from ..canvas import Canvas
-from ..look import Sites
+from ..passes import Sites
 from ..strategies.strategy import Strategy
 from .guidance import Guidance, geometric
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ...process.process import Process
 from ..reverse import Reverse
-from .strategy import Decision, Look, Memory, Step
+from .strategy import Decision, Memory, Observation, Step
 
 
 @dataclass(frozen=True)
@@ -17,5 +17,5 @@ class Ancestral(Reverse[Process]):
 
     exact = True
 
-    def advance(self, process: Process, look: Look, step: Step, memory: Memory) -> Decision:
-        return self.drawn(process, look, step)
+    def advance(self, process: Process, seen: Observation, step: Step, memory: Memory) -> Decision:
+        return self.drawn(process, seen, step)

@@ -24,7 +24,7 @@ from torch import Tensor
 from ...errors import UserError
 from ..proposal import Filters, Proposal
 from .factor import prefix, slack
-from .strategy import Look, Step, Unmasking, best
+from .strategy import Observation, Step, Unmasking, best
 
 ROUNDING = 1e-6
 """What keeps the edge (n + 1) ε = 1, where the claim is false, from being decided by float32."""
@@ -50,16 +50,16 @@ class Certified(Unmasking):
         if self.filters.confidence != "raw":
             raise UserError("strategy 'certified' needs confidence 'raw': filtered probabilities certify nothing")
 
-    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
-        certain = _certain(look, proposal)
-        return best(certain, look.open, prefix(slack(certain, look.open) < 1 - ROUNDING))
+    def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+        certain = _certain(seen, proposal)
+        return best(certain, seen.open, prefix(slack(certain, seen.open) < 1 - ROUNDING))
 
-    def certify(self, look: Look, proposal: Proposal, chosen: Bool[Tensor, "R M"]) -> Float[Tensor, " R"]:
+    def certify(self, seen: Observation, proposal: Proposal, chosen: Bool[Tensor, "R M"]) -> Float[Tensor, " R"]:
         count = chosen.sum(-1)
-        least = _certain(look, proposal).masked_fill(~chosen, 1.0).amin(-1)
+        least = _certain(seen, proposal).masked_fill(~chosen, 1.0).amin(-1)
         return torch.where(count > 1, (count + 1) * (1 - least), 0.0)
 
 
-def _certain(look: Look, proposal: Proposal) -> Float[Tensor, "R M"]:
+def _certain(seen: Observation, proposal: Proposal) -> Float[Tensor, "R M"]:
     """The model's own probability of the proposed token, whatever is allowed."""
-    return proposal.confidence if look.allowed is None else look.prediction.log_prob(proposal.ids).double().exp()
+    return proposal.confidence if seen.allowed is None else seen.prediction.log_prob(proposal.ids).double().exp()

@@ -6,7 +6,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from ..proposal import Filters, Proposal
-from .strategy import Look, Step, Unmasking, best, quota
+from .strategy import Observation, Step, Unmasking, best, quota
 
 
 @dataclass(frozen=True)
@@ -19,5 +19,5 @@ class Confidence(Unmasking):
 
     filters: Filters = field(default_factory=Filters)
 
-    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
-        return best(proposal.confidence, look.open, quota(look.canvas, step))
+    def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+        return best(proposal.confidence, seen.open, quota(seen.canvas, step))

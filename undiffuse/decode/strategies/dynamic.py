@@ -9,7 +9,7 @@ from torch import Tensor
 from ...errors import UserError
 from ..canvas import Canvas
 from ..proposal import Filters, Proposal
-from .strategy import Look, Step, Unmasking, best
+from .strategy import Observation, Step, Unmasking, best
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Dynamic(Unmasking):
         if not self.threshold > 0:
             raise UserError(f"threshold must be positive, not {self.threshold}; 0.85 is usual, 1 is the quota alone")
 
-    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
-        above = look.open & (proposal.confidence > self.threshold)
-        return best(proposal.confidence, look.open, torch.maximum(above.sum(-1), static_quota(look.canvas, step)))
+    def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+        above = seen.open & (proposal.confidence > self.threshold)
+        return best(proposal.confidence, seen.open, torch.maximum(above.sum(-1), static_quota(seen.canvas, step)))
 
 
 def static_quota(canvas: Canvas, step: Step) -> Int[Tensor, " R"]:

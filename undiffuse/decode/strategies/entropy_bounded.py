@@ -9,7 +9,7 @@ from torch import Tensor
 from ...errors import UserError, did_you_mean
 from ..proposal import Filters, Proposal
 from .factor import prefix
-from .strategy import Look, Step, Unmasking, best
+from .strategy import Observation, Step, Unmasking, best
 
 METRICS = ("entropy", "confidence", "margin")
 
@@ -33,14 +33,14 @@ class EntropyBounded(Unmasking):
         if self.metric not in METRICS:
             raise UserError(f"there is no metric {self.metric!r}{did_you_mean(self.metric, METRICS)}")
 
-    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+    def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
         entropy = proposal.entropy.double()
         score = {
             "entropy": lambda: -entropy,
             "margin": lambda: proposal.margin,
             "confidence": lambda: proposal.confidence,
         }
-        return bounded(score[self.metric](), entropy, look.open, self.gamma)
+        return bounded(score[self.metric](), entropy, seen.open, self.gamma)
 
 
 def bounded(

@@ -21,7 +21,7 @@ from ...process.prediction import Prediction
 from ...process.process import Process
 from ..canvas import Canvas
 from ..proposal import Filters, propose
-from .strategy import Decision, Look, Memory, Step, Strategy
+from .strategy import Decision, Memory, Observation, Step, Strategy
 
 
 @dataclass(frozen=True)
@@ -73,28 +73,28 @@ class EntropyRenoise(Strategy):
         before = torch.nn.functional.pad(ordered.cumsum(-1)[:, :-1], (1, 0))
         return torch.zeros_like(candidates).scatter(-1, order, before <= self.entropy_bound) & candidates
 
-    def advance(self, process: Process, look: Look, step: Step, memory: Memory) -> Decision:
+    def advance(self, process: Process, seen: Observation, step: Step, memory: Memory) -> Decision:
         remaining = (step.planned - step.index) / step.planned
         temperature = self.cold + (self.filters.temperature - self.cold) * remaining
         tempered = Prediction(
-            look.prediction.posterior() / temperature[:, None, None].float(), "posterior", look.prediction.evidence
+            seen.prediction.posterior() / temperature[:, None, None].float(), "posterior", seen.prediction.evidence
         )
-        drawn = propose(tempered, replace(self.filters, temperature=1.0), look.draws, look.allowed, look.joint)
-        best = propose(look.prediction, Filters(), look.draws, look.allowed, look.joint)
+        drawn = propose(tempered, replace(self.filters, temperature=1.0), seen.draws, seen.allowed, seen.joint)
+        best = propose(seen.prediction, Filters(), seen.draws, seen.allowed, seen.joint)
 
-        accept = self.accepted(drawn.entropy.double(), look.open)
-        fresh = process.prior(look.draws.stream("renoise")).ids
-        count = look.open.sum(-1).clamp(min=1)
-        mean = (drawn.entropy * look.open).sum(-1) / count
-        same = ((best.ids == look.sites.gather(memory["best"])) | ~look.open).all(-1)
+        accept = self.accepted(drawn.entropy.double(), seen.open)
+        fresh = process.prior(seen.draws.stream("renoise")).ids
+        count = seen.open.sum(-1).clamp(min=1)
+        mean = (drawn.entropy * seen.open).sum(-1) / count
+        same = ((best.ids == seen.sites.gather(memory["best"])) | ~seen.open).all(-1)
         stable = torch.where(same, memory["stable"] + 1, 0)
         last = (step.index + 1 >= step.planned) | ((stable >= self.stability) & (mean < self.settled))
-        ends = last[:, None] & look.open
+        ends = last[:, None] & seen.open
         ids = torch.where(ends, best.ids, torch.where(accept, drawn.ids, fresh))
         return Decision(
-            look.open,
+            seen.open,
             ids,
-            look.open & ~ends,
+            seen.open & ~ends,
             best.logp,
-            {"best": look.sites.scatter(best.ids, memory["best"]), "stable": stable},
+            {"best": seen.sites.scatter(best.ids, memory["best"]), "stable": stable},
         )

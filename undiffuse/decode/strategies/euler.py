@@ -11,7 +11,7 @@ from ...process.scores import Move, leap
 from ...types import State
 from ..canvas import Canvas
 from ..reverse import Reverse
-from .strategy import Decision, Look, Memory, Step
+from .strategy import Decision, Memory, Observation, Step
 from .tweedie import JUMPING, carried_out
 
 
@@ -31,13 +31,13 @@ class Euler(Reverse[Jumps]):
     def reads(self, process: Jumps, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
         return canvas.window & canvas.pending
 
-    def advance(self, process: Jumps, look: Look, step: Step, memory: Memory) -> Decision:
-        if look.prediction.kind == "score" and look.prediction.mixture is not None:
-            return self.drawn(process, look, step)
+    def advance(self, process: Jumps, seen: Observation, step: Step, memory: Memory) -> Decision:
+        if seen.prediction.kind == "score" and seen.prediction.mixture is not None:
+            return self.drawn(process, seen, step)
         t, s = step.t[:, None], step.s[:, None]
-        jump = leap(process.law, look.prediction, State(look.ids), t, s)
-        last = (s <= 0).expand(look.ids.shape)
-        posterior = look.prediction.posterior()
+        jump = leap(process.law, seen.prediction, State(seen.ids), t, s)
+        last = (s <= 0).expand(seen.ids.shape)
+        posterior = seen.prediction.posterior()
         target = torch.where(last[..., None], posterior, jump.target)
         move = Move(jump.stay.masked_fill(last, 0.0), jump.leave.masked_fill(last, 1.0), target)
-        return carried_out(self, process, look, move, step)
+        return carried_out(self, process, seen, move, step)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...errors import UserError
 from ..proposal import Filters, Proposal
-from .strategy import Look, Step, Unmasking, best
+from .strategy import Observation, Step, Unmasking, best
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Factor(Unmasking):
         if not self.factor > 0:
             raise UserError(f"factor must be positive, not {self.factor}; 1 is usual, more commits more at once")
 
-    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
-        passed = slack(proposal.confidence, look.open) <= self.factor
-        return best(proposal.confidence, look.open, prefix(passed))
+    def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+        passed = slack(proposal.confidence, seen.open) <= self.factor
+        return best(proposal.confidence, seen.open, prefix(passed))
 
 
 def slack(confidence: Float[Tensor, "R M"], candidates: Bool[Tensor, "R M"]) -> Float[Tensor, "R M"]:

@@ -22,7 +22,7 @@ from ...process.needs import Need, jumps_to_mask
 from ...randomness import Draws
 from ..canvas import Canvas
 from ..proposal import Filters, Proposal
-from .strategy import MASKED, Look, Step, Unmasking, best
+from .strategy import MASKED, Observation, Step, Unmasking, best
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class FirstHitting(Unmasking[Jumps]):
         t = process.law.schedule.inverse((1 - share * (1 - at)).clamp(max=first))
         return replace(step, t=t, s=t)
 
-    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
-        return best(look.sites.gather(_height(look.canvas)), look.open, torch.ones_like(step.index))
+    def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+        return best(seen.sites.gather(_height(seen.canvas)), seen.open, torch.ones_like(step.index))
 
 
 def _height(canvas: Canvas) -> Float[Tensor, "R L"]:

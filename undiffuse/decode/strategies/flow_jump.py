@@ -12,7 +12,7 @@ from ...randomness import draw_categorical
 from ..canvas import Canvas
 from ..proposal import Filters
 from ..reverse import Reverse
-from .strategy import Decision, Look, Memory, Step
+from .strategy import Decision, Memory, Observation, Step
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,15 @@ class FlowJump(Reverse[Jumps]):
     def _jumps(self, process: Jumps, u: Float[Tensor, "R L"], step: Step) -> Bool[Tensor, "R L"]:
         return u < self.chance(process, step.t, step.s)[:, None]
 
-    def advance(self, process: Jumps, look: Look, step: Step, memory: Memory) -> Decision:
-        jumps = self._jumps(process, look.draws.stream("branch").uniform(), step) & look.open
-        log_p = look.prediction.posterior()
-        ids = look.ids.clone()
-        chosen = self.chosen(log_p[jumps], None if look.allowed is None else look.allowed[jumps], self.filters)
-        ids[jumps] = draw_categorical(chosen.exp(), look.draws.stream("token")[jumps])
-        final = process.law.settled(ids, step.s[:, None]) & look.open
+    def advance(self, process: Jumps, seen: Observation, step: Step, memory: Memory) -> Decision:
+        jumps = self._jumps(process, seen.draws.stream("branch").uniform(), step) & seen.open
+        log_p = seen.prediction.posterior()
+        ids = seen.ids.clone()
+        chosen = self.chosen(log_p[jumps], None if seen.allowed is None else seen.allowed[jumps], self.filters)
+        ids[jumps] = draw_categorical(chosen.exp(), seen.draws.stream("token")[jumps])
+        final = process.law.settled(ids, step.s[:, None]) & seen.open
         spot = torch.where(final, ids, process.vocabulary.predictable[0])
-        return Decision(look.open, ids, look.open & ~final, log_p.gather(-1, spot[..., None])[..., 0])
+        return Decision(seen.open, ids, seen.open & ~final, log_p.gather(-1, spot[..., None])[..., 0])
 
     @staticmethod
     def chosen(log_p: Float[Tensor, "n V"], allowed: Bool[Tensor, "n V"] | None, filters: Filters) -> Tensor:

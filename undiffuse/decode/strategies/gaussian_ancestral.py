@@ -9,7 +9,7 @@ from ...errors import UserError
 from ...process.gaussian import Gaussian
 from ..latent import Denoising
 from ..proposal import Filters
-from .strategy import Look
+from .strategy import Observation
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class GaussianAncestral(Denoising):
         estimate: Float[Tensor, "R M d"],
         latent: Float[Tensor, "R M d"],
         times: tuple[Float[Tensor, "R M"], Float[Tensor, "R M"]],
-        look: Look,
+        seen: Observation,
     ) -> Float[Tensor, "R M d"]:
         if self.score_temperature != 1:
             estimate = process.tempered(estimate, latent, times[0], self.score_temperature)
         mean, std = process.kernel(estimate, latent, *times)
-        return mean + std[..., None] * process.noise(look.draws)
+        return mean + std[..., None] * process.noise(seen.draws)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...process.process import Process
 from ..reverse import Reverse
-from .strategy import Decision, Look, Memory, Step
+from .strategy import Decision, Memory, Observation, Step
 
 
 @dataclass(frozen=True)
@@ -21,17 +21,17 @@ class GreedyTail(Reverse[Process]):
 
     exact = False
 
-    def advance(self, process: Process, look: Look, step: Step, memory: Memory) -> Decision:
-        drawn = self.drawn(process, look, step)
-        posterior = look.prediction.posterior()
-        if look.allowed is not None:
-            posterior = posterior.masked_fill(~look.allowed, -torch.inf)
-        last = look.open & (step.s <= 0)[:, None]
+    def advance(self, process: Process, seen: Observation, step: Step, memory: Memory) -> Decision:
+        drawn = self.drawn(process, seen, step)
+        posterior = seen.prediction.posterior()
+        if seen.allowed is not None:
+            posterior = posterior.masked_fill(~seen.allowed, -torch.inf)
+        last = seen.open & (step.s <= 0)[:, None]
         best = posterior.argmax(-1)
         ids: Tensor = torch.where(last, best, drawn.ids)
         return replace(
             drawn,
             ids=ids,
             pending=drawn.pending & ~last,
-            logp=torch.where(last, look.prediction.log_prob(best), drawn.logp),
+            logp=torch.where(last, seen.prediction.log_prob(best), drawn.logp),
         )

@@ -6,7 +6,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from ..proposal import Filters, Proposal
-from .strategy import Look, Step, Unmasking, best, quota
+from .strategy import Observation, Step, Unmasking, best, quota
 
 
 @dataclass(frozen=True)
@@ -20,5 +20,5 @@ class LeftToRight(Unmasking):
 
     left_to_right = True
 
-    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
-        return best(-look.sites.index.double(), look.open, quota(look.canvas, step))
+    def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+        return best(-seen.sites.index.double(), seen.open, quota(seen.canvas, step))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..proposal import Filters, Proposal
 from ..ranked import jump
-from .strategy import Look, Step, Unmasking
+from .strategy import Observation, Step, Unmasking
 
 
 @dataclass(frozen=True)
@@ -22,5 +22,5 @@ class Origin(Unmasking):
 
     progressive = False
 
-    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
-        return look.draws.stream("order").uniform() < jump(step, look.canvas.begins)[:, None]
+    def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+        return seen.draws.stream("order").uniform() < jump(step, seen.canvas.begins)[:, None]

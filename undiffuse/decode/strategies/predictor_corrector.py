@@ -16,7 +16,7 @@ from ..correctors.corrector import Corrector, Place, hides
 from ..held import held_open
 from ..proposal import Filters
 from ..reverse import Reverse
-from .strategy import Decision, Look, Memory, Step, Strategy
+from .strategy import Decision, Memory, Observation, Step, Strategy
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class PredictorCorrector(Strategy[Jumps]):
     def needs(self) -> tuple[Need, ...]:
         return (*self._predictor.needs, *self._corrector.needs)
 
-    def bound(self, canvas: Canvas) -> Int[Tensor, " R"]:
+    def most_steps(self, canvas: Canvas) -> Int[Tensor, " R"]:
         return canvas.steps.sum(-1) * (1 + self.corrections) + canvas.pending.sum(-1)
 
     def _turn(self, process: Jumps, canvas: Canvas) -> tuple[Step, Int[Tensor, " R"]]:
@@ -83,29 +83,29 @@ class PredictorCorrector(Strategy[Jumps]):
     def begin(self, process: Jumps, canvas: Canvas) -> Memory:
         return {"touched": torch.zeros_like(canvas.pending)}
 
-    def advance(self, process: Jumps, look: Look, step: Step, memory: Memory) -> Decision:
+    def advance(self, process: Jumps, seen: Observation, step: Step, memory: Memory) -> Decision:
         mask = process.mask if hides(process) else None
-        grid, made = self._turn(process, look.canvas)
-        predicts, live = (made == 0)[:, None], look.sites.live
-        old = look.sites.gather(look.canvas.commit_logp).double()
-        place = Place(look.ids, live, old, grid.t[:, None], grid.s[:, None], look.draws.stream("corrector"))
+        grid, made = self._turn(process, seen.canvas)
+        predicts, live = (made == 0)[:, None], seen.sites.live
+        old = seen.sites.gather(seen.canvas.commit_logp).double()
+        place = Place(seen.ids, live, old, grid.t[:, None], grid.s[:, None], seen.draws.stream("corrector"))
 
-        predicted = self._predictor.advance(process, look, step, {})
-        prediction = self._predictor.filtered(look, look.prediction)
-        corrected = self._corrector.after(process, place, prediction, look.sites.gather(memory["touched"]))
-        ids = torch.where(predicts, predicted.ids.where(predicted.write, look.ids), corrected.where(live, look.ids))
+        predicted = self._predictor.advance(process, seen, step, {})
+        prediction = self._predictor.filtered(seen, seen.prediction)
+        corrected = self._corrector.after(process, place, prediction, seen.sites.gather(memory["touched"]))
+        ids = torch.where(predicts, predicted.ids.where(predicted.write, seen.ids), corrected.where(live, seen.ids))
         token = ids if mask is None else ids.masked_fill(ids == mask, process.vocabulary.predictable[0])
-        logp = look.prediction.log_prob(token).double()
+        logp = seen.prediction.log_prob(token).double()
         if mask is not None:
-            logp = logp.where(look.ids == mask, old)  # of a token that the network saw it says nothing
+            logp = logp.where(seen.ids == mask, old)  # of a token that the network saw it says nothing
 
         corrects_next = ((made < self.corrections) & (grid.s > 0))[:, None]
-        place = replace(place, ids=ids, logp=logp, draws=look.draws.stream("before the corrector"))
+        place = replace(place, ids=ids, logp=logp, draws=seen.draws.stream("before the corrector"))
         asked, touched = self._corrector.before(process, place)
         ids, touched = torch.where(corrects_next, asked, ids), touched & corrects_next & live
         if mask is None:
             pending = torch.where(predicts, predicted.pending, live)
         else:
             pending = ids == mask
-            pending |= held_open(look, pending, grid.s > 0)
-        return Decision(live, ids, pending, logp, {"touched": look.sites.scatter(touched, memory["touched"])})
+            pending |= held_open(seen, pending, grid.s > 0)
+        return Decision(live, ids, pending, logp, {"touched": seen.sites.scatter(touched, memory["touched"])})

@@ -8,7 +8,7 @@ from torch import Tensor
 from ...process.gaussian import Gaussian
 from ..latent import Denoising
 from ..proposal import Filters
-from .strategy import Look
+from .strategy import Observation
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,6 @@ class ProbabilityFlow(Denoising):
         estimate: Float[Tensor, "R M d"],
         latent: Float[Tensor, "R M d"],
         times: tuple[Float[Tensor, "R M"], Float[Tensor, "R M"]],
-        look: Look,
+        seen: Observation,
     ) -> Float[Tensor, "R M d"]:
         return process.flow(estimate, latent, *times)

@@ -29,7 +29,7 @@ from ...types import State
 from ..canvas import Canvas
 from ..renewal import Cap, Constant, Rescale, Share, Shrinking
 from ..reverse import Reverse
-from .strategy import Decision, Look, Memory, Step
+from .strategy import Decision, Memory, Observation, Step
 
 MODES: dict[str, type[Share]] = {"constant": Constant, "shrinking": Shrinking, "cap": Cap, "rescale": Rescale}
 OPTIONS = ("kappa", "churn", "eta")
@@ -80,20 +80,20 @@ class Psi(Reverse[Jumps]):
     def reads(self, process: Jumps, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
         return canvas.window & canvas.pending
 
-    def advance(self, process: Jumps, look: Look, step: Step, memory: Memory) -> Decision:
-        t, s = step.t[:, None].expand(look.ids.shape), step.s[:, None].expand(look.ids.shape)
-        state, prediction = State(look.ids), self.filtered(look, look.prediction)
-        kept = look.draws.stream("psi").uniform() < self.share.kept(process.law, step.t, step.s, step.planned)[:, None]
-        moved = process.step(prediction, state, t, s, look.draws).state.ids
-        renewed = self._renewed(process, prediction, look, t, s)
-        ids = torch.where(look.open, torch.where(kept, moved, renewed), look.ids)
-        final = process.law.settled(ids, s) & look.open
-        logp = look.prediction.log_prob(torch.where(final, ids, process.vocabulary.predictable[0]))
-        return Decision(look.open, ids, look.open & ~final, logp)
+    def advance(self, process: Jumps, seen: Observation, step: Step, memory: Memory) -> Decision:
+        t, s = step.t[:, None].expand(seen.ids.shape), step.s[:, None].expand(seen.ids.shape)
+        state, prediction = State(seen.ids), self.filtered(seen, seen.prediction)
+        kept = seen.draws.stream("psi").uniform() < self.share.kept(process.law, step.t, step.s, step.planned)[:, None]
+        moved = process.step(prediction, state, t, s, seen.draws).state.ids
+        renewed = self._renewed(process, prediction, seen, t, s)
+        ids = torch.where(seen.open, torch.where(kept, moved, renewed), seen.ids)
+        final = process.law.settled(ids, s) & seen.open
+        logp = seen.prediction.log_prob(torch.where(final, ids, process.vocabulary.predictable[0]))
+        return Decision(seen.open, ids, seen.open & ~final, logp)
 
     @staticmethod
-    def _renewed(process: Jumps, prediction: Prediction, look: Look, t: Tensor, s: Tensor) -> Tensor:
+    def _renewed(process: Jumps, prediction: Prediction, seen: Observation, t: Tensor, s: Tensor) -> Tensor:
         """A draw of the clean tokens, corrupted to time s."""
-        draws = look.draws.stream("renewal")
-        clean = process.finish(prediction, State(look.ids), t, draws)
-        return process.corrupt(clean, s, draws.stream("again"), look.open).state.ids
+        draws = seen.draws.stream("renewal")
+        clean = process.finish(prediction, State(seen.ids), t, draws)
+        return process.corrupt(clean, s, draws.stream("again"), seen.open).state.ids

@@ -30,7 +30,7 @@ from ..canvas import Canvas
 from ..held import held_open
 from ..proposal import Filters
 from ..remasking import Cap, Confidence, Loop, Move, Remasking, Rescale
-from .strategy import Decision, Look, Memory, Step, Strategy
+from .strategy import Decision, Memory, Observation, Step, Strategy
 
 MODES: dict[str, type[Remasking]] = {"cap": Cap, "rescale": Rescale, "confidence": Confidence, "loop": Loop}
 ETA = {"cap": 0.008, "rescale": 0.015, "loop": 0.02}
@@ -127,12 +127,12 @@ class Remdm(Strategy[Jumps]):
         busy = changed.any(-1, keepdim=True) | (step.s <= 0)[:, None]
         return changed | (canvas.window & canvas.pending & (canvas.ids != process.mask) & busy)
 
-    def advance(self, process: Jumps, look: Look, step: Step, memory: Memory) -> Decision:
-        proposal, mask = self.propose(look), process.mask
+    def advance(self, process: Jumps, seen: Observation, step: Step, memory: Memory) -> Decision:
+        proposal, mask = self.propose(seen), process.mask
         assert mask is not None
-        revealed, remasked = (look.sites.gather(c) & look.sites.live for c in self._changes(process, look.canvas, step))
-        ids = torch.where(revealed, proposal.ids, torch.where(remasked, mask, look.ids))
+        revealed, remasked = (seen.sites.gather(c) & seen.sites.live for c in self._changes(process, seen.canvas, step))
+        ids = torch.where(revealed, proposal.ids, torch.where(remasked, mask, seen.ids))
         pending = ids == mask
-        pending |= held_open(look, pending, step.s > 0)
-        logp = torch.where(revealed, proposal.logp, look.sites.gather(look.canvas.commit_logp).double())
-        return Decision(look.sites.live, ids, pending, logp)
+        pending |= held_open(seen, pending, step.s > 0)
+        logp = torch.where(revealed, proposal.logp, seen.sites.gather(seen.canvas.commit_logp).double())
+        return Decision(seen.sites.live, ids, pending, logp)

@@ -13,7 +13,7 @@ from ...process.prediction import Prediction
 from ...process.process import Process
 from ...randomness import Draws
 from ..canvas import Canvas
-from ..look import Sites, View
+from ..passes import Latents, Sites
 from ..proposal import Filters, Joint, Proposal, propose
 
 Memory = dict[str, Tensor]
@@ -50,7 +50,7 @@ class Decision:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class Observation:
     """What `advance` decides from: the sites, the tokens and keys there, the prediction, what constraints allow."""
 
     canvas: Canvas
@@ -133,11 +133,11 @@ class Strategy(ABC, Generic[P]):
         """What is remembered before the first step: tensors by name, each with the requests first."""
         return {}
 
-    def view(self, canvas: Canvas, memory: Memory) -> View | None:
+    def latents(self, canvas: Canvas, memory: Memory) -> Latents | None:
         """What the network sees besides tokens: something where a strategy moves vectors."""
         return None
 
-    def bound(self, canvas: Canvas) -> Int[Tensor, " R"]:
+    def most_steps(self, canvas: Canvas) -> Int[Tensor, " R"]:
         """No request takes more steps than this."""
         return canvas.steps.sum(-1) + canvas.pending.sum(-1)
 
@@ -158,12 +158,12 @@ class Strategy(ABC, Generic[P]):
         """Where logits are needed: by default at the pending positions of each window."""
         return canvas.window & canvas.pending
 
-    def propose(self, look: Look) -> Proposal:
+    def propose(self, seen: Observation) -> Proposal:
         """A token for every site, by the strategy's own filters."""
-        return propose(look.prediction, self.filters, look.draws, look.allowed, look.joint)
+        return propose(seen.prediction, self.filters, seen.draws, seen.allowed, seen.joint)
 
     @abstractmethod
-    def advance(self, process: P, look: Look, step: Step, memory: Memory) -> Decision:
+    def advance(self, process: P, seen: Observation, step: Step, memory: Memory) -> Decision:
         """Decide about the sites. Sites that are not open must be left as they are unless the strategy is revocable."""
 
 
@@ -201,18 +201,18 @@ class Unmasking(Strategy[P]):
         return torch.full_like(canvas.ids, process.mask)
 
     @abstractmethod
-    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+    def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
         """Which open sites to commit: at least one per request that has any, if the strategy is progressive."""
 
-    def certify(self, look: Look, proposal: Proposal, chosen: Bool[Tensor, "R M"]) -> Float[Tensor, " R"] | None:
+    def certify(self, seen: Observation, proposal: Proposal, chosen: Bool[Tensor, "R M"]) -> Float[Tensor, " R"] | None:
         """The certificate of a choice, where a strategy gives one."""
         return None
 
-    def advance(self, process: P, look: Look, step: Step, memory: Memory) -> Decision:
-        proposal = self.propose(look)
-        chosen = self.choose(look, proposal, step) & look.open
-        certificate = self.certify(look, proposal, chosen)
-        return Decision(chosen, proposal.ids, look.open & ~chosen, proposal.logp, certificate=certificate)
+    def advance(self, process: P, seen: Observation, step: Step, memory: Memory) -> Decision:
+        proposal = self.propose(seen)
+        chosen = self.choose(seen, proposal, step) & seen.open
+        certificate = self.certify(seen, proposal, chosen)
+        return Decision(chosen, proposal.ids, seen.open & ~chosen, proposal.logp, certificate=certificate)
 
 
 def quota(canvas: Canvas, step: Step) -> Int[Tensor, " R"]:

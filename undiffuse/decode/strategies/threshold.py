@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...errors import UserError
 from ..proposal import Filters, Proposal
-from .strategy import Look, Step, Unmasking, best
+from .strategy import Observation, Step, Unmasking, best
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,6 @@ class Threshold(Unmasking):
                 f"threshold must be positive, not {self.threshold}; 0.9 is usual, above 1 is one token a step"
             )
 
-    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+    def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
         one = torch.ones_like(step.index)
-        return (look.open & (proposal.confidence >= self.threshold)) | best(proposal.confidence, look.open, one)
+        return (seen.open & (proposal.confidence >= self.threshold)) | best(proposal.confidence, seen.open, one)

@@ -12,7 +12,7 @@ from ...process.scores import Move, analytic
 from ...types import State
 from ..canvas import Canvas
 from ..reverse import Reverse, logp_where
-from .strategy import Decision, Look, Memory, Step
+from .strategy import Decision, Memory, Observation, Step
 
 LEAST = -80.0  # nats
 JUMPING = (
@@ -41,24 +41,24 @@ class Tweedie(Reverse[Jumps]):
         # with free ratios it hangs on the network whether a token moves
         return canvas.window & canvas.pending
 
-    def advance(self, process: Jumps, look: Look, step: Step, memory: Memory) -> Decision:
-        if look.prediction.kind != "score" or look.prediction.mixture is not None:
-            return self.drawn(process, look, step)
+    def advance(self, process: Jumps, seen: Observation, step: Step, memory: Memory) -> Decision:
+        if seen.prediction.kind != "score" or seen.prediction.mixture is not None:
+            return self.drawn(process, seen, step)
         t, s = step.t[:, None], step.s[:, None]
-        return carried_out(self, process, look, analytic(process.law, look.prediction, State(look.ids), t, s), step)
+        return carried_out(self, process, seen, analytic(process.law, seen.prediction, State(seen.ids), t, s), step)
 
 
-def carried_out(strategy: Reverse[Jumps], process: Jumps, look: Look, move: Move, step: Step) -> Decision:
+def carried_out(strategy: Reverse[Jumps], process: Jumps, seen: Observation, move: Move, step: Step) -> Decision:
     """A drawn move, to a token that filters and constraints allow."""
     stay, target, s = move.stay, move.target, step.s[:, None]
-    if look.allowed is not None:
+    if seen.allowed is not None:
         # ratios may leave nothing to what is allowed; something must remain
-        target = target.log_softmax(-1).clamp(min=LEAST).masked_fill(~look.allowed, -torch.inf)
-        kept = look.allowed.gather(-1, look.ids[..., None])[..., 0]
+        target = target.log_softmax(-1).clamp(min=LEAST).masked_fill(~seen.allowed, -torch.inf)
+        kept = seen.allowed.gather(-1, seen.ids[..., None])[..., 0]
         stay = torch.where(kept | (s > 0), stay, 0.0)
     if not strategy.filters.neutral:
         target = strategy.filters.apply(target.log_softmax(-1))
-    drawn = Move(stay, move.leave, target).draw(look.ids, look.draws)
-    ids = torch.where(look.open, drawn, look.ids)
-    final = process.law.settled(ids, s) & look.open
-    return Decision(look.open, ids, look.open & ~final, logp_where(final, look.prediction, ids))
+    drawn = Move(stay, move.leave, target).draw(seen.ids, seen.draws)
+    ids = torch.where(seen.open, drawn, seen.ids)
+    final = process.law.settled(ids, s) & seen.open
+    return Decision(seen.open, ids, seen.open & ~final, logp_where(final, seen.prediction, ids))

@@ -20,7 +20,7 @@ from ...errors import UserError
 from ...process.process import Process
 from ..canvas import Canvas
 from ..proposal import Filters, Proposal
-from .strategy import Decision, Look, Memory, Step, Unmasking, best
+from .strategy import Decision, Memory, Observation, Step, Unmasking, best
 
 SHARE, FEWEST, MOST = 0.7, 5, 20  # how much of what is pending may be drafted at once, and its bounds
 
@@ -49,29 +49,29 @@ class Wino(Unmasking):
     def reads(self, process: Process, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:
         return canvas.window & (canvas.pending | (_drafted(canvas) > 1)[:, None])
 
-    def choose(self, look: Look, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
-        pending = look.open.sum(-1)
-        above = look.open & (proposal.confidence > self.draft)
+    def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
+        pending = seen.open.sum(-1)
+        above = seen.open & (proposal.confidence > self.draft)
         most = (SHARE * pending).long().clamp(FEWEST, MOST)
-        return best(proposal.confidence, look.open, torch.minimum(above.sum(-1), most).clamp(min=1))
+        return best(proposal.confidence, seen.open, torch.minimum(above.sum(-1), most).clamp(min=1))
 
-    def doubted(self, look: Look, chosen: Bool[Tensor, "R M"]) -> Bool[Tensor, "R M"]:
+    def doubted(self, seen: Observation, chosen: Bool[Tensor, "R M"]) -> Bool[Tensor, "R M"]:
         """Decided sites that the shadow rows do not support, the least probable ones within the bound."""
-        log_p = look.prediction.leave_one_out()
-        if look.allowed is not None:
-            log_p = log_p.masked_fill(~look.allowed, -torch.inf).log_softmax(-1)
-        p = log_p.gather(-1, look.ids[..., None])[..., 0].exp()
-        decided = look.sites.live & ~look.open
-        most = (_drafted(look.canvas) - 1).where(chosen.sum(-1) > 1, 0)
+        log_p = seen.prediction.leave_one_out()
+        if seen.allowed is not None:
+            log_p = log_p.masked_fill(~seen.allowed, -torch.inf).log_softmax(-1)
+        p = log_p.gather(-1, seen.ids[..., None])[..., 0].exp()
+        decided = seen.sites.live & ~seen.open
+        most = (_drafted(seen.canvas) - 1).where(chosen.sum(-1) > 1, 0)
         return best(-p, decided & (p < self.verify), most)
 
-    def advance(self, process: Process, look: Look, step: Step, memory: Memory) -> Decision:
-        proposal = self.propose(look)
-        chosen = self.choose(look, proposal, step)
-        doubted = self.doubted(look, chosen)
+    def advance(self, process: Process, seen: Observation, step: Step, memory: Memory) -> Decision:
+        proposal = self.propose(seen)
+        chosen = self.choose(seen, proposal, step)
+        doubted = self.doubted(seen, chosen)
         assert process.mask is not None
         ids = torch.where(doubted, process.mask, proposal.ids)
-        return Decision(chosen | doubted, ids, (look.open & ~chosen) | doubted, proposal.logp)
+        return Decision(chosen | doubted, ids, (seen.open & ~chosen) | doubted, proposal.logp)
 
 
 def _drafted(canvas: Canvas) -> Int[Tensor, " R"]:

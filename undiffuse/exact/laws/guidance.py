@@ -12,7 +12,7 @@ from ...decode.guidance.classifier import Classifier
 from ...decode.guidance.first_order import FirstOrder
 from ...decode.guidance.guidance import Guidance
 from ...decode.guidance.prompt import Prompt
-from ...decode.look import Sites, look
+from ...decode.passes import Sites, predict_at
 from ...decode.strategies.ancestral import Ancestral
 from ...decode.strategies.strategy import Strategy
 from ...predictor import Predictor
@@ -87,7 +87,7 @@ def guided(predictor: Predictor, guidance: Guidance, canvas: Canvas, t: Tensor) 
     """What guidance makes of the network at every position, which is at time t (R, L)."""
     seen, times = guidance.expand(predictor, canvas, t)
     everywhere = Sites.of(torch.ones_like(seen.pending))
-    prediction, rows = look(predictor, seen, everywhere, times), len(canvas.ids)
+    prediction, rows = predict_at(predictor, seen, everywhere, times), len(canvas.ids)
     parts = tuple(
         Prediction(logits, prediction.kind, lambda copy=copy: prediction.evidence()[copy * rows : (copy + 1) * rows])  # type: ignore[misc]
         for copy, logits in enumerate(prediction.logits.split(rows))

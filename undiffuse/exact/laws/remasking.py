@@ -49,7 +49,7 @@ def pushed(case: Case, world: World, steps: int) -> Iterator[tuple[float, Float[
     states = world.states(Noise(process).states)
     mask = world.tokens
     begin = canvas(world, len(states), steps=steps)
-    begin = begin.replace(ids=world.rows[states], pending=states == mask, block=torch.zeros_like(states))
+    begin = begin.replace(ids=world.rows[states], pending=states == mask, window_number=torch.zeros_like(states))
     begin = _in_window(begin)
     law = (states == mask).all(-1).double()
     for k in range(steps):

@@ -1,4 +1,4 @@
-"""One look at the canvas: choose rows, run the network on them, read the head where logits are needed."""
+"""One pass over the canvas: choose rows, run the network on them, read the head where logits are needed."""
 
 from dataclasses import dataclass
 
@@ -46,17 +46,17 @@ class Sites:
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class Latents:
     """What a network sees besides tokens, under continuous noise: the latents, and its own earlier estimate of them."""
 
     latent: Float[Tensor, "R L d"]
     feedback: Float[Tensor, "R L d"] | None = None
 
-    def select(self, rows: Tensor | slice) -> "View":
-        return View(self.latent[rows], None if self.feedback is None else self.feedback[rows])
+    def select(self, rows: Tensor | slice) -> "Latents":
+        return Latents(self.latent[rows], None if self.feedback is None else self.feedback[rows])
 
 
-def look(predictor: Predictor, canvas: Canvas, sites: Sites, t: Float[Tensor, "R L"]) -> Prediction:
+def predict_at(predictor: Predictor, canvas: Canvas, sites: Sites, t: Float[Tensor, "R L"]) -> Prediction:
     """A prediction at the sites (R, M) from one forward pass over the whole canvas."""
     hidden = run(predictor, canvas, sites, t, canvas.valid)[0]
     return read(predictor, canvas, sites, t, hidden)
@@ -68,7 +68,7 @@ def read(
     sites: Sites,
     t: Float[Tensor, "R L"],
     hidden: Float[Tensor, "R M D"],
-    view: View | None = None,
+    view: Latents | None = None,
 ) -> Prediction:
     """The head at the sites."""
     latent = None if view is None else sites.gather(view.latent)
@@ -83,7 +83,7 @@ def run(
     rows: Bool[Tensor, "R L"],
     kv: Kept | None = None,
     shadowed: Bool[Tensor, "R M"] | None = None,
-    view: View | None = None,
+    view: Latents | None = None,
 ) -> tuple[Float[Tensor, "R M D"], Int[Tensor, " R"]]:
     """Hidden states that speak of the sites, and how many rows of each request went through the trunk.
 
@@ -149,7 +149,7 @@ def _pass(
     size: int,
     kv: Kept | None,
     shadowed: Bool[Tensor, "R M"] | None,
-    view: View | None,
+    view: Latents | None,
 ) -> Float[Tensor, "R M D"]:
     """One forward pass of the trunk over up to `size` rows of each request."""
     blocks, length = predictor.traits.block_length is not None, canvas.ids.shape[1]
