@@ -228,6 +228,8 @@ MUTATIONS = (
     Mutation(
         LAW, "if self.destination.mask else None", "if self.vocabulary.mask else None", "facts/table uniform, cos"
     ),
-    Mutation("process/spindle.py", "return 1 - kept", "return (1 - kept) ** 1.1", "facts/time spindle"),
+    Mutation(
+        "process/spindle.py", "return 1 - kept.double()", "return (1 - kept.double()) ** 1.1", "facts/time spindle"
+    ),
     Mutation("process/matrix.py", "(1 - own.sum() / seen.sum())", "(1 - own.mean())", "facts/errors matrix, mask"),
 )
