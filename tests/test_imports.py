@@ -2,6 +2,7 @@
 
 from importing import graph, reached
 
+
 def circles(imports: dict[str, set[str]]) -> list[set[str]]:
     """The sets of modules that reach each other."""
     ahead = {name: reached(name, imports) for name in imports}

@@ -19,7 +19,10 @@ MUTATIONS = (
     ),
     Mutation("objective/duo.py", "shape.derivative(gamma)", "shape.alpha(gamma)", "duo/unbiased one-minus-t"),
     Mutation(
-        "objective/duo_simple.py", "(1 - at_x.exp()) - entropy", "(1 - at_x.exp()) + entropy", "duo-simple/optimum symmetric"
+        "objective/duo_simple.py",
+        "(1 - at_x.exp()) - entropy",
+        "(1 - at_x.exp()) + entropy",
+        "duo-simple/optimum symmetric",
     ),
     Mutation(
         "objective/flow_matching.py",

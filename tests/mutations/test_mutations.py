@@ -11,7 +11,7 @@ from mutations import MUTATIONS
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[1] / "undiffuse"
-SHARES = 2
+SHARES = 4
 
 
 @pytest.mark.parametrize("share", range(SHARES))

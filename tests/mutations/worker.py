@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 
 import torch
 
@@ -78,19 +78,17 @@ class Package:
     def changed(self, mutation: Mutation) -> Iterator[None]:
         finder = Finder(mutation)
         anew = {name for name, seen in self.reach.items() if finder.name in seen} | {finder.name}
-        before = {name: sys.modules.pop(name) for name in anew & sys.modules.keys()}
+        before = _take_out(anew)
         sys.meta_path.insert(0, finder)
         try:
             yield
         finally:
             sys.meta_path.remove(finder)
-            for name in anew & sys.modules.keys():
-                del sys.modules[name]
+            _take_out(anew)
             sys.modules.update(before)
             for name, module in before.items():
-                above, _, last = name.rpartition(".")
-                if above:
-                    setattr(sys.modules[above], last, module)
+                if name != "undiffuse":
+                    setattr(*_place(name), module)
 
     def failing(self, mutation: Mutation) -> str | None:
         """`LAW COMPONENT` of the first result that does not hold, None if all hold."""
@@ -106,6 +104,22 @@ class Package:
         if not checked:
             raise ValueError(f"no law matches {mutation.caught_by!r}")
         return None
+
+
+def _take_out(names: set[str]) -> dict[str, ModuleType]:
+    """The modules that were imported, no longer so: `from . import name` asks the package for its attribute first."""
+    found = {name: sys.modules[name] for name in names & sys.modules.keys()}
+    for name in found.keys() - {"undiffuse"}:
+        package, last = _place(name)
+        vars(package).pop(last, None)
+    for name in found:
+        del sys.modules[name]
+    return found
+
+
+def _place(name: str) -> tuple[ModuleType, str]:
+    package, _, last = name.rpartition(".")
+    return sys.modules[package], last
 
 
 def main(share: int, shares: int) -> None:
