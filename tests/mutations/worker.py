@@ -28,7 +28,7 @@ from mutation import Mutation  # noqa: E402
 from mutations import MUTATIONS  # noqa: E402
 
 from undiffuse.exact import laws  # noqa: E402
-from undiffuse.kinds import FAMILIES  # noqa: E402
+from undiffuse.kinds import COMPONENTS  # noqa: E402
 
 
 class Patched(importlib.machinery.SourceFileLoader):
@@ -64,7 +64,7 @@ class Package:
     def reach(self) -> dict[str, set[str]]:
         """All that each module imports, components that it finds by name included."""
         imports = graph()
-        found_by_name = tuple(f"{family.package}." for family in FAMILIES.values())
+        found_by_name = tuple(f"{found.package}." for found in COMPONENTS.values())
         imports["undiffuse.kinds"] |= {name for name in imports if name.startswith(found_by_name)}
         return {name: reached(name, imports) for name in imports}
 
