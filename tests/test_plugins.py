@@ -170,3 +170,14 @@ def test_an_interrupted_run_goes_on_only_with_leave(schedules, tmp_path, capsys)
         assert command(arguments) == 2
         assert "--plugin elsewhere" in capsys.readouterr().err
         assert not command([*arguments, "--plugin", "elsewhere"])
+
+
+def test_training_from_a_model_with_it_needs_leave_and_has_it_throughout(schedules, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat on the mat\n" * 100)
+    first = ud.train(text, out=tmp_path / "first", steps=2, overrides=["process.schedule=steep", *SMALL])
+    with pytest.raises(UserError, match="uses 'steep' of the package 'elsewhere'"):
+        ud.train(text, start=first.directory, out=tmp_path / "next", steps=1)
+    further = ud.train(text, start=first.directory, out=tmp_path / "next", steps=1, plugins=["elsewhere"])
+    assert further.model.predictor.process == first.model.predictor.process
+    assert ud.resume(further.directory, steps=1, plugins=["elsewhere"]).step == 2

@@ -110,7 +110,7 @@ def train(
         "device": str(device or "cpu"),
         "threads": threads or torch.get_num_threads(),
     }
-    return _go_on(RunDirectory.create(path, request, *parts, source), None, progress)
+    return _go_on(RunDirectory.create(path, request, *parts, source), None, plugins, progress)
 
 
 def resume(
@@ -138,7 +138,7 @@ def resume(
         raise UserError(f"{directory} is finished: extend it with --minutes or --steps")
     if not done and extension is not None:
         raise UserError(f"{directory} is not finished: resume it without --minutes and --steps first")
-    return _go_on(run, extension, progress, threads)
+    return _go_on(run, extension, plugins, progress, threads)
 
 
 def _described(objective: Objective | None, process: Process | None) -> dict[str, dict[str, object]]:
@@ -153,12 +153,18 @@ def _described(objective: Objective | None, process: Process | None) -> dict[str
     return found
 
 
-def _go_on(run: RunDirectory, extension: Budget | None, progress: Watcher, threads: int | None = None) -> Run:
+def _go_on(
+    run: RunDirectory,
+    extension: Budget | None,
+    plugins: Collection[str],
+    progress: Watcher,
+    threads: int | None = None,
+) -> Run:
     """Does what is left of a run, from whatever its directory holds."""
     request = run.request
     torch.set_num_threads(threads or request["threads"])
     keep_freed_memory()
-    assembly = _assembly(run, progress)
+    assembly = _assembly(run, plugins, progress)
     plan = _plan(run, assembly, extension, progress)
     job, state = assembly.build(plan)
     _train(run, job, state, progress)
@@ -167,11 +173,11 @@ def _go_on(run: RunDirectory, extension: Budget | None, progress: Watcher, threa
     return Run(run.path, model, state.step, plan.ends[-1])
 
 
-def _assembly(run: RunDirectory, progress: Watcher) -> Assembly:
+def _assembly(run: RunDirectory, plugins: Collection[str], progress: Watcher) -> Assembly:
     """From what the directory holds, with a tokenizer of its own if it has none yet."""
     request = run.request
     train_text, valid_text = run.text
-    configuration, start = run.configuration, run.start()
+    configuration, start = run.configuration, run.start(plugins)
     tokenizer = (
         start.tokenizer if start else run.tokenizer() or _new_tokenizer(run, configuration, train_text, progress)
     )

@@ -1,7 +1,7 @@
 """The files of a run: what was asked for, the text, the plan. With them a run resumes without its original files."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -67,9 +67,9 @@ class RunDirectory:
         """What was asked for of the run itself; sizes may be open."""
         return read_configuration(self.request["configuration"])
 
-    def start(self) -> Start | None:
+    def start(self, plugins: Collection[str] = ()) -> Start | None:
         """The model that the run began from, of which the directory holds a copy; None if it began from new weights."""
-        return Start.of(self.path / START) if (self.path / START).is_dir() else None
+        return Start.of(self.path / START, plugins) if (self.path / START).is_dir() else None
 
     @property
     def finished_step(self) -> int | None:
