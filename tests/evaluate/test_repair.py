@@ -1,6 +1,5 @@
 """Repair of planted errors: exact networks of worlds without doubt, counts against a plain loop, every recipe."""
 
-import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import torch
 import undiffuse
 from undiffuse.errors import UserError
 from undiffuse.evaluate import repair as module
-from undiffuse.evaluate.repair import METHODS, PASSES, error_time, plant, repair, times
+from undiffuse.evaluate.repair import METHODS, PASSES, error_time, plant, repair
 from undiffuse.exact.denoiser import ArbitraryDenoiser, bayes_predictor
 from undiffuse.exact.vectors import exact_vectors
 from undiffuse.exact.world import World, world
@@ -21,7 +20,6 @@ from undiffuse.models.base import Denoiser
 from undiffuse.models.traits import Traits
 from undiffuse.predictor import Predictor
 from undiffuse.process.gammas.linear import Linear
-from undiffuse.process.interpolating import Interpolating
 from undiffuse.randomness import Draws
 from undiffuse.text.tokenizer import Tokenizer
 from undiffuse.training.assembly import network_of, predictor_of
@@ -174,14 +172,13 @@ def test_masks_never_make_an_error():
 
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 100])
-def test_discrete_time_keeps_to_its_own_times(steps):
+def test_discrete_time_has_no_more_steps_than_there_are(steps):
+    """Four of forty steps lie below the time of a tenth of errors."""
     process = build_process(NOISES["discrete"], BYTES.vocabulary)
-    grid = times(process, 0.1, steps)
-    assert grid[0] == 0.1
-    assert grid[-1] == 0
-    assert len(grid) == min(steps, 4) + 1
-    assert all(a > b and float(a * 40).is_integer() for a, b in itertools.pairwise(grid))
-    assert len(times(build_process(NOISES["uniform"], BYTES.vocabulary), 0.1, 100)) == 101
+    assert error_time(process, windows(), 0.1) == 0.1
+    stubborn = Predictor(Stubborn(BYTES.vocabulary, 65, 24), process, "leave_one_out")
+    planted = plant(windows(), 0.1, BYTES.vocabulary, seed=0)
+    assert repair(model_of(stubborn), planted, "reverse", steps, seed=0).nfe == min(steps, 4)
 
 
 # Repair where it is certain
@@ -289,9 +286,7 @@ def test_every_recipe(recipe, method):
     assert found.nfe <= 8
     assert repair(model, planted, method, 8, seed=0) == found
     process = model.predictor.process
-    masks = isinstance(process, Interpolating) and not process.destination.uniform
-    masks = masks or recipe == "diffusion-bert"
-    if method == "reverse" and masks:
+    if method == "reverse" and not process.shows_tokens:
         assert (found.repaired, found.moved, found.damaged, found.nfe) == (0, 0, 0, 0)
     elif method == "reverse":
         assert found.nfe == min(8, round(error_time(process, planted.ids, 0.2) * (process.steps or 1000)))

@@ -10,10 +10,11 @@ may cost.
            probable token under the posterior. The steps before are draws because the most probable small step is to
            stay; the last is none because it would spoil right tokens at random.
            Where noise cannot replace a token by another (masks) every token that is seen is certain: nothing is ever
-           changed, and no evaluation is needed to know that. Discrete-time processes begin and step at their own times,
-           in no more steps than there are below t0. Gaussian noise has no wrong tokens: the text's vectors are made
-           noisy (as in SDEdit, Meng et al. 2022) up to the first time at which a share ε of them would be misread by
-           the nearest vector. An autoregressive model has no such process: what is written stays.
+           changed, and no evaluation is needed to know that. Discrete-time processes begin at one of their own times,
+           and take no more steps than there are below it. Block diffusion repairs block after block, in one step each
+           at least, and sees the blocks before as they are repaired. Gaussian noise has no wrong tokens: the text's
+           vectors are made noisy (as in SDEdit, Meng et al. 2022) up to the first time at which a share ε of them would
+           be misread by the nearest vector. An autoregressive model has no such process: what is written stays.
 
 `relook`   For whatever predicts a token from the others (after the self-correction of GIDD, von Rütte et al. 2025).
            Every token is compared with what its surroundings expect, by the leave-one-out odds
@@ -29,22 +30,26 @@ may cost.
 """
 
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..decode.canvas import Canvas, start
+from ..decode.decoder import Decoder
+from ..decode.loop import denoise, finished
+from ..decode.proposal import Filters
+from ..decode.strategies.gaussian_ancestral import GaussianAncestral
+from ..decode.strategies.greedy_tail import GreedyTail
 from ..decode.strategies.strategy import best
 from ..errors import UserError, did_you_mean
 from ..language_model import LanguageModel
 from ..likelihood.windows import chunks, windows
 from ..predictor import Predictor
-from ..process.needs import law_of, on_vectors
 from ..process.prediction import Prediction
 from ..process.process import Process
-from ..process.scores import analytic
+from ..process.scores import LATEST
 from ..randomness import Draws
 from ..types import Batch, Noised, State
 from ..vocabulary import Vocabulary
@@ -206,22 +211,20 @@ class Task:
 
     def reverse(self) -> tuple[Int[Tensor, "B L"], int]:
         """The text after the reverse process from t0, and the evaluations of a window."""
-        process, ids = self.predictor.process, self.batch.ids
-        state, estimate, cost = State(ids), None, 0
-        if process.moves_vectors:
-            state = process.corrupt(ids, self._at(self.t0), self.draws, self.batch.editable).state
-        for number, (t, s) in enumerate(pairwise(times(process, self.t0, self.steps))):
-            draws = self.draws.stream("step").at(number)
-            if not bool(process.reads(state, self._at(t), self._at(s), draws).any()):
-                continue
-            prediction = self._look(state, t, state.ids if state.latent is None else ids, estimate)
-            cost += 1
-            if s == 0:
-                return prediction.posterior().argmax(-1).view(ids.shape), cost
-            if process.moves_vectors:
-                estimate = on_vectors(process).estimate(prediction).view(*ids.shape, -1)
-            state = self._step(prediction, state, t, s, draws)
-        return state.ids, cost
+        ids, process = self.batch.ids, self.predictor.process
+        if not process.shows_tokens:
+            return ids, 0
+        span = self.predictor.traits.block_length
+        steps = self.steps if process.steps is None else min(self.steps, round(self.t0 * process.steps))
+        steps = steps if span is None else max(steps, -(-ids.shape[1] // span))
+        begins = min(self.t0, LATEST)
+        canvases = [
+            start(row, editable, key=Draws(key), steps=steps, span=span, begins=begins)
+            for row, editable, key in zip(ids, self.batch.editable, self.draws.key[:, 0], strict=True)
+        ]
+        how = GaussianAncestral(Filters(temperature=0.0)) if process.moves_vectors else GreedyTail()
+        done = finished(denoise(self.predictor, Canvas.concatenate(canvases), Decoder(how)))
+        return done.ids, int(done.nfe.max())
 
     def relook(self) -> tuple[Int[Tensor, "B L"], int]:
         """The text after its most likely changes, and the evaluations of a window."""
@@ -263,40 +266,13 @@ class Task:
         """Whether a token must be hidden before anything is said about it."""
         return not self.predictor.traits.reads_previous and not self.predictor.process.shows_tokens
 
-    def _look(
-        self, state: State, t: float, text: Int[Tensor, "B L"], feedback: Float[Tensor, "B L d"] | None = None
-    ) -> Prediction:
+    def _look(self, state: State, t: float, text: Int[Tensor, "B L"]) -> Prediction:
         """A prediction at every place, (B·L, V). `text` is what blocks before a place hold, where there are blocks."""
         noised = Noised(text, state, self._at(t), self.batch.editable)
-        return self.predictor.predict(noised, self.batch, self.batch.editable, feedback)
-
-    def _step(self, prediction: Prediction, state: State, t: float, s: float, draws: Draws) -> State:
-        """A draw from the reverse kernel."""
-        process, everywhere = self.predictor.process, self.batch.editable
-        now, keys, at_t, at_s = (
-            state[everywhere],
-            draws[everywhere],
-            self._at(t)[everywhere],
-            self._at(s)[everywhere],
-        )
-        if prediction.kind == "score":
-            after = State(analytic(law_of(process), prediction, now, at_t, at_s).draw(now.ids, keys))
-        else:
-            after = process.step(prediction, now, at_t, at_s, keys).state
-        latent = None if after.latent is None else after.latent.view(*everywhere.shape, -1)
-        return State(after.ids.view(everywhere.shape), latent)
+        return self.predictor.predict(noised, self.batch, self.batch.editable)
 
     def _at(self, t: float) -> Float[Tensor, "B L"]:
         return torch.full(self.batch.ids.shape, t, dtype=torch.float64, device=self.batch.ids.device)
-
-
-def times(process: Process, t0: float, steps: int) -> list[float]:
-    """From t0 down to 0 in even steps; in discrete time along its own times, in no more steps than there are."""
-    if process.steps is None:
-        return [t0 * (steps - number) / steps for number in range(steps + 1)]
-    first = round(t0 * process.steps)
-    steps = min(steps, first)
-    return [round(first * (steps - number) / steps) / process.steps for number in range(steps + 1)]
 
 
 def _mask_time(process: Process, share: float) -> float:

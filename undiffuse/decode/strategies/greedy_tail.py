@@ -5,9 +5,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ...process.needs import jumping, law_of
 from ...process.process import Process
+from ...process.scores import analytic
+from ...types import State
 from ..reverse import Reverse
 from .strategy import Decision, Memory, Observation, Step
+from .tweedie import carried_out
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,15 @@ class GreedyTail(Reverse[Process]):
     """
 
     exact = False
+    scored = True
 
     def advance(self, process: Process, seen: Observation, step: Step, memory: Memory) -> Decision:
-        drawn = self.drawn(process, seen, step)
+        if seen.prediction.kind == "score" and seen.prediction.mixture is None:
+            t, s = step.t[:, None], step.s[:, None]
+            move = analytic(law_of(process), seen.prediction, State(seen.ids), t, s)
+            drawn = carried_out(self, jumping(process), seen, move, step)
+        else:
+            drawn = self.drawn(process, seen, step)
         posterior = seen.prediction.posterior()
         if seen.allowed is not None:
             posterior = posterior.masked_fill(~seen.allowed, -torch.inf)
