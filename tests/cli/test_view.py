@@ -47,6 +47,7 @@ def event(*rows: tuple[list[bytes], str]) -> tuple[Event, list[bytes]]:
         window=where("pt"),
         nfe=torch.arange(len(rows)) + 5,
         done=torch.zeros(len(rows), dtype=torch.bool),
+        aborted=torch.zeros(len(rows), dtype=torch.bool),
     ), table
 
 

@@ -16,7 +16,7 @@ from undiffuse.decode.guidance.first_order import FirstOrder
 from undiffuse.decode.guidance.guidance import geometric
 from undiffuse.decode.guidance.prompt import Prompt
 from undiffuse.decode.loop import walk
-from undiffuse.decode.passes import Sites
+from undiffuse.decode.passes import Sites, predict_at
 from undiffuse.decode.strategies.ancestral import Ancestral
 from undiffuse.decode.strategies.confidence import Confidence
 from undiffuse.errors import UserError

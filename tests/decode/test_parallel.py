@@ -10,7 +10,7 @@ from toy import VOCABULARY, predictor, strategies
 
 from undiffuse.decode.canvas import Canvas, start
 from undiffuse.decode.loop import walk
-from undiffuse.decode.passes import Sites
+from undiffuse.decode.passes import Sites, predict_at
 from undiffuse.decode.proposal import Filters
 from undiffuse.decode.strategies.certified import Certified
 from undiffuse.decode.strategies.dynamic import Dynamic

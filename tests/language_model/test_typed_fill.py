@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from undiffuse.decode.canvas import start
-from undiffuse.decode.passes import Sites
+from undiffuse.decode.passes import Sites, predict_at
 from undiffuse.errors import UserError
 
 TEXT = (

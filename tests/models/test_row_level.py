@@ -3,7 +3,7 @@
 import torch
 
 from undiffuse.decode.canvas import start
-from undiffuse.decode.passes import Sites
+from undiffuse.decode.passes import Sites, predict_at
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.predictor import Predictor
 from undiffuse.process.destinations.uniform import Uniform

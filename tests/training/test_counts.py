@@ -22,5 +22,5 @@ def test_counts_are_those_of_the_training_text_and_travel_with_the_model(train_t
     assert model.predictor.process == run.model.predictor.process
     assert model.score(["a text to score"], draws=4).json()["kind"] == "bound"
     (filled,) = model.fill("ab [MASK] cd", steps=4)
-    assert (filled.strategy, filled.text[:3]) == ("ancestral", "ab ")
+    assert (filled.strategy, filled.text[:3]) == ("confidence", "ab ")
     assert "spindle, strength 0.3 |" in (run.directory / "report.md").read_text()
