@@ -23,7 +23,9 @@ install(CHECKS)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("undiffuse")
-    group.addoption("--every-shape", action="store_true", help="check shapes in every call, not in a share of them")
+    group.addoption(
+        "--every-shape", action="store_true", help="check shapes in every call, and laws on every component"
+    )
     group.addoption("--cost", action="store_true", help="list CPU seconds by folder, file and test")
 
 

@@ -35,7 +35,7 @@ from undiffuse.likelihood.bound import bound
 from undiffuse.likelihood.windows import windows
 from undiffuse.objective.duo_simple import FLOOR
 from undiffuse.predictor import Predictor
-from undiffuse.process.interpolating import Interpolating
+from undiffuse.process.jumps import Jumps
 from undiffuse.process.matrix import Matrix
 from undiffuse.process.spindle import Spindle
 from undiffuse.training.recipe import ALIASES, recipes, resolve
@@ -113,7 +113,7 @@ def moved(predictor: Predictor, times: Tensor) -> Tensor:
 def path_kl(optimum: Predictor, predictor: Predictor) -> float:
     """KL(Q ‖ P_θ) over the paths of the chain of 64 reverse steps."""
     process = predictor.process
-    assert isinstance(process, Interpolating)
+    assert isinstance(process, Jumps)
     noise = Noise(process)
     states = WORLD.states(noise.states)
     law = renoised(noise, torch.ones((), dtype=torch.float64))[states].prod(-1)
@@ -129,7 +129,7 @@ def path_kl(optimum: Predictor, predictor: Predictor) -> float:
 @torch.no_grad()
 def texts_of_chain(predictor: Predictor) -> Tensor:
     process = predictor.process
-    assert isinstance(process, Interpolating)
+    assert isinstance(process, Jumps)
     return chain_law(process, WORLD, step_rows(predictor, WORLD, GRID[:-1], GRID[1:]))
 
 
