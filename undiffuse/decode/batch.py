@@ -48,6 +48,21 @@ class Seats:
         """Requests with someone to be asked between steps."""
         return [row for row, seat in enumerate(self.each) if seat.between is not None]
 
+    @cached_property
+    def copies(self) -> Int[Tensor, " R"]:
+        """How often each request goes through the network, on the host."""
+        return torch.tensor([seat.how.copies for seat in self.each], dtype=torch.long)
+
+    def passes(self, rows: Int[Tensor, " n"]) -> Int[Tensor, " E"]:
+        """What goes through the network for some requests: copy · R + request, ascending, so originals come first."""
+        copies = self.copies[rows]
+        most = int(copies.max()) if len(rows) else 0
+        return torch.cat([rows, *(rows[copies > copy] + copy * len(self.each) for copy in range(1, most))])
+
+    @cached_property
+    def everyone(self) -> Int[Tensor, " E"]:
+        return self.passes(torch.arange(len(self.each)))
+
     def tables(self, device: torch.device) -> tuple[Int[Tensor, "R n"] | None, Int[Tensor, "R m"] | None]:
         """The stop tokens and the banned ones of every request."""
         return tuple(
@@ -111,23 +126,13 @@ class Batch:
     def __len__(self) -> int:
         return len(self.seats.each)
 
-    @cached_property
-    def copies(self) -> Int[Tensor, " R"]:
-        """How often each request goes through the network, on the host."""
-        found = torch.ones(len(self), dtype=torch.long)
-        for group in self.groups:
-            found[group.rows] = group.how.copies
-        return found
-
     def passes(self, rows: Int[Tensor, " n"]) -> Int[Tensor, " E"]:
-        """What goes through the network for some requests: copy · R + request, ascending, so originals come first."""
-        copies = self.copies[rows]
-        most = int(copies.max()) if len(rows) else 0
-        return torch.cat([rows, *(rows[copies > copy] + copy * len(self) for copy in range(1, most))])
+        """What goes through the network for some requests; see `Seats`."""
+        return self.seats.passes(rows)
 
-    @cached_property
+    @property
     def everyone(self) -> Int[Tensor, " E"]:
-        return self.passes(torch.arange(len(self)))
+        return self.seats.everyone
 
     def running(self) -> list[int]:
         """Requests that are not done. RuntimeError if one is not although its strategy said that it would be."""
