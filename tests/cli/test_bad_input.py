@@ -92,6 +92,7 @@ def test_training_that_cannot_be(capsys, tmp_path, monkeypatch, text, arguments,
     assert files(tmp_path) == {"taken/file": b"mine"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

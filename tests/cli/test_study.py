@@ -36,6 +36,7 @@ def test_a_study_writes_results_table_and_goes_on(capsys, work, tmp_path):
     assert [line["nfe"] for line in json.loads(found)[1:]] == [1000, 1000, 2, 1]
 
 
+@pytest.mark.slow
 def test_every_strategy_is_measured_or_says_why_not(capsys, work, tmp_path):
     pytest.importorskip("matplotlib")
     code, table, _ = study(capsys, "--out", str(tmp_path), "--cache", "none", "--cache", "dual", "--block-length", "4")

@@ -38,6 +38,7 @@ def whole(text, tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_every_cell_says_what_the_page_needs(whole, text):
     asked, cells = results(whole)
     assert [cell["recipe"] for cell in cells] == ["ar", "mdlm", "plaid"]
@@ -68,6 +69,7 @@ def test_bits_per_byte_are_those_of_the_run(whole):
     assert cell["likelihood"]["bits_per_byte"] == manifest["training"]["bound"]["bits_per_byte"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", ["while it trains", "after it trained"])
 def test_an_interrupted_study_ends_in_the_same_numbers(capsys, monkeypatch, whole, text, tmp_path, stop):
     out = tmp_path / "study"
@@ -94,6 +96,7 @@ def test_an_interrupted_study_ends_in_the_same_numbers(capsys, monkeypatch, whol
         assert untimed(ours) == untimed(theirs)
 
 
+@pytest.mark.slow
 def test_cells_that_are_there_stay_and_others_join_them(capsys, text, tmp_path):
     assert study(capsys, text, tmp_path, "--recipes", "mdlm")[0] == 0
     path = tmp_path / "cells" / "mdlm-0.json"
@@ -124,6 +127,7 @@ def test_cells_that_are_there_stay_and_others_join_them(capsys, text, tmp_path):
     assert bits[0] != bits[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

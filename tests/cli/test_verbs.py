@@ -52,6 +52,7 @@ def test_a_text_from_standard_input(capsys, text, tmp_path, monkeypatch):
     assert output(capsys, "train", "-", *TINY, "--steps", "1")[0] == "runs/stdin\n"
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_go_on(capsys, text, tmp_path, monkeypatch):
     def interrupt(bar: TrainingBar, report: Progress) -> None:
         if report.phase == "training" and report.step == 4:

@@ -146,6 +146,7 @@ def _model(destination: str) -> Predictor:
     return Predictor(Whim(), process, "leave_one_out")
 
 
+@pytest.mark.slow
 def test_every_strategy_ends_in_the_language():
     """Two holes each; at once, one by one, and with windows that cut a hole."""
     ids = torch.tensor([99, *[0] * 4, 98, *[0] * 5, 97])

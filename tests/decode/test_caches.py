@@ -80,6 +80,7 @@ def test_approximate_caches_run_everything_once_per_window(cache, inner):
     assert int(done.rows) == 3 * 18 + 3 * inner, "three windows, each with three more steps after its refresh"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", [NoCache(), Prefix(), Dual(), Block()])
 @pytest.mark.parametrize("guidance", [None, Prompt(scale=2.0)])
 def test_cached_requests_do_not_depend_on_their_batch_mates(cache, guidance):

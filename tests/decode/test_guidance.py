@@ -139,6 +139,7 @@ def _logits(model: Predictor, canvas: Canvas, ids: torch.Tensor) -> torch.Tensor
     return model.read(model.run(rows), State(ids), t).logits
 
 
+@pytest.mark.slow
 @each
 def test_guided_requests_ignore_their_batch_mates(guidance, destination, strategy):
     model = model_of(destination)

@@ -51,6 +51,7 @@ def canvases(draw) -> Canvas:
     return Canvas.concatenate(rows)
 
 
+@pytest.mark.slow
 @each_strategy
 @settings(max_examples=10)
 @given(canvas=canvases())
@@ -82,6 +83,7 @@ def test_every_strategy_keeps_the_invariants(kind, destination, canvas):
     assert (after.commit_logp[canvas.editable] < 0).all()
 
 
+@pytest.mark.slow
 @each_strategy
 @settings(max_examples=10)
 @given(canvas=canvases())
@@ -94,6 +96,7 @@ def test_a_request_does_not_depend_on_its_batch_mates(kind, destination, canvas)
         assert torch.equal(alone.nfe[0], together.nfe[row])
 
 
+@pytest.mark.slow
 @each_strategy
 def test_padding_does_not_change_a_request(kind, destination):
     pending = torch.tensor([0, 1, 1, 0, 1, 1, 1]).bool()
@@ -105,6 +108,7 @@ def test_padding_does_not_change_a_request(kind, destination):
     assert not padded.valid[0, 7:].any()
 
 
+@pytest.mark.slow
 def test_network_calls_equal_evaluations_counted():
     for strategy in strategies().values():
         model = predictor()

@@ -79,6 +79,7 @@ def test_any_mixture(chosen):
         assert_same(last(predictor(), canvases[row], member), together, row)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", [NoCache(), Prefix(), Dual()])
 @pytest.mark.parametrize("limits", [Limits(), Limits(max_nfe=4)])
 @pytest.mark.parametrize("guidance", [None, Prompt(scale=2.0)])

@@ -19,6 +19,7 @@ def run(strategy, destination="mask", steps=6):
     return [after for after, _ in walk(predictor(destination), canvas, strategy)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("destination", ["mask", "uniform", "mix"])
 @pytest.mark.parametrize("kind", CORRECTORS.kinds)
 def test_every_correction_but_those_after_the_last_step_is_an_evaluation(kind, destination):

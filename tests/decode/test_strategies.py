@@ -100,6 +100,7 @@ def test_threshold_above_one_is_one_token_a_step():
     assert torch.equal(one.commit_step, confidence.commit_step)
 
 
+@pytest.mark.slow
 def test_one_block_is_the_full_window():
     for strategy in strategies().values():
         whole, block = (_run(blank(9, block_length=size), strategy) for size in (None, 9))

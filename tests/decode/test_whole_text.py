@@ -1,5 +1,6 @@
 """Decoding under the constraint of whole characters: whatever the network wants, the result is text."""
 
+import pytest
 import torch
 from toy import accepts, every_strategy
 
@@ -32,6 +33,7 @@ class Babble(Denoiser):
         return torch.sin(hidden + ids * 2.1) * 4 + 4.0 * (ids >= 128)
 
 
+@pytest.mark.slow
 def test_every_strategy_ends_in_whole_characters_after_the_prefix():
     for destination in ("mask", "uniform"):
         process = Interpolating(TOKENIZER.vocabulary, SCHEDULES.load("one-minus-t")(), DESTINATIONS.load(destination)())

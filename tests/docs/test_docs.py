@@ -61,6 +61,7 @@ def test_links_lead_to_files(page):
         assert (page.parent / (target[0] or target[1])).exists(), target
 
 
+@pytest.mark.slow
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     shutil.copy(ROOT / "README.md", tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -3,6 +3,8 @@
 import importlib.util
 from pathlib import Path
 
+import pytest
+
 from undiffuse.exact.verify import all_laws, verify
 from undiffuse.training.recipe import ALIASES, recipes
 
@@ -26,6 +28,7 @@ def test_every_recipe_is_on_a_page():
     assert sorted(named) == sorted(set(recipes()) - set(ALIASES) - {"byte"})
 
 
+@pytest.mark.slow
 def test_every_page_shows_a_derivation_and_laws_that_exist():
     files = {law.error.__module__.rpartition(".")[2] for law in all_laws()}
     for system in writer.SYSTEMS:

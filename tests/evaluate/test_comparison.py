@@ -322,6 +322,7 @@ def test_a_page_without_plots_needs_no_matplotlib(tmp_path, monkeypatch):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["likelihood", "generation", "repair", "infill", "training"])
 def test_a_part_that_seeds_lack_leaves_no_gap(lost, tmp_path):
     given = cells()

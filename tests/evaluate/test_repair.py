@@ -271,6 +271,7 @@ def test_counts_are_those_of_a_plain_loop():
 # All systems
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe(recipe, method):

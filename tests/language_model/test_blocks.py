@@ -40,6 +40,7 @@ def events(model: LanguageModel, **options) -> list:
     return list(model.stream(prompt="A beginning", **options))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ancestral", "confidence", "threshold"])
 @pytest.mark.parametrize("length", [3, 50])
 def test_the_cache_changes_nothing_at_any_length(model, strategy, length):

@@ -92,6 +92,7 @@ def test_a_word_takes_the_space_before_it(model):
     assert filled.text == f"The {filled.holes[0].text} fox"
 
 
+@pytest.mark.slow
 def test_every_strategy_fills_with_whole_characters(byte_model, strategies_of):
     for kind in strategies_of(byte_model):
         heat = 0.0 if kind == "certified" else 1.0

@@ -14,6 +14,7 @@ def test_default_length_fills_the_context(model):
     assert generated.note == ""
 
 
+@pytest.mark.slow
 def test_every_strategy_generates_text(model, strategies_of):
     for kind in strategies_of(model):
         heat = 0.0 if kind == "certified" else 1.0

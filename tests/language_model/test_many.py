@@ -32,6 +32,7 @@ def same(one: object, other: object) -> bool:
     return one == other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [1, 2])
 @pytest.mark.parametrize("options", [{}, {"strategy": "ancestral", "temperature": 1.0}, {"max_nfe": 2}])
 def test_a_list_is_filled_as_each_of_its_texts(long_model, samples, options):
@@ -48,6 +49,7 @@ def test_noise_that_shows_tokens_is_filled_alike(uniform):
     assert same([asdict(each[0]) for each in uniform.fill(texts, seed=3)], [asdict(each[0]) for each in alone])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -66,6 +68,7 @@ def test_a_list_is_continued_as_each_of_its_prompts(model, options):
         assert {bool(each[0].note) for each in together} == {True, False}
 
 
+@pytest.mark.slow
 def test_a_list_is_checked_as_each_of_its_texts(model, uniform):
     for each in (model, uniform):
         alone = [each.check(text, top=2, threshold=0.0) for text in CHECKED]

@@ -68,6 +68,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("objects", "names"), PAIRS)
 def test_objects_decode_as_their_names_do(long_model, objects, names):
     assert long_model.fill(TEXT, seed=3, **objects) == long_model.fill(TEXT, seed=3, **names)

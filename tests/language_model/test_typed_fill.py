@@ -40,6 +40,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way["strategy"])
 def test_no_fill_is_invalid(long_model, byte_model, way):
     for model in (long_model, byte_model):
@@ -163,6 +164,7 @@ def _check(value: dict) -> None:
     assert value["é"] == "fixed"
 
 
+@pytest.mark.slow
 def test_objects_parse_and_satisfy_their_schema(long_model, byte_model):
     drawn, once = {"temperature": 2.0, "samples": 3}, {"strategy": "ancestral", "steps": 6}
     for model, way in ((long_model, drawn), (long_model, once), (byte_model, once)):

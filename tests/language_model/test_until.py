@@ -14,6 +14,7 @@ def whole(model):
     return model.generate("The ", length=60, seed=2)[0]
 
 
+@pytest.mark.slow
 def test_a_text_ends_before_a_string_wherever_tokens_begin(model, whole):
     written = whole.text.removeprefix("The ")
     pieces = [model.tokenizer.token_bytes(token) for token in model.tokenizer.encode(written)]
@@ -57,6 +58,7 @@ def test_the_first_of_several_and_of_those_the_longest():
     assert Until.of("ab").found(b"xaab") == (2, "ab")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block_length", [None, 4])
 @pytest.mark.parametrize("kind", ["left-to-right", "confidence", "ancestral", "remdm"])
 def test_nothing_is_spent_after_a_string_that_is_certain(model, kind, block_length):

@@ -69,6 +69,7 @@ def enumerated_in_blocks(model: Predictor, ids: list[int], span: int) -> float:
 TEXTS = [[0, 1, 2, 3, 4], [5, 5, 1]]
 
 
+@pytest.mark.slow
 def test_the_estimate_covers_the_enumerated_bound():
     """Equal counts: within the 95 % interval of the exact value in close to 95 % of 60 seeds."""
     model = predictor()
@@ -84,6 +85,7 @@ def test_the_estimate_covers_the_enumerated_bound():
     assert 0.75 < claimed / means.std().item() < 1.35
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("span", [1, 2, 3])
 def test_blocks_are_scored_one_after_the_other(span):
     """Levels per block, and one shared by the blocks of a window, estimate the enumerated value; one token is exact."""
@@ -113,6 +115,7 @@ def test_one_token_windows_are_exact():
     assert value == low == high
 
 
+@pytest.mark.slow
 def test_time_draws_estimate_the_same_number_as_counts():
     """Any schedule, with or without equal counts: one value."""
     exact = sum(enumerated(predictor(), ids) for ids in TEXTS)
@@ -128,6 +131,7 @@ def test_contributions_of_tokens_add_up():
     assert estimate.per_token.sum().item() == pytest.approx(estimate.nats, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_precision_draws_until_it_is_reached():
     model, text = predictor(), windows(TEXTS, 8)
     loose = bound(model, text, draws=2)

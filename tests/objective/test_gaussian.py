@@ -72,6 +72,7 @@ def excess(predictor: Predictor, rows: int = 20_000) -> float:
     return (at.slope * (-at.gamma).exp() * missed / 2).mean().item()
 
 
+@pytest.mark.slow
 def test_a_network_learns_a_toy_to_a_hundredth_of_a_nat():
     """The bound is at most the entropy + prior + reconstruction + excess, for ½∫ mmse dSNR is an information ≤ H."""
     net = network(latent=2)
@@ -154,6 +155,7 @@ def test_what_cannot_be_is_said():
         Variational(reconstruction=0.0)
 
 
+@pytest.mark.slow
 def test_score_interpolation_learns_to_draw_a_toy():
     """Total variation between the law and 4,000 texts: 0.011 by chance alone, and what training and 24 steps leave.
 

@@ -172,6 +172,7 @@ def decoded_alike() -> list[str]:
     return list(first.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", decoded_alike())
 def test_decoding(recipe: str) -> None:
     _, predictor = made(recipe)

@@ -77,6 +77,7 @@ def trained(process, loss, steps):
 STEPS = {"mask": 100, "uniform": 600}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", NOISES)
 def test_score_entropy_learns_the_entropy_of_a_toy(noise):
     predictor = trained(NOISES[noise], lambda p, t: diffusion(p, WORLD, t), STEPS[noise])

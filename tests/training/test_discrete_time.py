@@ -60,6 +60,7 @@ def one_sided() -> torch.Tensor:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "npy", "json"])
 def test_any_matrix_trains_and_its_file_is_not_needed_afterwards(text, tmp_path, form):
     file = tmp_path / f"moves.{form}"

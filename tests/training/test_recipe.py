@@ -46,6 +46,7 @@ def test_the_written_form_is_read_back():
     assert read_configuration(configuration.to_dict()) == configuration
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", recipes())
 def test_every_recipe_can_be_built_and_says_what_it_is(name):
     same, system = ALIASES.get(name, (name, ""))

@@ -28,6 +28,7 @@ def weights(run: Path) -> bytes:
     return (run / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_sigkill_at_any_moment(tmp_path):
     draw = random.Random(0)
     moments = [

@@ -122,6 +122,7 @@ def test_a_full_disk_at_the_beginning_leaves_nothing_behind(train_tiny, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["text.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["checkpoint", "metrics", "end"])
 def test_after_a_full_disk_the_run_goes_on(train_tiny, tmp_path, where):
     whole = train_tiny(out=tmp_path / "whole")

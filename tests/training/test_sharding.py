@@ -30,6 +30,7 @@ def alone():
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_end_where_one_does_and_resume_from_their_checkpoint(tmp_path):
     command = [sys.executable, "-W", "error", PROGRAM]
     both = [

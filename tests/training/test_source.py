@@ -90,6 +90,7 @@ def test_a_stream_is_learned(built):
     assert lines[-1]["bits_per_byte"] == pytest.approx(lines[-1]["nats_per_token"] / math.log(2))
 
 
+@pytest.mark.slow
 def test_texts_that_the_network_writes_while_it_trains(built):
     ends = []
     for _ in range(2):

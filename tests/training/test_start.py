@@ -157,6 +157,7 @@ def published(family: str, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["llada", "dream", "sdar"])
 def test_public_checkpoints_are_trained_on(family, goes_on, tmp_path):
     directory = published(family, tmp_path / family)

@@ -72,6 +72,7 @@ def nats(predictor: Predictor) -> float:
     return found.per_token.mean().item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["mdlm", "udlm"])
 def test_the_bound_falls(recipe):
     """From ln 27 = 3.30 to 2.9 in 150 steps. Which noise costs less is not settled after so few."""

@@ -143,6 +143,7 @@ EVERY = tuple(name for name in recipes() if name not in ALIASES)
 TIGHT = tuple(name for name in EVERY if name not in {*ELSEWHERE, SHARP})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", TIGHT)
 def test_the_bound_comes_near_the_entropy(recipe):
     found = nats(toy(recipe))

@@ -202,6 +202,7 @@ def test_the_bound_of_plaid_comes_near_the_entropy():
     assert least + diffusion + read < WORLD.entropy + 0.01
 
 
+@pytest.mark.slow
 def test_texts_of_score_interpolation_have_the_law():
     """64 steps of first order leave 0.01, and √(0.1/2) = 0.22 is what training may; 0.026 was measured."""
     grid, nats, far = found(trained("cdcd", 200, "model.latent=2"))
@@ -248,6 +249,7 @@ def test_without_the_rounding_embeddings_collapse():
     assert min(whole[100:]) > 2.8
 
 
+@pytest.mark.slow
 def test_texts_of_predicted_embeddings_have_the_law():
     """Two embeddings D apart under next to no noise are misread with r = 1/(1 + e^{D²/2}), a text with at most 2 r.
 

@@ -25,6 +25,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
     return load_file(path / "model.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_what_is_not_named_stays_bit_for_bit_and_has_no_optimizer_state(train_tiny, text, tmp_path, optimizer, dtype):
