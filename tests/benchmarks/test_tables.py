@@ -31,6 +31,7 @@ def model() -> ud.LanguageModel:
     return ud.LanguageModel(Predictor(network.requires_grad_(False), process, "leave_one_out"), tokenizer, {}, "tiny")
 
 
+@pytest.mark.slow
 def test_one_token_a_step_answers_as_the_baseline_does_and_work_is_counted(model):
     task = Small()
     items = task.questions(2, seed=5)

@@ -198,6 +198,7 @@ def test_a_damaged_model(capsys, model, tmp_path, damage, message):
     assert re.search(message, refused(capsys, "fill", "[MASK]", "--model", str(directory)))
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path, text):
     """The shell's limit on file sizes stands for a disk that fills up while the run directory is written."""
     options = f"--out run --steps 2 --threads 1 {' '.join(TINY)}"

@@ -75,6 +75,7 @@ def feed(monkeypatch, data: bytes) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
 
 
+@pytest.mark.slow
 def test_a_file_standard_input_and_a_text_give_the_same(capsys, work, monkeypatch, tmp_path):
     text = "abc dé\nfgh ijj"
     path = tmp_path / "some.txt"

@@ -31,6 +31,7 @@ def script(monkeypatch):
     return load
 
 
+@pytest.mark.slow
 def test_strategies_are_compared(script, model, capsys, monkeypatch):
     module = script("examples/strategies.py", str(model), "--samples", "2")
     monkeypatch.setattr(module, "CANDIDATES", [*module.CANDIDATES[:2], ("left-to-right", {"temperature": 1.0})])

@@ -170,6 +170,7 @@ def test_what_cannot_work_is_refused_before_anything_runs(capsys, text, tmp_path
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.slow
 def test_training_that_fails_leaves_the_others_alone(capsys, text, tmp_path):
     (tmp_path / "wild.toml").write_text('[optimizer]\nkind = "muon"\nlr = 1e30\n')
     code, page, error = study(capsys, text, tmp_path / "study", "--recipes", f"{tmp_path / 'wild.toml'},ar", steps=10)

@@ -175,6 +175,7 @@ def test_generation_draws_from_the_model_unless_it_is_cold(capsys, work):
     assert json_of(capsys, "generate", "--length", "4", "--temperature", "0")["strategy"] == "confidence"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "option",
     [("--temperature", "0.3"), ("--top-p", "0.2"), ("--top-k", "2"), ("--block-length", "4"), ("--strategy", "random")],
@@ -244,6 +245,7 @@ def test_score_for_readers(capsys, work, text):
     assert len(lines) == 4 + found["tokens"]
 
 
+@pytest.mark.slow
 def test_verify_json(capsys):
     found = json_of(capsys, "verify", "schedule*one-minus-t")
     assert found
@@ -297,6 +299,7 @@ def test_several_texts_give_a_list(capsys, work):
     assert "text 2 of 2, sample 1 of 2" in output(capsys, "generate", *prompts, "-n", "2", "--length", "4")[1]
 
 
+@pytest.mark.slow
 def test_several_files_are_checked(capsys, work):
     files = []
     for name, text in (("a.txt", "abc de\n"), ("b.txt", "fgh abc de\n")):

@@ -57,6 +57,7 @@ def test_factor_stops_at_the_first_failure():
     assert steps(confident(0.6, 0.9, 0.6), Factor(1.2 + 1e-9)) == [[0, 1], [2]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["entropy", "confidence", "margin"])
 @pytest.mark.parametrize("gamma", [0.0, 0.3, 1.0, 3.0])
 def test_entropy_bounded_against_brute_force(metric, gamma):

@@ -108,6 +108,7 @@ def test_one_block_is_the_full_window():
         assert torch.equal(whole.commit_step, block.commit_step)
 
 
+@pytest.mark.slow
 def test_every_pair_of_strategies_differs():
     """No strategy is another under a new name: on two canvases all orders or texts differ.
 

@@ -31,6 +31,7 @@ def test_the_page_of_commands_is_what_the_command_line_says():
     assert writer.PAGE.read_text(encoding="utf-8") == writer.page(), "run: python docs/commands.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_shown_is_one(page):
     for line in commands(page):

@@ -304,6 +304,7 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path):
         assert f"]({name})" in (tmp_path / "processes.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_same_cells_give_the_same_bytes(tmp_path):
     pytest.importorskip("matplotlib")
     write_pages(tmp_path / "a", ASKED, cells(), plots=True)

@@ -299,6 +299,7 @@ def test_every_recipe(recipe, method):
     assert repair(model, untold, method, 8, seed=0).damaged == found.repaired + found.moved + found.damaged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["udlm", "mdlm", "gidd", "sedd-uniform", "d3pm-matrix"])
 @pytest.mark.parametrize("method", METHODS)
 def test_windows_do_not_mind_their_company(recipe, method, monkeypatch):

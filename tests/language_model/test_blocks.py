@@ -70,6 +70,7 @@ def test_blocks_count_from_the_beginning_of_the_prompt(model):
     assert windows == [*([[11]] * 1), *([[12, 13, 14, 15]] * 4), *([[16, 17, 18, 19]] * 4), []]
 
 
+@pytest.mark.slow
 def test_beyond_the_context_every_part_begins_where_a_block_does(model):
     canvases = events(model, length=75, strategy="confidence")
     starts = [event for event in canvases if int(event.step) == 0 and bool(event.pending.any())]

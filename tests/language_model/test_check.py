@@ -56,6 +56,7 @@ def test_one_token_has_the_probability_that_fill_gives(long_model):
     assert ratios[0] >= 1
 
 
+@pytest.mark.slow
 def test_places_cut_the_words_out_of_the_text(model, byte_model, uniform):
     for each in (model, byte_model, uniform):
         for finding in each.check(TEXT, threshold=0.0, top=3).findings:
@@ -80,6 +81,7 @@ def test_findings_are_ranked_by_what_their_numbers_say(model, uniform):
             assert f.surprise == pytest.approx(-math.log2(f.probability), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_threshold_and_top_leave_out_the_least(model):
     every = model.check(SONG, threshold=0.0).findings
     middle = every[len(every) // 2].odds

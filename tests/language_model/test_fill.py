@@ -16,6 +16,7 @@ PIECES = st.text(st.sampled_from(" aThe\n\t漢ö🙂[]\\_.:5-MASK"), max_size=8)
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(left=PIECES, middle=PIECES, right=PIECES)
 def test_fixed_text_comes_back_bit_for_bit(long_model, byte_model, left, middle, right):

@@ -22,7 +22,6 @@ def agrees(family: str, run: str) -> bool:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("family", "run"), [each for each in EVERY if each not in (*DEFECTS, MORE_STEPS_THAN_TOKENS)])
 def test_tokens_order_and_passes(family, run):
     known = golden(family)

@@ -36,12 +36,14 @@ def test_no_part_follows_one_that_holds_the_string(model, whole):
     assert found.nfe < whole.nfe
 
 
+@pytest.mark.slow
 def test_what_is_not_written_changes_nothing(model, whole):
     assert model.generate("The ", length=60, seed=2, until=["The ", "not written"])[0] == whole
     assert "stopped" not in whole.json()
     assert json.dumps(model.generate(length=6, seed=2)[0].json())
 
 
+@pytest.mark.slow
 def test_texts_of_a_batch_end_each_for_itself(model, whole):
     string = whole.text[8:11]
     prompts = ["The ", "", "naïve "]
@@ -76,6 +78,7 @@ def test_nothing_is_spent_after_a_string_that_is_certain(model, kind, block_leng
             assert found.nfe < whole.nfe / 2
 
 
+@pytest.mark.slow
 def test_requests_go_on_beside_one_that_ended(model):
     options = {"length": 28, "seed": 4, "strategy": "left-to-right"}
     prompts = ["The ", "naïve ", "dog"]

@@ -97,6 +97,7 @@ def test_blocks_are_scored_one_after_the_other(span):
         assert (estimate.kind == "exact") == (span == 1 and times is None)
 
 
+@pytest.mark.slow
 def test_a_prompt_is_a_condition():
     model = predictor()
     text = windows([[0, 1, 2, 3]], 8, prompts=[2])

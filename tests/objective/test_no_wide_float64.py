@@ -111,6 +111,7 @@ def test_one_wide_tensor_is_found() -> None:
         torch.zeros(VOCABULARY.rows, dtype=torch.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_training(recipe: str, dtype: torch.dtype) -> None:

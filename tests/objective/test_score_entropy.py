@@ -96,6 +96,7 @@ def match(predictor, t):
     return found.average(values, len(t))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", NOISES)
 def test_concrete_score_matching_comes_near_the_entropy_too(noise):
     """Its minimum is the same; squares see little of small ratios, so the stated distance is wider."""

@@ -26,6 +26,7 @@ def faults(setting):
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is glibc's")
 def test_freed_tensors_are_used_again_without_page_faults():
     assert faults("keep") < faults("leave") / 10

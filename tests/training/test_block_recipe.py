@@ -19,6 +19,7 @@ def found(run) -> list[list[float]]:
     return [line["objective"]["clip"] for line in lines if "validation" in line]
 
 
+@pytest.mark.slow
 def test_the_recipe_trains_resumes_scores_and_generates(train_tiny, tmp_path):
     run = train_tiny("model.block_length=4", recipe="block", steps=8)
     report = (run.directory / "report.md").read_text()
@@ -51,6 +52,7 @@ def test_a_search_is_part_of_the_run(train_tiny, tmp_path):
     assert training["bound"]["kind"] == "bound"
 
 
+@pytest.mark.slow
 def test_a_run_with_a_search_resumes_bit_for_bit(train_tiny, tmp_path):
     """Interrupted after the first search, whose result the checkpoint holds, and before the second."""
     whole = train_tiny(*SEARCH, recipe="block", out=tmp_path / "whole")

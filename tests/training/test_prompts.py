@@ -39,6 +39,7 @@ def trained(pairs, out, *overrides, **options):
     return train(pairs, out=out, steps=12, threads=1, overrides=(*SETTINGS, *overrides), **options)
 
 
+@pytest.mark.slow
 def test_it_changes_training_and_a_resumed_run_drops_the_same_prompts(pairs, tmp_path):
     shown = trained(pairs, tmp_path / "shown")
     whole = trained(pairs, tmp_path / "whole", DROPOUT)

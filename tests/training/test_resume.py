@@ -56,6 +56,7 @@ def test_sigkill_at_any_moment(tmp_path):
     assert [outcome["began"] for outcome in outcomes[:-1]] == [False, False, *[True] * (len(moments) - 3)]
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_a_model_and_the_run_goes_on(train_tiny, tmp_path):
     whole = train_tiny(out=tmp_path / "whole")
     assert whole.complete
@@ -85,6 +86,7 @@ def test_a_second_ctrl_c_is_not_held_back(train_tiny):
         train_tiny(progress=interrupt_twice)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_extended_at_the_full_learning_rate(train_tiny):
     run = train_tiny()
     before = weights(run.directory)
@@ -124,6 +126,7 @@ def test_only_runs_are_resumed(tmp_path, train_tiny):
         resume(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_works(train_tiny, tmp_path):
     whole = train_tiny(out=tmp_path / "whole")
 

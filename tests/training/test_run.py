@@ -48,6 +48,7 @@ def _own_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(train_tiny, tmp_path):
     one, same, other = (train_tiny(out=tmp_path / name, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     content = [(run.directory / "model.safetensors").read_bytes() for run in (one, same, other)]
@@ -72,6 +73,7 @@ def test_standard_input_and_held_out_text_of_its_own(text, tmp_path, monkeypatch
     assert described["train"]["bytes"] == len(text.read_bytes())
 
 
+@pytest.mark.slow
 def test_minutes_are_planned_once_and_kept(train_tiny):
     run = train_tiny(steps=None, minutes=0.02)
     plan = json.loads((run.directory / "plan.json").read_text())

@@ -44,6 +44,7 @@ def weights(run) -> dict[str, torch.Tensor]:
     return load_file(run.directory / "model.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "dtype"), [("default", "bfloat16"), ("diffusion-bert", "float32"), ("plaid", "float32")]
 )
@@ -73,6 +74,7 @@ def test_the_first_loss_is_that_of_the_model(train_tiny):
     assert ours.item() == theirs.item()
 
 
+@pytest.mark.slow
 def test_going_on_is_better_than_starting_anew(train_tiny, goes_on):
     first = train_tiny("training.dtype=float32", steps=60)
     options = ("training.dtype=float32", "optimizer.lr=0.01", "optimizer.adamw_lr=0.001")
@@ -104,6 +106,7 @@ def test_context_attention_blocks_and_dropout_may_be_chosen_anew(train_tiny, goe
     assert weights(run).keys() == weights(first).keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -127,6 +130,7 @@ def test_a_directory_without_a_model_is_refused(tmp_path, text):
         train(text, start=tmp_path / "none", steps=1)
 
 
+@pytest.mark.slow
 def test_a_saved_model_and_its_run_are_the_same_start_and_a_stopped_run_does_not_need_it(train_tiny, goes_on, tmp_path):
     first = train_tiny(steps=4)
     first.model.save(tmp_path / "saved")

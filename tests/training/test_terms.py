@@ -16,6 +16,7 @@ RECIPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "is_bound"), RECIPES.values(), ids=RECIPES)
 def test_a_bound_has_its_terms_and_a_loss_is_called_no_bound(train_tiny, recipe, is_bound):
     seen = []

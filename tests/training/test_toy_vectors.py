@@ -194,6 +194,7 @@ def drawn(predictor: Predictor, strategy: GaussianAncestral, rows: int = DRAWS) 
 # Which recipe is held to what
 
 
+@pytest.mark.slow
 def test_the_bound_of_plaid_comes_near_the_entropy():
     """Of learned vectors and learned ends of the curve, which leave 0.0001 after 150 steps, 0.0005 after 400."""
     predictor = trained("plaid", 200, "model.latent=2")
@@ -238,6 +239,7 @@ def embeddings() -> tuple[Predictor, list[float]]:
     return trained("diffusion-lm", 200, "model.latent=16", after=keep(distances)), distances
 
 
+@pytest.mark.slow
 def test_without_the_rounding_embeddings_collapse():
     """From a distance of 2: 0.29 after 60 steps, 0.002 after 150, where the whole loss has 3.2 (docs/processes.md)."""
     without: list[float] = []
