@@ -6,8 +6,18 @@ import pytest
 import torch
 
 from undiffuse.errors import UserError
+from undiffuse.kinds import build_process
+from undiffuse.language_model import LanguageModel
+from undiffuse.predictor import Predictor
 
 TEXT = "The quick brown fox — naïve 漢字.\n" * 6
+
+
+@pytest.fixture(scope="module")
+def noisy_ends(model):
+    spec = {"schedule": {"kind": "geometric", "sigma_min": 0.2, "sigma_max": 0.5}, "destination": {"kind": "uniform"}}
+    process = build_process(spec, model.tokenizer.vocabulary)
+    return LanguageModel(Predictor(model.predictor.denoiser, process, "leave_one_out"), model.tokenizer, {})
 
 
 def test_units_agree(model):
@@ -33,12 +43,17 @@ def test_json_has_the_agreed_keys(model):
     assert list(record["bits_per_byte"]) == ["mean", "stderr"]
 
 
-def test_per_token_contributions_add_up_and_spell_the_text(model):
-    found = model.score([TEXT, "dog"], draws=4, per_token=True)
-    whole = model.tokenizer.encode(TEXT) + model.tokenizer.encode("dog")
-    assert [token.text for token in found.per_token] == [model.tokenizer.decode([token]) for token in whole]
-    total = sum(token.nats for token in found.per_token)
-    assert total == pytest.approx(found.estimate.nats)
+def test_per_token_contributions_add_up_and_spell_the_text(model, noisy_ends):
+    """Also of noise that costs something at both ends."""
+    for each in (model, noisy_ends):
+        found = each.score([TEXT, "dog"], draws=4, per_token=True)
+        whole = each.tokenizer.encode(TEXT) + each.tokenizer.encode("dog")
+        assert [token.text for token in found.per_token] == [each.tokenizer.decode([token]) for token in whole]
+        total = sum(token.nats for token in found.per_token)
+        assert total == pytest.approx(found.estimate.nats)
+        shares = [text.nats for text in found.texts]
+        assert sum(token.nats for token in found.per_token[: found.texts[0].tokens]) == pytest.approx(shares[0])
+    assert min(found.estimate.prior, found.estimate.reconstruction) > 0.1 * total
 
 
 def test_an_untrained_byte_model_is_near_the_uniform_distribution(byte_model):

@@ -150,8 +150,35 @@ def test_every_term_is_reported():
     q = torch.tensor([kept + (1 - kept) / 6] + [(1 - kept) / 6] * 5, dtype=torch.float64)
     assert estimate.prior == pytest.approx(8 * (q * (q * 6).log()).sum().item())
     assert estimate.reconstruction > 0
-    assert estimate.nats == pytest.approx(estimate.totals.mean().item() + estimate.prior + estimate.reconstruction)
+    assert estimate.nats == pytest.approx(
+        estimate.diffusion.sum(-1).mean().item() + estimate.prior + estimate.reconstruction
+    )
     assert bound(predictor(), windows(TEXTS, 8), draws=8).reconstruction == 0
+
+
+@pytest.fixture(scope="module")
+def noisy_start() -> Predictor:
+    """Noise that is visible from the start: there is something to reconstruct, and it varies from draw to draw."""
+    process = Interpolating(VOCABULARY, Geometric(0.2, 0.5), DESTINATIONS.load("uniform")())
+    return Predictor(predictor("uniform").denoiser, process, "leave_one_out")
+
+
+def test_every_term_belongs_to_tokens(noisy_start):
+    """Those of one text are those of its own tokens, prior and reconstruction included."""
+    estimate = bound(noisy_start, windows(TEXTS, 8), draws=8)
+    assert estimate.prior > 1
+    assert estimate.reconstruction > 1
+    assert estimate.per_token.sum().item() == pytest.approx(estimate.nats)
+    assert estimate.per_token[:5].sum().item() == pytest.approx(estimate.of_rows(0, 1)[0])
+
+
+def test_every_pass_reconstructs_anew_and_the_standard_error_says_so(noisy_start):
+    """200 windows with one text are 200 estimates of one number: their spread is what each of them states."""
+    few, many = (bound(noisy_start, windows([TEXTS[0]] * 200, 8), draws=draws) for draws in (8, 64))
+    found = torch.tensor([few.of_rows(row, row + 1) for row in range(200)])
+    assert 0.85 < found[:, 1].square().mean().sqrt() / found[:, 0].std() < 1.18
+    assert few.ends.var() > few.diffusion.var() / 2  # most of the error, if it were left out
+    assert few.ends.std() / many.ends.std() == pytest.approx(math.sqrt(8), rel=0.15)
 
 
 def test_windows_score_each_token_once():
@@ -171,7 +198,7 @@ def test_chunking_does_not_change_the_estimate(monkeypatch):
     whole = bound(predictor(), text, draws=8)
     monkeypatch.setattr(module, "TOKENS_AT_ONCE", 12)
     parts = bound(predictor(), text, draws=8)
-    torch.testing.assert_close(whole.totals, parts.totals, rtol=1e-9, atol=0)
+    torch.testing.assert_close(whole.drawn, parts.drawn, rtol=1e-9, atol=0)
 
 
 def test_student_t_is_the_quantile():

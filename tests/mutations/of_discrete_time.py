@@ -33,8 +33,8 @@ MUTATIONS = (
     ),
     Mutation(
         "likelihood/estimate.py",
-        "else self.totals + self.ends",
-        "else self.totals",
+        "self.diffusion + self.ends + self.prior_by_row",
+        "self.diffusion + self.ends.mean(0) + self.prior_by_row",
         "discrete-time/likelihood arbitrary network, uniform, geometric, T=1",
     ),
     Mutation(OBJECTIVE, "self.auxiliary * process.steps * cross", "self.auxiliary * cross", "discrete-time/hybrid"),

@@ -1,9 +1,10 @@
 """The diffusion bound on −ln p of a text, by repeated stratified draws."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import zip_longest
+from functools import partial
+from itertools import count
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,12 +16,13 @@ from ..objective.times.estimator import WHOLE, Estimator, element_draws
 from ..objective.times.shared_offset import SharedOffset
 from ..predictor import Predictor
 from ..process.needs import meets
+from ..process.prediction import Prediction
 from ..randomness import Draws
-from ..types import Batch
+from ..types import Batch, Noised
 from .chain import chain
 from .convention import Convention
 from .early import Early
-from .estimate import Estimate, Kind
+from .estimate import Estimate
 from .windows import chunks
 
 REPETITIONS = 8
@@ -53,8 +55,9 @@ def bound(
 
     The draws are split into independent repetitions, whose spread gives the standard error; within a repetition noise
     levels are spread evenly over all windows and passes; under block diffusion, over all blocks of them. In discrete
-    time these are the steps but the first, which every repetition draws once more by itself. With `precision`,
-    repetitions are added until the standard error is below that fraction of the mean (`draws` is then the least). A
+    time these are the steps but the first. Where noise does not begin at the text itself, every pass also draws what
+    the text is read from (the reconstruction; in discrete time the first step). With `precision`, repetitions are added
+    until the standard error is below that fraction of the mean (`draws` is then the least). A
     `convention` takes the place of the whole integral and its ends; what comes out is no bound.
     """
     tokens = int(text.editable.sum())
@@ -74,53 +77,37 @@ def bound(
     least = math.ceil(draws / passes)
     cells = times.cells(text, len(text.ids), predictor.traits.block_length)
     exact = not times.draws_times and int(cells.sizes(text).max()) == 1
-    totals: list[float] = []
-    ends: list[float] = []
-    by_row: list[Tensor] = []
+    reconstructs = convention is None and not process.starts_clean
+    diffusion: list[Tensor] = []
+    ends: list[Tensor] = []
     per_token = torch.zeros(text.ids.shape, dtype=torch.float64, device=text.ids.device)
-    key = Draws.seeded(seed, text.ids.device).stream("likelihood")
-    for repetition in _repetitions():
-        nats = factor * _repeat(predictor, text, times, passes, key.at(repetition), clip)
-        totals.append(nats.sum().item())
-        per_token += nats
-        by_row.append(nats.sum(-1))
-        if process.steps is not None:
-            end = reconstruction(predictor, text, key.at(repetition).stream("reconstruction"))
-            ends.append(end.sum().item())
-            per_token += end
-            by_row[-1] = by_row[-1] + end.sum(-1)
-        drawn = [sum(terms) for terms in zip_longest(totals, ends, fillvalue=0.0)]
-        if len(totals) >= least and (precision is None or exact or _precise(drawn, precision)):
-            break
-    kind: Kind = "exact" if exact else "bound" if convention is None else "estimate"
-    prior = 0.0
-    rest = torch.zeros(len(text.ids), dtype=torch.float64, device=text.ids.device)
+    prior = torch.zeros_like(per_token)
     if convention is None:
-        cost = process.prior_cost(text.ids[text.editable])
-        prior = cost.sum().item()
-        rest = rest.index_add(0, text.editable.nonzero()[:, 0], cost.double())
-        if not ends:
-            end = reconstruction(predictor, text, key.stream("reconstruction"))
-            ends, rest = [end.sum().item()], rest + end.sum(-1)
+        prior[text.editable] = process.prior_cost(text.ids[text.editable]).double()
+    prior_by_row = prior.sum(-1).cpu()
+    key = Draws.seeded(seed, text.ids.device).stream("likelihood")
+    for repetition in count():
+        found = [factor * _repeat(predictor, text, times, passes, key.at(repetition), clip)]
+        if reconstructs:
+            found.append(_reconstruct(predictor, text, passes, key.at(repetition).stream("reconstruction")))
+        per_token += sum(found)
+        by_row = [nats.sum(-1).cpu() for nats in found]
+        diffusion.append(by_row[0])
+        ends.append(by_row[1] if reconstructs else torch.zeros_like(by_row[0]))
+        totals = [(one + end + prior_by_row).sum().item() for one, end in zip(diffusion, ends, strict=True)]
+        if len(totals) >= least and (precision is None or exact or _precise(totals, precision)):
+            break
+    per_token /= len(diffusion)
     return Estimate(
-        totals=torch.tensor(totals, dtype=torch.float64),
-        prior=prior,
-        reconstruction=sum(ends) / len(ends) if ends else 0.0,
+        diffusion=torch.stack(diffusion),
+        ends=torch.stack(ends),
+        prior_by_row=prior_by_row,
         tokens=tokens,
         passes=passes,
-        kind=kind,
+        kind="exact" if exact else "bound" if convention is None else "estimate",
         steps=process.steps,
-        ends=torch.tensor(ends, dtype=torch.float64) if process.steps is not None else None,
-        per_token=(per_token / len(totals))[text.editable],
-        by_row=(torch.stack(by_row) + rest).cpu(),
+        per_token=(per_token + prior)[text.editable],
     )
-
-
-def _repetitions() -> Iterator[int]:
-    number = 0
-    while True:
-        yield number
-        number += 1
 
 
 def _precise(totals: list[float], precision: float) -> bool:
@@ -128,42 +115,50 @@ def _precise(totals: list[float], precision: float) -> bool:
     return bool(values.std(unbiased=True) <= precision * values.mean() * math.sqrt(len(totals)))
 
 
-@torch.no_grad()
 def _repeat(
     predictor: Predictor, text: Batch, times: Estimator, passes: int, draws: Draws, clip: tuple[float, float] = WHOLE
 ) -> Float[Tensor, "B L"]:
     """One estimate of every token's contribution, averaged over `passes` jointly stratified passes."""
     process = predictor.process.evenly()
     predictor, span = replace(predictor, process=process), predictor.traits.block_length
-    rows = len(text.ids)
-    nats = torch.zeros(text.ids.shape, dtype=torch.float64, device=text.ids.device)
-    for number in range(passes):
-        for part in chunks(text):
-            placed = part.at(slot=part.slot + number * rows, epoch=torch.full_like(part.epoch, number))
-            noised = times.noise(process, placed, draws, passes * rows, span, clip)
-            sites = process.informative(noised)
-            prediction = predictor.predict_again(noised, placed, sites, _all(placed))
-            value = torch.zeros_like(nats[part.slot])
-            value[sites] = times.integrand(process, prediction, noised[sites]).double()
-            nats[part.slot] += value / passes
-    return nats
+    rows = passes * len(text.ids)
+
+    def drawn(part: Batch) -> Noised:
+        return times.noise(process, part, draws, rows, span, clip)
+
+    return _mean(predictor, text, passes, drawn, partial(times.integrand, process))
+
+
+def _reconstruct(predictor: Predictor, text: Batch, passes: int, draws: Draws) -> Float[Tensor, "B L"]:
+    """E −ln p(x | z) at the time `first`, from `passes` draws; nats per token."""
+    process = predictor.process
+
+    def drawn(part: Batch) -> Noised:
+        t = torch.full(part.ids.shape, process.first, dtype=torch.float64, device=part.ids.device)
+        return process.corrupt(part.ids, t, element_draws(part, draws), part.editable)
+
+    return _mean(predictor, text, passes, drawn, process.reconstruction)
 
 
 @torch.no_grad()
-def reconstruction(predictor: Predictor, text: Batch, draws: Draws) -> Float[Tensor, "B L"]:
-    """E −ln p(x | z) at the time `first`, from one draw: zero where that is t = 0 and α(0) = 1; nats per token."""
-    process = predictor.process
+def _mean(
+    predictor: Predictor,
+    text: Batch,
+    passes: int,
+    drawn: Callable[[Batch], Noised],
+    value: Callable[[Prediction, Noised], Float[Tensor, " n"]],
+) -> Float[Tensor, "B L"]:
+    """The mean of a value over passes, each with noise of its own; 0 where the process has nothing to tell."""
     nats = torch.zeros(text.ids.shape, dtype=torch.float64, device=text.ids.device)
-    if process.starts_clean:
-        return nats
-    for part in chunks(text):
-        value = torch.zeros(part.ids.shape, dtype=torch.float64, device=part.ids.device)
-        t = torch.full_like(value, process.first)
-        noised = process.corrupt(part.ids, t, element_draws(part, draws), part.editable)
-        sites = process.informative(noised)
-        prediction = predictor.predict_again(noised, part, sites, _all(part))
-        value[sites] = process.reconstruction(prediction, noised[sites]).double()
-        nats[part.slot] = value
+    for number in range(passes):
+        for part in chunks(text):
+            placed = part.at(slot=part.slot + number * len(text.ids), epoch=torch.full_like(part.epoch, number))
+            noised = drawn(placed)
+            sites = predictor.process.informative(noised)
+            found = torch.zeros_like(nats[part.slot])
+            prediction = predictor.predict_again(noised, placed, sites, _all(placed))
+            found[sites] = value(prediction, noised[sites]).double()
+            nats[part.slot] += found / passes
     return nats
 
 

@@ -19,13 +19,13 @@ def chain(predictor: Predictor, text: Batch) -> Estimate:
         value = torch.zeros(part.ids.shape, dtype=torch.float64, device=text.ids.device)
         value[sites] = -log_p.gather(-1, part.ids[sites][:, None])[:, 0].double()
         nats[part.slot] = value
+    by_row = nats.sum(-1).cpu()
     return Estimate(
-        totals=nats.sum().view(1),
-        prior=0.0,
-        reconstruction=0.0,
+        diffusion=by_row[None],
+        ends=torch.zeros_like(by_row[None]),
+        prior_by_row=torch.zeros_like(by_row),
         tokens=int(text.editable.sum()),
         passes=1,
         kind="exact",
         per_token=nats[text.editable],
-        by_row=nats.sum(-1)[None].cpu(),
     )

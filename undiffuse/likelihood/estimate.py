@@ -15,48 +15,54 @@ Kind = Literal["exact", "bound", "estimate"]
 class Estimate:
     """−ln p of some text, or a bound on it, from independent repetitions of one unbiased draw.
 
-    `totals` holds one estimate of the diffusion term of the whole text per repetition (nats); `prior` and
-    `reconstruction` are totals too. `passes` is the number of network passes over the text behind each repetition.
-    `per_token` is the mean contribution of every editable token, in the order of the text. `steps` is the number of
-    steps that the bound is of, where noise is in discrete time; the first of them is the reconstruction, which then is
-    drawn anew in each repetition: `ends` are those draws (nats), which the standard error covers. `by_row` holds one
-    estimate of −ln p of every window per repetition, all its terms included.
+    All in nats. `diffusion` and `ends` (the reconstruction) hold one estimate of these terms of every window per
+    repetition, `prior_by_row` that of every window, which is exact. `passes` is the number of network passes over the
+    text behind each repetition. `per_token` is the mean contribution of every editable token, all terms included, in
+    the order of the text. `steps` is the number of steps that the bound is of, where noise is in discrete time.
     """
 
-    totals: Float[Tensor, " n"]
-    prior: float
-    reconstruction: float
+    diffusion: Float[Tensor, "n B"]
+    ends: Float[Tensor, "n B"]
+    prior_by_row: Float[Tensor, " B"]
     tokens: int
     passes: int
     kind: Kind
     per_token: Float[Tensor, " tokens"]
-    by_row: Float[Tensor, "n B"]
     steps: int | None = None
-    ends: Float[Tensor, " n"] | None = None
+
+    @property
+    def drawn(self) -> Float[Tensor, "n B"]:
+        """−ln p of every window, all terms, by repetition."""
+        return self.diffusion + self.ends + self.prior_by_row
+
+    @property
+    def prior(self) -> float:
+        """Of the whole text."""
+        return self.prior_by_row.sum().item()
+
+    @property
+    def reconstruction(self) -> float:
+        """Of the whole text, the mean of its draws."""
+        return self.ends.sum(-1).mean().item()
 
     @property
     def draws(self) -> int:
         """Passes over the text in all."""
-        return len(self.totals) * self.passes
+        return len(self.diffusion) * self.passes
 
     @property
     def nats(self) -> float:
         """Mean of −ln p of the whole text, or of its bound."""
-        return self.totals.mean().item() + self.prior + self.reconstruction
+        return self.of_rows(0, len(self.prior_by_row))[0]
 
     @property
     def stderr(self) -> float:
         """Standard error of `nats` over the repetitions; 0 for an exact value, infinite for a single repetition."""
-        if self.kind == "exact":
-            return 0.0
-        if len(self.totals) < 2:
-            return math.inf
-        drawn = self.totals if self.ends is None else self.totals + self.ends
-        return (drawn.std(unbiased=True) / math.sqrt(len(self.totals))).item()
+        return self.of_rows(0, len(self.prior_by_row))[1]
 
     def of_rows(self, first: int, stop: int) -> tuple[float, float]:
         """−ln p of some windows, or its bound, and the standard error (nats)."""
-        drawn = self.by_row[:, first:stop].sum(-1)
+        drawn = self.drawn[:, first:stop].sum(-1)
         if self.kind == "exact":
             return drawn.mean().item(), 0.0
         spread = drawn.std(unbiased=True).item() if len(drawn) > 1 else math.inf
@@ -70,7 +76,7 @@ class Estimate:
     def perplexity(self) -> tuple[float, float, float]:
         """e^(nats per token) with a 95 % interval for the draws (Student's t over the repetitions)."""
         mean, stderr = self.per(self.tokens)
-        margin = student_t(len(self.totals) - 1) * stderr if self.kind != "exact" else 0.0
+        margin = student_t(len(self.diffusion) - 1) * stderr if self.kind != "exact" else 0.0
         return math.exp(mean), math.exp(mean - margin), _exp(mean + margin)
 
 

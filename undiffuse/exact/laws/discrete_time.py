@@ -140,7 +140,7 @@ def likelihood_error(predictor: Predictor) -> float:
         z_score(drawn, value) if drawn.std() > 0 else (drawn.mean() - value).abs().item() * 1e9
         for drawn, value in zip(terms.T, exact.tolist(), strict=True)
     ]
-    per_token = max(abs((e.per_token.sum() + e.prior - e.nats).item()) for e in found)
+    per_token = max(abs((e.per_token.sum() - e.nats).item()) for e in found)
     return max(*errors, missed * 4.5 / 4, per_token * 1e9)
 
 

@@ -320,9 +320,9 @@ def likelihood_error(case: Scored) -> float:
     """So is the mean of the estimated likelihood, and its 95 % intervals cover it: 4.5 standard errors, 4 of 16."""
     text = texts_of(toy_a())
     found = [estimate_bound(case.predictor, text, draws=16, seed=seed) for seed in range(16)]
-    diffusion = torch.tensor([float(e.totals.mean()) for e in found], dtype=torch.float64)
+    diffusion = torch.tensor([e.nats - e.prior - e.reconstruction for e in found], dtype=torch.float64)
     reading = torch.tensor([e.reconstruction for e in found], dtype=torch.float64)
-    missed = sum(abs(float(e.totals.mean()) - case.exact.diffusion) > student_t(7) * e.stderr for e in found)
+    missed = sum(abs(e.nats - case.exact.total) > student_t(7) * e.stderr for e in found)
     prior = abs(found[0].prior - case.exact.prior)
     return max(
         z_score(diffusion, case.exact.diffusion),

@@ -12,6 +12,7 @@ from ...predictor import Predictor
 from ...process.destinations.uniform import Uniform
 from ...process.interpolating import Interpolating
 from ...process.schedules.geometric import Geometric
+from ...types import Batch
 from ..catalog import golden
 from ..denoiser import bayes_predictor
 from ..expectation import enumerate_noise, interpolating
@@ -20,9 +21,14 @@ from ..scoring import exact_bound, only, predictors, texts_of, three, z_score
 
 
 def noisy_start() -> dict[str, Predictor]:
-    """A schedule that starts with visible noise and ends with visible text."""
-    process = Interpolating(three().vocabulary, Geometric(0.02, 0.5), Uniform())
-    return {"exact network, uniform, geometric .02 to .5": bayes_predictor(three(), process)}
+    """Schedules that start with visible noise and end with visible text; the loud one errs most where it starts."""
+    schedules = {"geometric .02 to .5": Geometric(0.02, 0.5), "loud, .2 to .5": Geometric(0.2, 0.5)}
+    return {
+        f"exact network, uniform, {name}": bayes_predictor(
+            three(), Interpolating(three().vocabulary, schedule, Uniform())
+        )
+        for name, schedule in schedules.items()
+    }
 
 
 @cache
@@ -35,33 +41,45 @@ def likelihoods() -> dict[str, Predictor]:
 SEEDS = 16
 
 
+def exact_terms(predictor: Predictor, text: Batch) -> tuple[float, float]:
+    """Prior with diffusion, and reconstruction, by enumeration of the noise."""
+    inside = exact_bound(predictor, text) + int(text.editable.sum()) * predictor.process.prior_kl()
+    process, start = interpolating(predictor), 0.0
+    for ids, editable in zip(text.ids, text.editable, strict=True):
+        noise = enumerate_noise(only(three().numbers(ids)), process, torch.zeros(1).double(), editable)
+        sites = noise.noised.editable
+        nats = torch.zeros(sites.shape, dtype=torch.float64)
+        nats[sites] = -predictor.predict(noise.noised, noise.batch, sites).log_prob(noise.noised.x0[sites])
+        start += noise.average(nats, 1).item()
+    return inside, start
+
+
 @cache
-def _diffusions(predictor: Predictor) -> tuple[float, Tensor, Tensor]:
-    """The exact value with the prior, and estimates of it with the half-widths of their 95 % intervals, by seed."""
+def _estimates(predictor: Predictor) -> tuple[float, Tensor, Tensor]:
+    """The exact value, all terms, and estimates of it with the half-widths of their 95 % intervals, by seed."""
     text = texts_of(three(), 16)
-    exact = exact_bound(predictor, text) + int(text.editable.sum()) * predictor.process.prior_kl()
     found = [estimate_bound(predictor, text, draws=16, seed=seed) for seed in range(SEEDS)]
-    diffusions = torch.tensor([estimate.nats - estimate.reconstruction for estimate in found], dtype=torch.float64)
-    margins = torch.tensor([student_t(len(e.totals) - 1) * e.stderr for e in found], dtype=torch.float64)
-    return exact, diffusions, margins
+    nats = torch.tensor([estimate.nats for estimate in found], dtype=torch.float64)
+    margins = torch.tensor([student_t(len(e.drawn) - 1) * e.stderr for e in found], dtype=torch.float64)
+    return sum(exact_terms(predictor, text)), nats, margins
 
 
 def estimate_error(predictor: Predictor) -> float:
-    exact, diffusions, _ = _diffusions(predictor)
-    return z_score(diffusions, exact)
+    exact, nats, _ = _estimates(predictor)
+    return z_score(nats, exact)
 
 
 def coverage_error(predictor: Predictor) -> float:
     """How many of 16 intervals miss the exact value; more than 4 of correct ones do so with probability 0.001."""
-    exact, diffusions, margins = _diffusions(predictor)
-    return float(((diffusions - exact).abs() > margins).sum())
+    exact, nats, margins = _estimates(predictor)
+    return float(((nats - exact).abs() > margins).sum())
 
 
 def standard_error_error(predictor: Predictor) -> float:
     """|ln| of the mean squared standard error over the variance of the estimates that it describes."""
-    _, diffusions, margins = _diffusions(predictor)
+    _, nats, margins = _estimates(predictor)
     stated = (margins / student_t(7)).square().mean()
-    return abs(math.log(stated / diffusions.var()))
+    return abs(math.log(stated / nats.var()))
 
 
 def student_error(case: tuple[int, str]) -> float:
@@ -79,18 +97,9 @@ def students() -> dict[str, tuple[int, str]]:
 
 def reconstruction_error(predictor: Predictor) -> float:
     """The reconstruction term is unbiased."""
-    world, text = three(), texts_of(three(), 16)
-    found = torch.tensor(
-        [estimate_bound(predictor, text, draws=2, seed=seed).reconstruction for seed in range(200)], dtype=torch.float64
-    )
-    expected = 0.0
-    for ids, editable in zip(text.ids, text.editable, strict=True):
-        noise = enumerate_noise(only(world.numbers(ids)), interpolating(predictor), torch.zeros(1).double(), editable)
-        prediction = predictor.predict(noise.noised, noise.batch, noise.noised.editable)
-        nats = torch.zeros(noise.noised.editable.shape, dtype=torch.float64)
-        nats[noise.noised.editable] = -prediction.log_prob(noise.noised.x0[noise.noised.editable])
-        expected += noise.average(nats, 1).item()
-    return z_score(found, expected)
+    text = texts_of(three(), 16)
+    found = [estimate_bound(predictor, text, draws=2, seed=seed).reconstruction for seed in range(100)]
+    return z_score(torch.tensor(found, dtype=torch.float64), exact_terms(predictor, text)[1])
 
 
 LAWS = (
