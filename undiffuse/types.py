@@ -150,7 +150,7 @@ class Batch:
     epoch: Int[Tensor, " B"]
     slot: Int[Tensor, " B"]
     document: Int[Tensor, "B L"] | None = None
-    weight: Float[Tensor, "B #L"] | None = None
+    weight: Float[Tensor, " B #L"] | None = None
 
     def rows(self, index: object) -> "Batch":
         """Some of the rows, which keep their place."""

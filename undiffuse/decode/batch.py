@@ -299,7 +299,7 @@ def _places(place: Int[Tensor, " R"], rows: Int[Tensor, " n"]) -> tuple[Int[Tens
     return new[order], order
 
 
-def _widened(value: Shaped[Tensor, "n *rest"], length: int) -> Shaped[Tensor, "n *more"]:
+def _widened(value: Shaped[Tensor, " n *rest"], length: int) -> Shaped[Tensor, " n *more"]:
     """A memory of more positions, where it has any."""
     if value.ndim == 1 or value.shape[1] == length:
         return value

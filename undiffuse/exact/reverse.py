@@ -20,7 +20,7 @@ Times = Float[Tensor, " T"]
 def kernel_rows(
     process: Jumps,
     log_x: Float[Tensor, "T *lead V"],
-    z: Int[Tensor, "T *lead"],
+    z: Int[Tensor, " T *lead"],
     t: Times,
     s: Times,
     world: World,
