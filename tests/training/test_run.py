@@ -3,7 +3,9 @@
 import errno
 import io
 import json
+import math
 import os
+import re
 import resource
 import sys
 
@@ -12,6 +14,7 @@ import torch
 from tiny import SETTINGS, STEPS
 
 from undiffuse import load
+from undiffuse.cli import main
 from undiffuse.errors import UserError
 from undiffuse.training.run import resume, train
 
@@ -152,3 +155,20 @@ def test_after_a_full_disk_the_run_goes_on(train_tiny, tmp_path, where):
     resumed = resume(run)
     assert (run / "model.safetensors").read_bytes() == (whole.directory / "model.safetensors").read_bytes()
     assert resumed.complete
+
+
+def test_a_bound_whose_perplexity_is_beyond_all_numbers_ends_no_run(text, tmp_path, train_tiny, capsys):
+    """Diffusion-LM after two steps: above 709 nats per token, and e^709 is nearly the largest float."""
+    run = train_tiny(recipe="diffusion-lm", steps=2)
+    assert main.run(["score", str(text), "--model", str(run.directory), "--draws", "2"]) == 0
+    assert re.search(r"bits per byte   \d{3,4}\.\d{4} .*\n.*\nperplexity      inf", capsys.readouterr().out)
+    bound = run.model.manifest["training"]["bound"]
+    assert bound["perplexity"] == {"value": None, "low": None, "high": None}
+    assert bound["nats_per_token"]["mean"] > 709
+    bits = bound["nats_per_token"]["mean"] / math.log(2) * bound["tokens"] / bound["bytes"]
+    assert bound["bits_per_byte"]["mean"] == pytest.approx(bits)
+    for name in ("manifest.json", "metrics.jsonl"):
+        assert "Infinity" not in (run.directory / name).read_text()
+    assert resume(run.directory, steps=4).complete
+    assert main.run(["score", str(text), "--model", str(run.directory), "--draws", "2"]) == 0
+    assert re.search(r"perplexity      (inf|\d\.\d\de\+\d\d\d) ", capsys.readouterr().out)

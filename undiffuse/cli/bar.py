@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from ..figures import figure
 from .console import stderr
 
 if TYPE_CHECKING:
@@ -50,9 +51,9 @@ def describe(report: "Report") -> str:
     """`1,200/3,000  loss 2.41 bits/byte  held out 2.52  0:41 left`; what is not known yet is left out."""
     parts = [f"{report.step:,}/{report.steps:,}"] if report.steps else []
     if report.bits_per_byte is not None:
-        parts.append(f"loss {report.bits_per_byte:.2f} bits/byte{'' if report.loss_is_bound else ' (no bound)'}")
+        parts.append(f"loss {figure(report.bits_per_byte, 2)} bits/byte{'' if report.loss_is_bound else ' (no bound)'}")
     if report.validation_bits_per_byte is not None:
-        parts.append(f"held out {report.validation_bits_per_byte:.2f}")
+        parts.append(f"held out {figure(report.validation_bits_per_byte, 2)}")
     if report.seconds is not None:
         minutes, seconds = divmod(round(report.seconds), 60)
         parts.append(f"{minutes}:{seconds:02} left")

@@ -1,7 +1,6 @@
 """The two streams: results go to stdout, everything else to stderr. NO_COLOR and pipes are respected by rich."""
 
 import json
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,7 @@ from contextvars import ContextVar
 
 from rich.console import Console
 
+from ..figures import finite
 from .visible import safe
 
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
@@ -36,15 +36,7 @@ def stderr() -> Console:
 def print_json(value: object) -> None:
     """One JSON document on stdout. Numbers that are not finite, which JSON lacks, become null."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    print(json.dumps(_finite(value), indent=2, ensure_ascii=not unicode, allow_nan=False))
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _finite(held) for key, held in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(held) for held in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    print(json.dumps(finite(value), indent=2, ensure_ascii=not unicode, allow_nan=False))
 
 
 def print_text(text: str, end: str = "\n") -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UserError
+from ..figures import figure
 from .options import Device, Dtype, Json, Model, Plugins, Seed, Threads
 
 if TYPE_CHECKING:
@@ -75,17 +76,18 @@ def _show(found: "Score", per_text: bool) -> None:
     from .visible import one_line
 
     record = found.json()
-    terms = "  ".join(f"{name} {nats:.4f}" for name, nats in record["terms"].items())
+    terms = "  ".join(f"{name} {figure(nats, 4)}" for name, nats in record["terms"].items())
     kind = record["kind"] if found.estimate.steps is None else f"{record['kind']} of {found.estimate.steps} steps"
     if found.convention is not None:
         print(f"{found.convention.label}; not a bound")
-    print(f"bits per byte   {bits:.4f} ± {bits_error:.4f}  ({kind}, {record['draws']} draws)")
-    print(f"nats per token  {nats:.4f} ± {nats_error:.4f}  ({terms})")
+    print(f"bits per byte   {figure(bits, 4)} ± {figure(bits_error, 4)}  ({kind}, {record['draws']} draws)")
+    print(f"nats per token  {figure(nats, 4)} ± {figure(nats_error, 4)}  ({terms})")
     name = "perplexity" if found.convention is None else f"perplexity as {found.convention.name}"
-    print(f"{name:<14}  {value:.2f}  (95 % interval of the draws: {low:.2f} to {high:.2f})")
+    print(f"{name:<14}  {figure(value, 2)}  (95 % interval of the draws: {figure(low, 2)} to {figure(high, 2)})")
     given = f", given {found.prompts} prompts (not counted)" if found.prompts else ""
     print(f"text            {record['tokens']} tokens, {record['bytes']} bytes{given}")
     for number, text in enumerate(found.texts if per_text else (), start=1):
-        print(f"text {number:<10} {text.nats:.3f} ± {text.stderr:.3f} nats, {text.tokens} tokens, {text.bytes} bytes")
+        share, spread = figure(text.nats, 3), figure(text.stderr, 3)
+        print(f"text {number:<10} {share} ± {spread} nats, {text.tokens} tokens, {text.bytes} bytes")
     for token in found.per_token:
-        print(f"{token.nats:8.3f}  {one_line(token.text)}")
+        print(f"{figure(token.nats, 3):>8}  {one_line(token.text)}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UserError
+from ..figures import figure
 from .options import Device, Dtype, Plugins, Threads
 
 if TYPE_CHECKING:
@@ -107,9 +108,8 @@ def _report(run: "Run") -> None:
     score = run.model.manifest["training"]["bound"]
     bound = score["bits_per_byte"]
     done = "trained" if run.complete else f"interrupted after {run.step:,} of {run.steps:,} steps, everything is saved"
-    measured = (
-        f"at most {bound['mean']:.3f} ± {bound['stderr']:.3f}" if score["kind"] != "exact" else f"{bound['mean']:.3f}"
-    )
+    mean, error = figure(bound["mean"], 3), figure(bound["stderr"], 3)
+    measured = f"at most {mean} ± {error}" if score["kind"] != "exact" else mean
     console.print(f"{done}; held-out text: {measured} bits per byte (see report.md)")
     commands = [
         f"undiffuse generate --model {run.directory} --watch",

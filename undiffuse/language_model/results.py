@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..figures import finite
 from ..likelihood.convention import Convention
 from ..likelihood.estimate import Estimate
 
@@ -148,7 +149,7 @@ class Score:
         return self.estimate.per(self.estimate.tokens)
 
     def json(self, per_text: bool = False) -> dict[str, Any]:
-        """`per_text`: with the share of each text."""
+        """`per_text`: with the share of each text. Numbers that are not finite are None."""
         e = self.estimate
         diffusion = e.nats - e.prior - e.reconstruction
         record: dict[str, Any] = {
@@ -174,4 +175,5 @@ class Score:
             del record["perplexity"]
         record |= {"prompts": self.prompts} if self.prompts else {}
         record |= {"per_text": [asdict(text) for text in self.texts]} if per_text else {}
-        return record | ({"per_token": [asdict(token) for token in self.per_token]} if self.per_token else {})
+        record |= {"per_token": [asdict(token) for token in self.per_token]} if self.per_token else {}
+        return {name: finite(value) for name, value in record.items()}

@@ -1,6 +1,7 @@
 """A likelihood with its uncertainty and its units."""
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,11 +78,12 @@ class Estimate:
         """e^(nats per token) with a 95 % interval for the draws (Student's t over the repetitions)."""
         mean, stderr = self.per(self.tokens)
         margin = student_t(len(self.diffusion) - 1) * stderr if self.kind != "exact" else 0.0
-        return math.exp(mean), math.exp(mean - margin), _exp(mean + margin)
+        return _exp(mean), _exp(mean - margin), _exp(mean + margin)
 
 
 def _exp(x: float) -> float:
-    return math.exp(x) if x < 700 else math.inf
+    """e^x, infinite where it is too large for a float."""
+    return math.exp(x) if x < math.log(sys.float_info.max) else math.inf
 
 
 def student_t(degrees: int) -> float:

@@ -11,6 +11,7 @@ from ..durable import write_bytes
 from ..evaluate.compressors import xz_bits_per_byte, xz_bits_per_byte_after
 from ..evaluate.copying import copying
 from ..evaluate.ngram import best_order
+from ..figures import figure
 from ..language_model import LanguageModel
 from ..language_model.defaults import default_strategy
 from ..objective.objective import BUCKETS
@@ -53,6 +54,7 @@ def write_report(run: RunDirectory, model: LanguageModel, training: Mapping[str,
         "copied": copying("\n".join(samples), texts),
         "example": _example(held_out),
         "size": _size,
+        "figure": figure,
     }
     environment = Environment(
         loader=PackageLoader("undiffuse.training", ""),
@@ -153,13 +155,13 @@ def _curve(lines: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
     for start in range(0, len(losses), size):
         group = losses[start : start + size]
         seen = [step for step in held_out if group[0]["step"] <= step <= group[-1]["step"]]
-        validated = f"{held_out[seen[-1]]:.3f}" if seen else ""
+        validated = figure(held_out[seen[-1]], 3) if seen else ""
         rows.append((f"{group[-1]['step']:,}", _mean([line["bits_per_byte"] for line in group]), validated))
     return rows
 
 
 def _mean(values: Sequence[float]) -> str:
-    return f"{sum(values) / len(values):.3f}" if values else "–"
+    return figure(sum(values) / len(values) if values else None, 3)
 
 
 def _example(held_out: Sequence[str]) -> str:
