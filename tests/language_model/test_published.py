@@ -177,7 +177,7 @@ def test_missing_and_unexpected_tensors_are_named(copy, family):
 
 
 def test_tensors_of_another_shape_are_named(copy):
-    with pytest.raises(UserError, match=r"mlp\.gate_proj\.weight \+ .*up_proj\.weight has shape \[192, 64\].*\[208"):
+    with pytest.raises(UserError, match=r"mlp\.gate_proj\.weight has shape \[96, 64\].*\[104, 64\]"):
         ud.load(copy("dream", intermediate_size=104))
 
 
@@ -223,7 +223,9 @@ def test_damaged_and_absent_files(copy):
 
 def test_the_model_type_alone_is_not_enough(copy):
     directory = copy("dream", model_type="llada")
-    with pytest.raises(UserError, match=r"model_type 'llada' with tensors such as 'lm_head\.weight' is no layout"):
+    with pytest.raises(
+        UserError, match=r"model_type 'llada', and its tensors, such as 'lm_head\.weight', are not"
+    ):
         ud.load(directory)
     edit(directory, "config.json", lambda config: config.update(model_type="qwen2"))
     with pytest.raises(UserError, match=r"load\(directory, family=…\)"):
@@ -310,3 +312,120 @@ def test_a_directory_that_is_neither(tmp_path):
     (tmp_path / "x").mkdir()
     with pytest.raises(UserError, match=r"has no manifest\.json"):
         ud.load(tmp_path / "x")
+
+
+def swapped(one: str, other: str):
+    def change(tensors):
+        tensors[one], tensors[other] = tensors[other], tensors[one]
+
+    return change
+
+
+def test_tensors_that_fit_only_together_are_refused(copy):
+    """Of unequal heights, queries and keys exchanged stack to the same matrix: 64 + 32 + 32 rows of 64."""
+    directory = copy("dream")
+    layer = "model.layers.0.self_attn"
+    edit_tensors(directory, swapped(f"{layer}.q_proj.weight", f"{layer}.k_proj.weight"))
+    with pytest.raises(UserError, match=r"layers\.0\.self_attn\.q_proj\.weight has shape \[32, 64\].*\[64, 64\]"):
+        ud.load(directory)
+
+
+@pytest.mark.parametrize("shape", [(64, 63), (64,), (64, 64, 1)], ids=str)
+def test_width_and_rank_of_every_tensor_are_checked(copy, shape):
+    directory, name = copy("dream"), "model.layers.1.self_attn.q_proj.weight"
+    edit_tensors(directory, lambda tensors: tensors.update({name: torch.zeros(shape)}))
+    with pytest.raises(UserError, match=re.escape(f"{name} has shape {list(shape)}")):
+        ud.load(directory)
+
+
+@pytest.mark.parametrize(("dtype", "said"), [(torch.float8_e4m3fn, "F8_E4M3"), (torch.int8, "I8")], ids=str)
+def test_quantized_weights_are_refused_by_name(copy, dtype, said):
+    directory, name = copy("llada"), "model.transformer.blocks.0.q_proj.weight"
+    edit_tensors(directory, lambda tensors: tensors.update({name: tensors[name].to(dtype)}))
+    with pytest.raises(UserError, match=f"{name} is stored as {said}, and quantized weights are not read"):
+        ud.load(directory)
+
+
+def test_mixed_formats_become_the_one_that_holds_all(copy):
+    directory, name = copy("llada"), "model.transformer.blocks.0.q_proj.weight"
+    edit_tensors(directory, lambda tensors: tensors.update({name: tensors[name].bfloat16()}))
+    mixed = ud.load(directory)
+    assert {parameter.dtype for parameter in mixed.predictor.denoiser.parameters()} == {torch.float32}
+    assert logits(mixed, "llada").isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_pointer_of_git_lfs_is_called_one(copy, name):
+    directory = copy("llada")
+    (directory / name).unlink()
+    (directory / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 134\n")
+    with pytest.raises(UserError, match=rf"{name} is a Git LFS pointer and not the file itself: .*git lfs pull"):
+        ud.load(directory)
+
+
+@pytest.mark.parametrize("place", [{"a": 1}, [], {"a": None}, {"a": "../x"}, {"a": ""}], ids=str)
+def test_an_index_that_names_no_files(copy, place):
+    directory = copy("dream", "checkpoint_sharded")
+    edit(directory, "model.safetensors.index.json", lambda index: index.update(weight_map=place))
+    with pytest.raises(UserError, match="copy it again"):
+        ud.load(directory)
+
+
+@pytest.mark.parametrize(
+    ("family", "key", "value", "said"),
+    [
+        ("llada", "n_heads", 0, "n_heads must lie between 1 and 16,777,216, not 0"),
+        ("dream", "num_attention_heads", 0, "num_attention_heads must lie between"),
+        ("dream", "hidden_size", -64, "hidden_size must lie between .* not -64"),
+        ("dream", "intermediate_size", 10**30, "intermediate_size must lie between .* not more than"),
+        ("sdar", "num_hidden_layers", 1 << 24, "describes 16777216 layers, and it holds"),
+        ("llada", "n_layers", True, "n_layers must be a whole number, not True"),
+        ("dream", "rms_norm_eps", -1, "rms_norm_eps must be a positive number, not -1"),
+        ("dream", "rms_norm_eps", float("nan"), "rms_norm_eps must be a positive number, not nan"),
+        ("llada", "rope_theta", 0, "rope_theta must be a positive number, not 0"),
+        ("sdar", "rope_theta", -1, "rope_theta must be a positive number, not -1"),
+        ("sdar", "rope_theta", 10**400, "rope_theta must be a positive number, not more than"),
+        ("dream", "rope_scaling", "yarn", "rope_scaling must be an object, not 'yarn'"),
+        ("dream", "layer_types", 3, "layer_types other than"),
+        ("dream", "tie_word_embeddings", "false", "tie_word_embeddings must be true or false, not 'false'"),
+        ("dream", "eos_token_id", "x", "eos_token_id must be a whole number, not 'x'"),
+        ("dream", "block_size", 8, "block_size = 8 says that this network attends in blocks"),
+    ],
+)
+def test_configs_with_impossible_values(copy, family, key, value, said):
+    with pytest.raises(UserError, match=said):
+        ud.load(copy(family, **{key: value}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("Fast_dLLM_Qwen", "Fast-dLLM v2, which is not read: it attends in blocks"), ("llada2_moe", "of LLaDA2")],
+)
+@pytest.mark.parametrize("family", [None, "dream"])
+def test_families_of_the_field_that_are_not_read_are_named(copy, kind, said, family):
+    """Also where another family is asked for: a network that was trained on blocks is no Dream."""
+    with pytest.raises(UserError, match=said):
+        ud.load(copy("dream", model_type=kind, bd_size=32), family=family)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"version": "1.0"}, "has no model"),
+        ({"model": 3}, "is not a byte-level BPE"),
+        ({"model": {"type": "BPE"}}, "has no vocabulary"),
+        ({"model": {"type": "BPE", "vocab": {"a": "b"}}}, "has no vocabulary"),
+        ({"model": {"type": "BPE", "vocab": {"a": 0}}, "decoder": "x"}, "is not a byte-level BPE"),
+        ({"model": {"vocab": {"a": 0}}, "added_tokens": [{"id": 3}]}, 'needs "content" and "id"'),
+        ({"model": {"vocab": {"a": 0}}, "added_tokens": 5}, "added_tokens must be a list"),
+        (
+            {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": ["a b"]}, "decoder": {"type": "ByteLevel"}},
+            "is damaged",
+        ),
+    ],
+)
+def test_tokenizers_that_are_broken(copy, content, said):
+    directory = copy("llada")
+    edit(directory, "tokenizer.json", lambda tokenizer: tokenizer.update(content))
+    with pytest.raises(UserError, match=rf"tokenizer\.json.*{said}"):
+        ud.load(directory).score("aa")

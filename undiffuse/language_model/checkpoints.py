@@ -4,15 +4,11 @@ No code of the directory is run, and nothing is read but JSON and tensors. The n
 the tensors as they come, each exactly once; rotary tables are computed, never read.
 """
 
-import json
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -23,6 +19,7 @@ from ..kinds import CHECKPOINT_FAMILIES
 from ..models.family import CheckpointFamily, Keys
 from ..models.parts import Part
 from ..models.transformer import Transformer, TransformerConfig
+from ..models.unread import refuse_unread
 from ..predictor import Predictor
 from ..process.destinations.mask import Mask
 from ..process.interpolating import Interpolating
@@ -31,9 +28,9 @@ from ..text.codec import Codec
 from ..text.published_tokenizer import NoTokenizer, PublishedTokenizer
 from ..vocabulary import Vocabulary
 from .special_ids import vocabulary_of
+from .stored_tensors import CONFIG, WEIGHTS, Tensors, read_json
 from .trained import Trained
 
-CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -42,55 +39,6 @@ TOKENIZER_FILES = (
     "vocab.json",
     "merges.txt",
 )
-INERT_TENSORS = ("rotary_emb.inv_freq",)  # rotary tables that old files hold
-
-
-@dataclass(frozen=True)
-class Tensors:
-    """The tensors of a directory: the file of each."""
-
-    directory: Path
-    place: Mapping[str, str]
-
-    @classmethod
-    def of(cls, directory: Path) -> "Tensors":
-        """From the index, or the only file; UserError where a tensor is missing from its file, or in two."""
-        if not (directory / INDEX).is_file():
-            if not (directory / WEIGHTS).is_file():
-                raise UserError(
-                    f"{directory} has a {CONFIG} and neither {WEIGHTS} nor {INDEX}: download its weights as safetensors"
-                )
-            return cls(directory, dict.fromkeys(_names(directory / WEIGHTS), WEIGHTS))
-        place = _json(directory / INDEX).get("weight_map")
-        if not isinstance(place, dict):
-            raise UserError(f"{directory / INDEX} has no weight_map; copy it again")
-        held = {file: _names(directory / file) for file in sorted(set(place.values()))}
-        twice = [
-            name for name, count in Counter(name for names in held.values() for name in names).items() if count > 1
-        ]
-        if twice:
-            raise UserError(f"{directory}: tensor {twice[0]} is in more than one file; copy the directory again")
-        for file, names in held.items():
-            for name in {name for name, where in place.items() if where == file} ^ names:
-                raise UserError(f"{directory}: {INDEX} and {file} disagree about tensor {name}; copy both again")
-        return cls(directory, place)
-
-    def read(self, parts: Sequence[Part]) -> Iterator[tuple[Part, str, Tensor]]:
-        """Every parameter by name, with the part it is from; UserError unless each tensor has exactly one place."""
-        needed = {name for part in parts for name in part.tensors}
-        extra = sorted(name for name in self.place if name not in needed and not name.endswith(INERT_TENSORS))
-        missing = sorted(needed - self.place.keys())
-        if missing or extra:
-            raise UserError(
-                f"{self.directory} does not hold the network that its {CONFIG} describes"
-                + (f"; missing: {_some(missing)}" if missing else "")
-                + (f"; unexpected: {_some(extra)}" if extra else "")
-            )
-        files = {file: safe_open(self.directory / file, framework="pt") for file in set(self.place.values())}
-        for part in parts:
-            found = part.read([files[self.place[name]].get_tensor(name) for name in part.tensors])
-            for name, value in zip(part.parameters, found, strict=True):
-                yield part, name, value
 
 
 def load(
@@ -102,16 +50,20 @@ def load(
     mask_id: int | None = None,
     plugins: Collection[str] = (),
 ) -> Trained:
-    """The model in a directory of a public layout, in `dtype` or as it is stored.
+    """The model in a directory of a public layout, in `dtype` or as it is stored (several formats: the widest).
 
     Layouts of other packages are looked at if `plugins` names those.
     """
-    config = _json(directory / CONFIG)
+    config = read_json(directory / CONFIG)
     tensors = Tensors.of(directory)
-    kind, layout = _recognized(config, tensors.place, family, directory, plugins)
+    kind, layout = _recognized(config, tensors.stored, family, directory, plugins)
     shape = layout.network(Keys(config))
+    if shape.depth > len(tensors.stored):
+        raise UserError(
+            f"{directory}: its {CONFIG} describes {shape.depth} layers, and it holds {len(tensors.stored)} tensors"
+        )
     network = build(shape, layout.parts(shape), tensors, device, dtype)
-    files = {name: _json(directory / name) for name in TOKENIZER_FILES if name.endswith("json")}
+    files = {name: read_json(directory / name) for name in TOKENIZER_FILES if name.endswith("json")}
     vocabulary = vocabulary_of(shape.rows, layout, config, files, mask_id)
     process = Interpolating(vocabulary, OneMinusT(), Mask())
     manifest = {"layout": kind, "config": config}
@@ -139,19 +91,14 @@ def build(
     dtype: torch.dtype | None,
 ) -> Transformer:
     """The network with its tensors; UserError where one has another shape than the config says."""
+    tensors.check(parts)
     with torch.device("meta"), Uninitialized():
         network = Transformer(shape)
-    expected = network.state_dict()
+    expected = {name: value.shape for name, value in network.state_dict().items()}
     named = {name for part in parts for name in part.parameters}
     assert expected.keys() == named, expected.keys() ^ named
-    parameters: dict[str, Tensor] = {}
-    for part, name, value in tensors.read(parts):
-        if value.shape != expected[name].shape:
-            raise UserError(
-                f"{tensors.directory}: {' + '.join(part.tensors)} has shape {list(value.shape)}, and its {CONFIG} "
-                f"describes {list(expected[name].shape)}"
-            )
-        parameters[name] = value.to(device=device, dtype=dtype)
+    dtype = dtype or tensors.format(parts)
+    parameters = {name: value.to(device=device, dtype=dtype) for name, value in tensors.read(parts, expected)}
     network.load_state_dict(parameters, assign=True)
     return network.eval().requires_grad_(False)
 
@@ -204,6 +151,7 @@ def _recognized(
     directory: Path,
     plugins: Collection[str] = (),
 ) -> tuple[str, CheckpointFamily]:
+    refuse_unread(config, str(directory))
     if family is not None:
         return family, CHECKPOINT_FAMILIES.load(family)()
     layouts: dict[str, CheckpointFamily] = {
@@ -211,10 +159,15 @@ def _recognized(
     }
     found = [kind for kind, layout in layouts.items() if layout.recognizes(config, tensors)]
     if len(found) != 1:
-        kind = config.get("model_type")
+        kind, example = str(config.get("model_type")), min(tensors, default="")
+        if kind.lower() in layouts:
+            raise UserError(
+                f"{directory} says model_type {kind!r}, and its tensors, such as {example!r}, are not of that layout: "
+                "it is another layout under the same name, and is not read"
+            )
         raise UserError(
-            f"{directory}: model_type {kind!r} with tensors such as {min(tensors, default='')!r} is no layout that is "
-            f"read{did_you_mean(str(kind), layouts)}; if it is one of them under another name, say "
+            f"{directory}: model_type {kind!r} with tensors such as {example!r} is no layout that is "
+            f"read{did_you_mean(kind, layouts)}; if it is one of them under another name, say "
             "which: load(directory, family=…)"
         )
     return found[0], layouts[found[0]]
@@ -227,28 +180,3 @@ def _tokenizer(directory: Path, files: Mapping[str, Mapping[str, Any]], vocabula
         merges = (directory / "merges.txt").read_text(encoding="utf-8")
         return PublishedTokenizer.from_merges(files["vocab.json"], merges, vocabulary)
     return NoTokenizer(vocabulary, str(directory))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """The object in a file, nothing where there is no file."""
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); copy it again") from error
-    if not isinstance(found, dict):
-        raise UserError(f"{path} does not hold a JSON object; copy it again")
-    return found
-
-
-def _names(path: Path) -> set[str]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return set(file.keys())
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot read {path} ({error}); copy it again") from error
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

@@ -18,8 +18,8 @@ def vocabulary_of(
 
     A beginning-of-text row that is also the end of text stays predictable. UserError where sources disagree.
     """
-    mask = mask_id if mask_id is not None else _mask(layout, config, files)
-    eos, pad, bos = (_one(config.get(f"{name}_token_id")) for name in ("eos", "pad", "bos"))
+    mask = _mask(layout, config, files) if mask_id is None else _id("mask_id", mask_id)
+    eos, pad, bos = (_one(config, f"{name}_token_id") for name in ("eos", "pad", "bos"))
     for name, row in (("mask", mask), ("eos", eos), ("pad", pad), ("bos", bos)):
         if row is not None and not 0 <= row < rows:
             fix = "; say which row it is: load(directory, mask_id=…)" if name == "mask" else ""
@@ -36,8 +36,8 @@ def _mask(layout: CheckpointFamily, config: Json, files: Mapping[str, Json]) -> 
     spelled = field.get("content") if isinstance(field, Mapping) else field
     named = {f"its added token {name!r}": ids[name] for name in layout.mask_tokens if name in ids}
     said = {
-        "config.json": _one(config.get("mask_token_id")),
-        "the mask_token of its tokenizer": ids.get(spelled) if spelled else None,
+        "config.json": _one(config, "mask_token_id"),
+        "the mask_token of its tokenizer": ids.get(spelled) if isinstance(spelled, str) else None,
     }
     found = {source: row for source, row in said.items() if row is not None}
     chosen = set(found.values()) or set(named.values())
@@ -49,13 +49,30 @@ def _mask(layout: CheckpointFamily, config: Json, files: Mapping[str, Json]) -> 
 
 def _added(files: Mapping[str, Json]) -> dict[str, int]:
     """Added tokens by their text, from all files that list them."""
-    config = files.get("tokenizer_config.json") or {}
-    decoder = {entry["content"]: int(row) for row, entry in (config.get("added_tokens_decoder") or {}).items()}
-    return {**decoder, **(files.get("added_tokens.json") or {}), **added_tokens(files.get("tokenizer.json") or {})}
+    where = "tokenizer_config.json: added_tokens_decoder"
+    listed = (files.get("tokenizer_config.json") or {}).get("added_tokens_decoder") or {}
+    if not isinstance(listed, Mapping):
+        raise UserError(f"{where} must be an object, not {listed!r}")
+    decoder = {}
+    for row, entry in listed.items():
+        if not row.isdecimal() or not isinstance(entry, Mapping) or not isinstance(entry.get("content"), str):
+            raise UserError(f'{where}: {row!r} must be an id with its "content", not {entry!r}')
+        decoder[entry["content"]] = int(row)
+    added = {
+        text: _id(f"added_tokens.json: {text!r}", row) for text, row in (files.get("added_tokens.json") or {}).items()
+    }
+    return {**decoder, **added, **added_tokens(files.get("tokenizer.json") or {})}
 
 
-def _one(value: object) -> int | None:
+def _one(config: Json, name: str) -> int | None:
     """The first of several ids, where a config lists them."""
+    value = config.get(name)
     if isinstance(value, list):
         value = value[0] if value else None
-    return value if isinstance(value, int) else None
+    return None if value is None else _id(f"config.json: {name}", value)
+
+
+def _id(what: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UserError(f"{what} must be a whole number, not {value!r}")
+    return value

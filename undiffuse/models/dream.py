@@ -25,6 +25,7 @@ class Dream(QwenNames):
         )
 
     def network(self, keys: Keys) -> TransformerConfig:
+        keys.all_visible()
         keys.only(use_mrope=False)
         shared = self.shared(keys)
         shared["context"] = min(shared["context"], CONTEXT)

@@ -4,6 +4,7 @@ A layout says how to recognize its directory, what its config means, and how pub
 trunk: records that serve reading and writing.
 """
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from ..errors import UserError
 from .parts import Concatenated, Copied, Part
 from .transformer import TransformerConfig
 
+LARGEST = 1 << 24
+"""Of any size that a config names: more rows than any vocabulary has."""
+BLOCK_KEYS = ("block_size", "block_length", "bd_size")
+
 
 @dataclass(frozen=True)
 class Keys:
@@ -21,6 +26,7 @@ class Keys:
     values: Mapping[str, Any]
 
     def integer(self, name: str, default: int | None = None) -> int:
+        """A size: at least 1, and no more than a table can have."""
         value = self.values.get(name)
         if value is None:
             value = default
@@ -28,19 +34,43 @@ class Keys:
             raise UserError(f"config.json has no {name}, which this layout needs")
         if isinstance(value, bool) or not isinstance(value, int):
             raise UserError(f"config.json: {name} must be a whole number, not {value!r}")
+        if not 1 <= value <= LARGEST:
+            raise UserError(f"config.json: {name} must lie between 1 and {LARGEST:,}, not {_shown(value)}")
         return value
 
     def number(self, name: str, default: float) -> float:
+        """A positive number."""
         value = self.values.get(name)
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UserError(f"config.json: {name} must be a number, not {value!r}")
+        if not 0 < value <= sys.float_info.max:  # excludes NaN too
+            raise UserError(f"config.json: {name} must be a positive number, not {_shown(value)}")
         return float(value)
 
     def flag(self, name: str) -> bool:
-        """True, or false where the key is absent."""
-        return bool(self.values.get(name))
+        """True or false, false where the key is absent."""
+        value = self.values.get(name)
+        if value not in (None, True, False):
+            raise UserError(f"config.json: {name} must be true or false, not {value!r}")
+        return bool(value)
+
+    def table(self, name: str) -> Mapping[str, Any]:
+        """The object of a key, empty where the key is absent."""
+        value = self.values.get(name) or {}
+        if not isinstance(value, Mapping):
+            raise UserError(f"config.json: {name} must be an object, not {value!r}")
+        return value
+
+    def all_visible(self) -> None:
+        """Refuse a config that says its network attends in blocks: read as full attention it would be another one."""
+        for name in BLOCK_KEYS:
+            if self.values.get(name) is not None:
+                raise UserError(
+                    f"config.json: {name} = {self.values[name]!r} says that this network attends in blocks, and this "
+                    "layout sees the whole text"
+                )
 
     def only(self, **accepted: object) -> None:
         """Refuse other values of some keys: they would change what the network computes. Absent and null pass."""
@@ -51,8 +81,8 @@ class Keys:
 
     def rope_base(self, default: float) -> float:
         """`rope_theta`, at the top or in `rope_parameters` (transformers 5); UserError for scaled positions."""
-        parameters = self.values.get("rope_parameters") or {}
-        for scaling in (parameters, self.values.get("rope_scaling") or {}):
+        parameters = self.table("rope_parameters")
+        for scaling in (parameters, self.table("rope_scaling")):
             kind = scaling.get("rope_type", scaling.get("type", "default"))
             if kind != "default":
                 raise UserError(f"config.json: rotary positions of type {kind!r} are not supported, only 'default'")
@@ -116,7 +146,8 @@ class QwenNames(CheckpointFamily):
     def shared(self, keys: Keys) -> dict[str, Any]:
         """What all of these configs say in the same words."""
         keys.only(hidden_act="silu", use_sliding_window=False, partial_rotary_factor=1.0, mlp_bias=False)
-        if any(kind != "full_attention" for kind in keys.values.get("layer_types") or ()):
+        layers = keys.values.get("layer_types") or []
+        if not isinstance(layers, list) or any(kind != "full_attention" for kind in layers):
             raise UserError("config.json: layer_types other than 'full_attention' are not supported")
         heads = keys.integer("num_attention_heads")
         return {
@@ -158,3 +189,8 @@ class QwenNames(CheckpointFamily):
             "initializer_range": 0.02,
             "use_cache": False,
         }
+
+
+def _shown(value: float) -> str:
+    """A number, cut where it is absurdly long."""
+    return f"{value!r}" if abs(value) < 10**20 or value != value or isinstance(value, float) else "more than 10^20"

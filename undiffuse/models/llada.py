@@ -38,6 +38,7 @@ class LLaDA(CheckpointFamily):
             rope=True,
             scale_logits=False,
         )
+        keys.all_visible()
         heads = keys.integer("n_heads")
         return TransformerConfig(
             rows=keys.integer("embedding_size", keys.integer("vocab_size")),

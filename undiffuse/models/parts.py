@@ -11,6 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+Shape = Sequence[int]
+
 
 class Part(Protocol):
     """Some parameters and the published tensors that hold the same numbers."""
@@ -23,6 +25,10 @@ class Part(Protocol):
     @property
     def tensors(self) -> tuple[str, ...]:
         """Published names."""
+        ...
+
+    def shapes(self, parameters: Sequence[Shape]) -> Sequence[Shape]:
+        """The shapes of the tensors, in their order, from those of the parameters."""
         ...
 
     def read(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -49,6 +55,9 @@ class Copied:
     def tensors(self) -> tuple[str, ...]:
         return (self.tensor,)
 
+    def shapes(self, parameters: Sequence[Shape]) -> Sequence[Shape]:
+        return parameters
+
     def read(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         return tensors
 
@@ -67,6 +76,9 @@ class Concatenated:
     @property
     def parameters(self) -> tuple[str, ...]:
         return (self.parameter,)
+
+    def shapes(self, parameters: Sequence[Shape]) -> Sequence[Shape]:
+        return [(height, *parameters[0][1:]) for height in self.heights]
 
     def read(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         return (torch.cat(tuple(tensors)),)
@@ -87,6 +99,9 @@ class Split:
     def tensors(self) -> tuple[str, ...]:
         return (self.tensor,)
 
+    def shapes(self, parameters: Sequence[Shape]) -> Sequence[Shape]:
+        return [(sum(self.heights), *parameters[0][1:])]
+
     def read(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         return tensors[0].split(self.heights)
 
@@ -104,6 +119,9 @@ class Stacked:
     @property
     def parameters(self) -> tuple[str, ...]:
         return (self.parameter,)
+
+    def shapes(self, parameters: Sequence[Shape]) -> Sequence[Shape]:
+        return [parameters[0][1:]] * len(self.tensors)
 
     def read(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         return (torch.stack(tuple(tensors)),)

@@ -91,6 +91,8 @@ class TransformerConfig:
                 raise UserError(f"model: {name} must be at least 1, not {getattr(self, name)}")
         if self.head_dim % 2 or self.head_dim < 0:
             raise UserError(f"model: head_dim must be even, not {self.head_dim}")
+        if self.hidden < 0:
+            raise UserError(f"model: hidden must not be negative, not {self.hidden}")
         if not self.head_dim and (self.width % self.heads or (self.width // self.heads) % 2):
             good = [h for h in range(1, self.width // 2 + 1) if self.width % (2 * h) == 0]
             raise UserError(

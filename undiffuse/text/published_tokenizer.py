@@ -32,7 +32,18 @@ class PublishedTokenizer(Codec):
     rows: Vocabulary
 
     def __post_init__(self) -> None:
-        if self.content["model"].get("type", "BPE") != "BPE" or not _byte_level(self.content.get("decoder")):
+        model = self.content.get("model")
+        vocabulary = model.get("vocab") if isinstance(model, Mapping) else None
+        if isinstance(model, Mapping) and model.get("type", "BPE") == "BPE":
+            if not isinstance(vocabulary, Mapping) or not all(map(_row, vocabulary.values())):
+                raise UserError("tokenizer.json has no vocabulary of tokens with their ids; copy it again")
+        elif model is None:
+            raise UserError("tokenizer.json has no model; copy it again")
+        if (
+            not isinstance(model, Mapping)
+            or model.get("type", "BPE") != "BPE"
+            or not _byte_level(self.content.get("decoder"))
+        ):
             raise UserError(
                 "tokenizer.json is not a byte-level BPE, the only kind of published tokenizer that is read: take it "
                 "away and work with ids (model.logits, model.decode)"
@@ -96,7 +107,7 @@ class PublishedTokenizer(Codec):
     @cached_property
     def _library(self) -> tokenizers.Tokenizer:
         plain = {**self.content, "added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
-        return tokenizers.Tokenizer.from_str(json.dumps(plain))
+        return _read(json.dumps(plain))
 
     def encode(self, text: str) -> list[int]:
         utf8(text)
@@ -138,11 +149,31 @@ class NoTokenizer(Codec):
 
 
 def added_tokens(content: Mapping[str, Any]) -> dict[str, int]:
-    """The added tokens of a `tokenizer.json`, by their text."""
-    return {token["content"]: token["id"] for token in content.get("added_tokens") or ()}
+    """The added tokens of a `tokenizer.json`, by their text; UserError where one has no text or no id."""
+    listed = content.get("added_tokens") or []
+    if not isinstance(listed, list):
+        raise UserError(f"tokenizer.json: added_tokens must be a list, not {listed!r}")
+    for token in listed:
+        known = isinstance(token, Mapping) and isinstance(token.get("content"), str) and _row(token.get("id"))
+        if not known:
+            raise UserError(f'tokenizer.json: an added token needs "content" and "id", and one is {token!r}')
+    return {token["content"]: token["id"] for token in listed}
 
 
-def _byte_level(decoder: Mapping[str, Any] | None) -> bool:
-    if decoder is None:
+def _row(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _byte_level(decoder: object) -> bool:
+    if not isinstance(decoder, Mapping):
         return False
-    return decoder["type"] == "ByteLevel" or any(map(_byte_level, decoder.get("decoders", ())))
+    inner = decoder.get("decoders")
+    return decoder.get("type") == "ByteLevel" or (isinstance(inner, list) and any(map(_byte_level, inner)))
+
+
+def _read(content: str) -> tokenizers.Tokenizer:
+    """UserError where the library takes a file for damaged: it raises nothing narrower than Exception."""
+    try:
+        return tokenizers.Tokenizer.from_str(content)
+    except Exception as error:
+        raise UserError(f"tokenizer.json is damaged ({error}); copy it again") from error

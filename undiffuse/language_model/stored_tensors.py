@@ -1,0 +1,141 @@
+"""The tensors of a public checkpoint: which file holds each, in what shape and number format, all checked by name."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ..errors import UserError
+from ..models.parts import Part
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+INERT_TENSORS = ("rotary_emb.inv_freq",)  # rotary tables that old files hold
+FORMATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+POINTER = b"version https://git-lfs"
+"""How the file begins that Git leaves in place of a large one."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor as its file describes it."""
+
+    file: str
+    shape: tuple[int, ...]
+    format: str
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """The tensors of a directory by name; none is read yet."""
+
+    directory: Path
+    stored: Mapping[str, Stored]
+
+    @classmethod
+    def of(cls, directory: Path) -> "Tensors":
+        """From the index, or the only file; UserError where a tensor is missing from its file, or in two."""
+        if not (directory / INDEX).is_file():
+            if not (directory / WEIGHTS).is_file():
+                raise UserError(
+                    f"{directory} has a {CONFIG} and neither {WEIGHTS} nor {INDEX}: download its weights as safetensors"
+                )
+            return cls(directory, _described(directory, WEIGHTS))
+        place = read_json(directory / INDEX).get("weight_map")
+        if not isinstance(place, dict) or not all(isinstance(file, str) and file for file in place.values()):
+            raise UserError(f"{directory / INDEX} has no weight_map of tensors to files; copy it again")
+        outside = next((file for file in place.values() if Path(file).name != file), None)
+        if outside is not None:
+            raise UserError(f"{directory / INDEX} names {outside!r}, which is no file of this directory; copy it again")
+        held = {file: _described(directory, file) for file in sorted(set(place.values()))}
+        twice = [
+            name for name, count in Counter(name for names in held.values() for name in names).items() if count > 1
+        ]
+        if twice:
+            raise UserError(f"{directory}: tensor {twice[0]} is in more than one file; copy the directory again")
+        for file, names in held.items():
+            for name in {name for name, where in place.items() if where == file} ^ names.keys():
+                raise UserError(f"{directory}: {INDEX} and {file} disagree about tensor {name}; copy both again")
+        return cls(directory, {name: held[file][name] for name, file in place.items()})
+
+    def check(self, parts: Sequence[Part]) -> None:
+        """UserError unless each tensor has exactly one place, and holds numbers that can be computed with."""
+        needed = {name for part in parts for name in part.tensors}
+        for name in sorted(needed & self.stored.keys()):
+            if (found := self.stored[name].format) not in FORMATS:
+                raise UserError(
+                    f"{self.directory}: {name} is stored as {found}, and quantized weights are not read: take the "
+                    "checkpoint in bfloat16, float16 or float32"
+                )
+        extra = sorted(name for name in self.stored if name not in needed and not name.endswith(INERT_TENSORS))
+        missing = sorted(needed - self.stored.keys())
+        if missing or extra:
+            raise UserError(
+                f"{self.directory} does not hold the network that its {CONFIG} describes"
+                + (f"; missing: {_some(missing)}" if missing else "")
+                + (f"; unexpected: {_some(extra)}" if extra else "")
+            )
+
+    def format(self, parts: Sequence[Part]) -> torch.dtype:
+        """The number format of all, or where they differ the narrowest that holds every one of them exactly."""
+        return reduce(torch.promote_types, (FORMATS[self.stored[name].format] for p in parts for name in p.tensors))
+
+    def read(self, parts: Sequence[Part], shapes: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter by name. UserError where a tensor has another shape than its part of the parameters has."""
+        for part in parts:
+            for name, shape in zip(part.tensors, part.shapes([shapes[p] for p in part.parameters]), strict=True):
+                if self.stored[name].shape != tuple(shape):
+                    raise UserError(
+                        f"{self.directory}: {name} has shape {list(self.stored[name].shape)}, and its {CONFIG} "
+                        f"describes {list(shape)}"
+                    )
+        files = {
+            file: safe_open(self.directory / file, framework="pt")
+            for file in {stored.file for stored in self.stored.values()}
+        }
+        for part in parts:
+            found = part.read([files[self.stored[name].file].get_tensor(name) for name in part.tensors])
+            yield from zip(part.parameters, found, strict=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file, nothing where there is no file."""
+    if not path.is_file():
+        return {}
+    content = path.read_bytes()
+    if content.startswith(POINTER):
+        raise _pointer(path)
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({error}); copy it again") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path} does not hold a JSON object; copy it again")
+    return found
+
+
+def _described(directory: Path, file: str) -> dict[str, Stored]:
+    path = directory / file
+    try:
+        with path.open("rb") as opened:
+            if opened.read(len(POINTER)) == POINTER:
+                raise _pointer(path)
+        with safe_open(path, framework="pt") as tensors:
+            slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118 (not a mapping)
+            return {name: Stored(file, tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot read {path} ({error}); copy it again") from error
+
+
+def _pointer(path: Path) -> UserError:
+    return UserError(f"{path} is a Git LFS pointer and not the file itself: fetch it with `git lfs pull`")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

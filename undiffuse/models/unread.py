@@ -1,0 +1,30 @@
+"""Families of public diffusion language models that are recognized and not read: refused by name, under any layout."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import UserError
+
+UNREAD = {
+    "fast_dllm_qwen": ("Fast-dLLM v2", "attends in blocks and predicts the next token"),
+    "fast_dllm_v2": ("Fast-dLLM v2", "attends in blocks and predicts the next token"),
+    "llada_moe": ("LLaDA-MoE", "has a mixture of experts"),
+    "lladamoe": ("LLaDA-MoE", "has a mixture of experts"),
+    "llada2_moe_veomni": ("LLaDA2", "has a mixture of experts and attends in blocks"),
+    "llada2_moe": ("LLaDA2", "has a mixture of experts and attends in blocks"),
+    "sdar_moe": ("SDAR-MoE", "has a mixture of experts"),
+    "diffusion_gemma": ("DiffusionGemma", "has a mixture of experts, an encoder and sliding windows"),
+    "wedlm": ("WeDLM", "attends causally"),
+    "bd3lm": ("BD3-LM", "has another trunk and attends in blocks"),
+    "mdlm": ("MDLM", "has another trunk"),
+    "duo": ("Duo", "has another trunk"),
+}
+"""By model_type, in lower case: the family, and why its network is not one of the layouts."""
+
+
+def refuse_unread(config: Mapping[str, Any], where: str) -> None:
+    """UserError for the config of such a family."""
+    kind = str(config.get("model_type")).lower().replace("-", "_")
+    if kind in UNREAD:
+        family, why = UNREAD[kind]
+        raise UserError(f"{where} is a checkpoint of {family}, which is not read: it {why}, as no layout here does")
