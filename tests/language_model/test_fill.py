@@ -200,3 +200,12 @@ def test_a_byte_level_model_says_what_one_token_is(model, byte_model):
     assert "note" not in filled.json()
     assert byte_model.fill("a [MASK:3-8] b", top=1)[0].note == ""
     assert model.fill("a [MASK] b", top=1)[0].note == ""
+
+
+def test_a_stream_draws_as_a_fill_does(uniform):
+    """Under noise that shows tokens the default is 0.1, not the strategy's own 1."""
+    text = "The [MASK:3] dog"
+    *_, last = uniform.stream(text, steps=5)
+    filled = uniform.fill(text, steps=5, top=1)[0]
+    ids = last.ids[0][last.editable[0]].tolist()
+    assert uniform.tokenizer.decode(ids).removeprefix(" ") == filled.holes[0].text

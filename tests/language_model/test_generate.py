@@ -111,3 +111,15 @@ def test_a_text_ends_at_its_end_symbol_and_what_follows_costs_nothing(model, mon
     assert all(made.tokens < 80 for made in ended)
     assert all(made.nfe == made.tokens + 1 for made in ended), "one evaluation each, and one for the end"
     assert [made.nfe for made in plain] == [80, 80, 80]
+
+
+def test_log_probabilities_are_over_the_tokens_that_are_not_banned(model):
+    """The model's own distribution without the banned rows, normalized again."""
+    prompt, vocabulary = model.tokenizer.encode("The quick"), model.tokenizer.vocabulary
+    log_p = model.logits(torch.tensor([[*prompt, vocabulary.mask]]))[0, -1]
+    log_p[list(vocabulary.unpredictable)] = -torch.inf
+    banned = log_p.topk(3).indices
+    log_p[banned] = -torch.inf
+    found = model.decode([prompt], 1, strategy="confidence", banned_ids=banned.tolist())
+    assert int(found.ids[0][-1]) == int(log_p.argmax())
+    assert found.commit_logprob[0][-1].item() == pytest.approx(log_p.log_softmax(-1).max().item(), abs=1e-5)

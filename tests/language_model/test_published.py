@@ -223,9 +223,7 @@ def test_damaged_and_absent_files(copy):
 
 def test_the_model_type_alone_is_not_enough(copy):
     directory = copy("dream", model_type="llada")
-    with pytest.raises(
-        UserError, match=r"model_type 'llada', and its tensors, such as 'lm_head\.weight', are not"
-    ):
+    with pytest.raises(UserError, match=r"model_type 'llada', and its tensors, such as 'lm_head\.weight', are not"):
         ud.load(directory)
     edit(directory, "config.json", lambda config: config.update(model_type="qwen2"))
     with pytest.raises(UserError, match=r"load\(directory, family=…\)"):

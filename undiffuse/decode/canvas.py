@@ -23,13 +23,14 @@ class Canvas:
     `window_number` is the window in which an editable position is decoded, in order; fixed ones have UNDECIDED.
     `steps` (R, W) is the number of steps planned for each window, `clock` how many were taken in the present one.
     `commit_step` and `commit_logp` say when the present token was decided (the request's own step) and with which log-
-    probability (model's distribution, no temperature or filter; nats); CANCELLED marks positions that an end of text
-    before them left undecided, GIVEN those that were decided at the beginning and may be written. `nfe` counts network
-    evaluations, `rows` the rows that went through the trunk. `span` is the length of the network's attention blocks,
-    counted from position 0 (0: one block). `aborted` requests ended as they were, and may have something pending.
-    `begins` is the time of the noise at the beginning: at 1 it is for the loop to draw, below it is in the text, and
-    the steps of every window lead from there to 0. `certificate` is the largest that the strategy gave in any step:
-    below 1, one token at a time would have decided the same (see `certified`); ∞ where a step came without one.
+    probability (model's distribution over what is allowed, no temperature or filter; nats); CANCELLED marks positions
+    that an end of text before them left undecided, GIVEN those that were decided at the beginning and may be written.
+    `nfe` counts network evaluations, `rows` the rows that went through the trunk. `span` is the length of the network's
+    attention blocks, counted from position 0 (0: one block). `aborted` requests ended as they were, and may have
+    something pending. `begins` is the time of the noise at the beginning: at 1 it is for the loop to draw, below it is
+    in the text, and the steps of every window lead from there to 0. `certificate` is the largest that the strategy gave
+    in any step: below 1, one token at a time would have decided the same (see `certified`); ∞ where a step came without
+    one.
     """
 
     ids: Int[Tensor, "R L"]

@@ -23,9 +23,9 @@ class Decoded:
 
     `commit_step` is the request's own step in which a position was decided: −1 in the prompt, −2 where a stop id left
     it undecided (its id is the mask). `commit_logprob` is ln p of the decided token in that step, from the model's
-    distribution without temperature or filters (nats; 0 in the prompt). Per request, `nfe` counts passes of the
-    network, `nfe_denoise` those that served a step of decoding, without passes that only filled a cache (our caches
-    need none), and `rows` the rows that went through the network.
+    distribution over the tokens that are not banned, without temperature or filters (nats; 0 in the prompt). Per
+    request, `nfe` counts passes of the network, `nfe_denoise` those that served a step of decoding, without passes that
+    only filled a cache (our caches need none), and `rows` the rows that went through the network.
     """
 
     ids: tuple[Int[Tensor, " n"], ...]

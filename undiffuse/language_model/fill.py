@@ -13,7 +13,7 @@ from ..decode.loop import walk
 from ..errors import UserError
 from ..process.needs import require
 from ..randomness import Draws
-from ..text.form import Form, advice, form_of
+from ..text.form import Blank, Fixed, Form, advice, form_of
 from ..text.holes import Text, parse
 from ..text.schema import joined, object_segments
 from .alternatives import alternatives
@@ -30,7 +30,6 @@ def fill(
     model: Trained, texts: Sequence[str], settings: Settings, top: int
 ) -> Generator[Event, None, list[list[Filled]]]:
     """See `LanguageModel.fill`; yields the events of the decoding itself, not those of the search for lengths."""
-    _refuse_blocks(model)
     forms = each(texts, lambda text: form_of(parse(text), model.tokenizer))
     return (yield from fill_forms(model, forms, settings, top))
 
@@ -39,7 +38,6 @@ def fill_object(
     model: Trained, prompt: str, schema: Mapping[str, Any], settings: Settings, top: int
 ) -> Generator[Event, None, list[FilledObject]]:
     """See `LanguageModel.fill_object`."""
-    _refuse_blocks(model)
     before = prompt + "\n" if prompt and not prompt.endswith("\n") else prompt
     form = form_of(joined([Text(before), *object_segments(schema)]), model.tokenizer)
     (found,) = yield from fill_forms(model, [form], settings, top)
@@ -58,6 +56,7 @@ class Ready:
     @classmethod
     def of(cls, model: Trained, form: Form, settings: Settings) -> "Ready":
         """UserError for what cannot be decoded."""
+        _refuse_one_sided(model, form)
         refuse_too_long(model, form)
         require(settings.strategy.needs, model.predictor.process)
         placement, lengths = choose_lengths(model, form, settings)
@@ -109,14 +108,19 @@ def _together(
     return found
 
 
-def _refuse_blocks(model: Trained) -> None:
-    span = model.predictor.traits.block_length
-    if span is not None:
-        raise UserError(
-            f"this model was trained by block diffusion, in blocks of {span} tokens: a blank would not see the text "
-            "after its block. Fill with a model of another recipe (undiffuse train FILE --recipe default); this one "
-            "continues texts: undiffuse generate TEXT"
-        )
+def _refuse_one_sided(model: Trained, form: Form) -> None:
+    """UserError where the text after a blank would not be seen: of what is causal a blank may be the end."""
+    traits = model.predictor.traits
+    first = next((place for place, part in enumerate(form.parts) if isinstance(part, Blank)), 0)
+    followed = any(isinstance(part, Fixed) for part in form.parts[first:])
+    if traits.both_sides or (traits.block_length is None and not followed):
+        return
+    how = "is causal" if traits.block_length is None else f"has attention blocks of {traits.block_length} tokens"
+    raise UserError(
+        f"a blank would not see the text after it: this model reads from one side, its network {how}. Fill with a "
+        "model of another recipe (undiffuse train FILE --recipe default); this one continues texts: "
+        "undiffuse generate TEXT"
+    )
 
 
 def _hole(

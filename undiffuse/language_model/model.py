@@ -19,7 +19,7 @@ from ..predictor import Predictor
 from ..text.codec import Codec
 from .check import Check, check
 from .decode import Decoded, Prompts, decode
-from .defaults import default_strategy, filling, generating
+from .defaults import filling, generating
 from .fill import fill, fill_object
 from .generate import generate
 from .logits import logits
@@ -218,8 +218,8 @@ class LanguageModel:
             kind, heat = generating(self.predictor, strategy, temperature)
             settings = Settings.of(kind, temperature=heat, seed=seed, **options)
             return generate(self.trained, [prompt], length, settings, Until())
-        kind = strategy or default_strategy(self.predictor, drawing=False)
-        return fill(self.trained, [text], Settings.of(kind, temperature=temperature, seed=seed, **options), top=1)
+        kind, heat = filling(self.predictor, strategy, temperature, options.get("samples", 1))
+        return fill(self.trained, [text], Settings.of(kind, temperature=heat, seed=seed, **options), top=1)
 
     def logits(self, ids: Int[Tensor, "B L"], valid: Bool[Tensor, "B L"] | None = None) -> Float[Tensor, "B L V"]:
         """float32 logits over all rows of the vocabulary, nothing excluded; row i speaks of position i.

@@ -1,0 +1,57 @@
+"""A network that sees one side alone never fills a blank that text follows, whatever it is asked with."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from undiffuse.cli.main import run
+from undiffuse.errors import UserError
+from undiffuse.kinds import build_process
+from undiffuse.language_model import LanguageModel
+from undiffuse.models.transformer import Transformer, TransformerConfig
+from undiffuse.predictor import Predictor
+from undiffuse.text.tokenizer import Tokenizer
+
+
+@pytest.fixture(scope="module")
+def causal() -> LanguageModel:
+    tokenizer = Tokenizer.byte_level()
+    torch.manual_seed(0)
+    config = TransformerConfig(rows=tokenizer.vocabulary.rows, width=16, depth=1, heads=2, context=32, causal=True)
+    process = build_process(
+        {"schedule": {"kind": "one-minus-t"}, "destination": {"kind": "mask"}}, tokenizer.vocabulary
+    )
+    network = Transformer(config).requires_grad_(False)
+    return LanguageModel(Predictor(network, process, "leave_one_out"), tokenizer, {})
+
+
+@pytest.mark.parametrize("strategy", [None, "left-to-right", "confidence", "quality", "ancestral"])
+@pytest.mark.parametrize("text", ["a [MASK] c", "[MASK:2]b", "a{x:yesno}.", "[MASK] and [MASK]"])
+def test_a_blank_with_text_after_it_is_refused(causal, text, strategy):
+    with pytest.raises(UserError, match=r"would not see the text after it.*causal.*undiffuse generate") as refused:
+        causal.fill(text, strategy=strategy, steps=1)
+    assert "left-to-right" not in str(refused.value)
+
+
+def test_objects_and_streams_are_refused_too(causal):
+    with pytest.raises(UserError, match="would not see the text after it"):
+        causal.fill_object("a", {"type": "object", "properties": {"a": {"type": "boolean"}}})
+    with pytest.raises(UserError, match="would not see the text after it"):
+        list(causal.stream("a [MASK] c", strategy="left-to-right"))
+
+
+def test_a_blank_at_the_end_is_a_continuation(causal):
+    """Nothing is kept from it: the answer is that of the chain from the left."""
+    filled = causal.fill("ab[MASK:2]", top=1)[0]
+    assert filled.text.startswith("ab")
+    assert filled.nfe == 2
+
+
+def test_the_command_line_refuses_with_exit_code_2(causal, tmp_path, capsys):
+    replace(causal, manifest={}).save(tmp_path / "model")
+    for more in ([], ["--strategy", "left-to-right"]):
+        assert run(["fill", "a [MASK] c", "--model", str(tmp_path / "model"), *more]) == 2
+        shown = " ".join(capsys.readouterr().err.split())
+        assert "would not see the text after it" in shown
+        assert "Traceback" not in shown
