@@ -13,6 +13,11 @@ def figure(value: float | None, places: int) -> str:
     return f"{value:.{places}f}" if abs(value) < LARGEST or math.isinf(value) else f"{value:.2e}"
 
 
+def error(value: float | None, places: int) -> str:
+    """` ± 0.012`, and nothing where too few draws state no standard error."""
+    return "" if value is None or not math.isfinite(value) else f" ± {figure(value, places)}"
+
+
 def finite(value: object) -> object:
     """The value with None in the place of every number that is not finite, which JSON lacks."""
     if isinstance(value, dict):

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 import signal
 import sys
 
@@ -33,7 +34,9 @@ def feed(monkeypatch, data: bytes) -> None:
 
 def test_train_prints_the_directory_and_says_what_to_try(capsys, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    out, err = output(capsys, "train", str(text), *TINY, "--steps", "3", "--dtype", "float32", "--seed", "5")
+    out, err = output(
+        capsys, "train", str(text), *TINY, "training.draws=16", "--steps", "3", "--dtype", "float32", "--seed", "5"
+    )
     assert out == "runs/words\n"
     assert "training  3/3" in err
     assert "undiffuse fill" in err
@@ -208,6 +211,16 @@ def test_score_json(capsys, work, text):
     assert math.isclose(found["perplexity"]["value"], math.exp(nats), rel_tol=1e-9)
     bits = found["bits_per_byte"]["mean"] * found["bytes"] * math.log(2)
     assert math.isclose(bits, nats * found["tokens"], rel_tol=1e-9)
+
+
+def test_score_says_when_draws_are_too_few(capsys, work, tmp_path):
+    short = tmp_path / "short.txt"
+    short.write_text("abc")
+    out = output(capsys, "score", str(short), "--draws", "2")[0]
+    assert re.search(r"bits per byte   \d+\.\d{4}  \(bound, 2 draws\)", out)
+    assert "(2 draws are too few to state an error: raise --draws, or leave it out)" in out
+    assert "±" not in out
+    assert output(capsys, "score", str(short))[0].count("±") == 2
 
 
 def test_score_draws_until_it_is_precise(capsys, work, text):

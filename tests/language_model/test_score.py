@@ -21,7 +21,7 @@ def noisy_ends(model):
 
 
 def test_units_agree(model):
-    record = model.score(TEXT, draws=8).json()
+    record = model.score(TEXT, draws=32).json()
     tokens, size = len(model.tokenizer.encode(TEXT)), len(TEXT.encode())
     assert record["tokens"] == tokens
     assert record["bytes"] == size
@@ -30,8 +30,17 @@ def test_units_agree(model):
     assert record["perplexity"]["value"] == pytest.approx(math.exp(nats))
     assert record["perplexity"]["low"] < record["perplexity"]["value"] < record["perplexity"]["high"]
     assert sum(record["terms"].values()) == pytest.approx(nats)
-    assert record["draws"] == 8
+    assert record["draws"] == 32
     assert record["kind"] == "bound"
+
+
+def test_too_few_draws_state_no_error(uniform):
+    """JSON has no number for it."""
+    record = uniform.score("dog", draws=2).json(per_text=True)
+    assert record["bits_per_byte"]["mean"] > 0
+    assert record["bits_per_byte"]["stderr"] is record["nats_per_token"]["stderr"] is None
+    assert (record["perplexity"]["low"], record["perplexity"]["high"]) == (None, None)
+    assert record["per_text"][0]["stderr"] is None
 
 
 def test_json_has_the_agreed_keys(model):

@@ -5,6 +5,7 @@ from mutation import Mutation
 JUMPS = "process/jumps.py"
 BOUND = "likelihood/bound.py"
 ESTIMATE = "likelihood/estimate.py"
+EARLY = "likelihood/early.py"
 
 MUTATIONS = (
     # objectives and draws of time
@@ -39,14 +40,13 @@ MUTATIONS = (
         "estimator/levels stratified",
     ),
     # likelihood
+    Mutation(EARLY, "2 * nats / (1 + slope)", "nats / (1 + slope)", "likelihood/unbiased exact network, growing"),
+    Mutation(EARLY, "_place(process, middle) < level", "middle < level", "likelihood/unbiased exact"),
     Mutation(
-        "likelihood/early.py", "2 * noised.t.sqrt()", "2 * noised.t", "likelihood/unbiased exact network, growing"
-    ),
-    Mutation(
-        "likelihood/early.py",
-        "quantiles(cells, draws).square()",
-        "quantiles(cells, draws)",
-        "likelihood/unbiased exact",
+        EARLY,
+        "nats / (process.steps - 1) / drawn",
+        "nats / process.steps / drawn",
+        "discrete-time/likelihood exact network, uniform, T=3",
     ),
     Mutation(BOUND, "+= found / passes", "+= found", "likelihood/unbiased exact network, uniform"),
     Mutation(
@@ -61,15 +61,10 @@ MUTATIONS = (
         "self.steps is None and self.law.schedule.ends[0] < 1",
         "likelihood/reconstruction",
     ),
+    Mutation(BOUND, "draw = key.at(len(diffusion))", "draw = key.at(0)", "likelihood/coverage arbitrary"),
     Mutation(
         BOUND,
-        "times, passes, key.at(repetition), clip)",
-        "times, passes, key.at(0), clip)",
-        "likelihood/coverage arbitrary",
-    ),
-    Mutation(
-        BOUND,
-        'key.at(repetition).stream("reconstruction")',
+        'draw.stream("reconstruction")',
         'key.stream("reconstruction")',
         "likelihood/standard-error *loud",
     ),
@@ -81,15 +76,16 @@ MUTATIONS = (
     ),
     Mutation(
         ESTIMATE,
-        "return drawn.mean().item(), spread",
-        "return drawn.max().item(), spread",
+        "self.drawn[:, first:stop].sum(-1).mean().item()",
+        "self.drawn[:, first:stop].sum(-1).max().item()",
         "likelihood/unbiased arbitrary",
     ),
     Mutation(
         ESTIMATE,
-        "spread / math.sqrt(len(drawn))",
-        "spread",
+        "var(0, unbiased=True) / len(drawn)",
+        "var(0, unbiased=True)",
         "likelihood/standard-error exact network, uniform",
     ),
+    Mutation(ESTIMATE, "student_t(degrees) * stderr / mean", "stderr / mean / 3", "likelihood/coverage *mix"),
     Mutation(ESTIMATE, "(0.475 - mass)", "(0.45 - mass)", "likelihood/student-t 7 degrees"),
 )

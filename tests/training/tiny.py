@@ -11,7 +11,7 @@ SETTINGS = (
     "model.context=16",
     "training.rows=4",
     "training.windows=4",
-    "training.draws=2",
+    "training.draws=4",
     "training.validations=2",
 )
 

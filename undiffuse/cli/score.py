@@ -1,11 +1,12 @@
 """`undiffuse score`: how likely a text is under a model, with error bars."""
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import UserError
-from ..figures import figure
+from ..figures import error, figure
 from .options import Device, Dtype, Json, Model, Plugins, Seed, Threads
 
 if TYPE_CHECKING:
@@ -80,14 +81,16 @@ def _show(found: "Score", per_text: bool) -> None:
     kind = record["kind"] if found.estimate.steps is None else f"{record['kind']} of {found.estimate.steps} steps"
     if found.convention is not None:
         print(f"{found.convention.label}; not a bound")
-    print(f"bits per byte   {figure(bits, 4)} ± {figure(bits_error, 4)}  ({kind}, {record['draws']} draws)")
-    print(f"nats per token  {figure(nats, 4)} ± {figure(nats_error, 4)}  ({terms})")
+    print(f"bits per byte   {figure(bits, 4)}{error(bits_error, 4)}  ({kind}, {record['draws']} draws)")
+    print(f"nats per token  {figure(nats, 4)}{error(nats_error, 4)}  ({terms})")
     name = "perplexity" if found.convention is None else f"perplexity as {found.convention.name}"
-    print(f"{name:<14}  {figure(value, 2)}  (95 % interval of the draws: {figure(low, 2)} to {figure(high, 2)})")
+    interval = f"95 % interval of the draws: {figure(low, 2)} to {figure(high, 2)}"
+    few = f"{record['draws']} draws are too few to state an error: raise --draws, or leave it out"
+    print(f"{name:<14}  {figure(value, 2)}  ({interval if math.isfinite(nats_error) else few})")
     given = f", given {found.prompts} prompts (not counted)" if found.prompts else ""
     print(f"text            {record['tokens']} tokens, {record['bytes']} bytes{given}")
     for number, text in enumerate(found.texts if per_text else (), start=1):
-        share, spread = figure(text.nats, 3), figure(text.stderr, 3)
-        print(f"text {number:<10} {share} ± {spread} nats, {text.tokens} tokens, {text.bytes} bytes")
+        share = figure(text.nats, 3) + error(text.stderr, 3)
+        print(f"text {number:<10} {share} nats, {text.tokens} tokens, {text.bytes} bytes")
     for token in found.per_token:
         print(f"{figure(token.nats, 3):>8}  {one_line(token.text)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import UserError, did_you_mean
-from ..figures import figure
+from ..figures import error, figure
 from .options import Device, Dtype, Json, Model, Plugins, Seed, Threads
 
 if TYPE_CHECKING:
@@ -276,9 +276,9 @@ def _measured(cell: Mapping[str, Any]) -> str:
     """A line about a cell that is done."""
     bits, cost = cell["likelihood"]["bits_per_byte"], cell["training"]
     measuring = sum(cell["seconds"].values())
-    error = "" if cell["likelihood"]["kind"] == "exact" else f" ± {figure(bits['stderr'], 3)}"
+    spread = "" if cell["likelihood"]["kind"] == "exact" else error(bits["stderr"], 3)
     return (
-        f"{figure(bits['mean'], 3)}{error} bits per byte, {cost['steps']:,} steps in {cost['seconds']:.0f} seconds, "
+        f"{figure(bits['mean'], 3)}{spread} bits per byte, {cost['steps']:,} steps in {cost['seconds']:.0f} seconds, "
         f"measured in {measuring:.0f}"
     )
 

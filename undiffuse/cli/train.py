@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UserError
-from ..figures import figure
+from ..figures import error, figure
 from .options import Device, Dtype, Plugins, Threads
 
 if TYPE_CHECKING:
@@ -108,8 +108,9 @@ def _report(run: "Run") -> None:
     score = run.model.manifest["training"]["bound"]
     bound = score["bits_per_byte"]
     done = "trained" if run.complete else f"interrupted after {run.step:,} of {run.steps:,} steps, everything is saved"
-    mean, error = figure(bound["mean"], 3), figure(bound["stderr"], 3)
-    measured = f"at most {mean} ± {error}" if score["kind"] != "exact" else mean
+    measured = figure(bound["mean"], 3)
+    if score["kind"] != "exact":
+        measured = f"at most {measured}{error(bound['stderr'], 3)}"
     console.print(f"{done}; held-out text: {measured} bits per byte (see report.md)")
     commands = [
         f"undiffuse generate --model {run.directory} --watch",

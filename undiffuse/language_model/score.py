@@ -1,7 +1,7 @@
 """The likelihood of texts."""
 
 from ..errors import UserError
-from ..likelihood.bound import PASSES, REPETITIONS, bound
+from ..likelihood.bound import bound
 from ..likelihood.convention import convention_of
 from ..likelihood.windows import windows
 from .results import Score, TextScore, TokenScore
@@ -37,7 +37,7 @@ def score(
     estimate = bound(
         model.predictor,
         batch,
-        draws=REPETITIONS * PASSES if draws is None else draws,
+        draws=draws,
         precision=precision,
         seed=seed,
         convention=convention,

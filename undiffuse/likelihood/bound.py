@@ -4,10 +4,9 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from itertools import count
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..errors import UserError
@@ -22,17 +21,17 @@ from ..types import Batch, Noised
 from .chain import chain
 from .convention import Convention
 from .early import Early
-from .estimate import Estimate
+from .estimate import LEVELS, Estimate
 from .windows import chunks
 
 REPETITIONS = 8
-PASSES = 2
+DRAWS = 16
 
 
 def default_times(predictor: Predictor) -> Estimator:
     """Equal counts where they apply (masked noise, no time input): no variance from the number of masks.
 
-    Else low noise levels more often, unless noise is visible from the start.
+    Else low levels of noise between tokens more often.
     """
     process = predictor.process
     timeless = "level" not in predictor.traits.takes and predictor.head != "score"
@@ -45,7 +44,7 @@ def bound(
     predictor: Predictor,
     text: Batch,
     *,
-    draws: int = REPETITIONS * PASSES,
+    draws: int | None = None,
     precision: float | None = None,
     seed: int = 0,
     times: Estimator | None = None,
@@ -54,16 +53,18 @@ def bound(
     """Estimate the bound of all windows of `text` with `draws` passes over it; exact for the autoregressive twin.
 
     The draws are split into independent repetitions, whose spread gives the standard error; within a repetition noise
-    levels are spread evenly over all windows and passes; under block diffusion, over all blocks of them. In discrete
-    time these are the steps but the first. Where noise does not begin at the text itself, every pass also draws what
-    the text is read from (the reconstruction; in discrete time the first step). With `precision`, repetitions are added
-    until the standard error is below that fraction of the mean (`draws` is then the least). A
-    `convention` takes the place of the whole integral and its ends; what comes out is no bound.
+    levels are spread evenly over all windows and passes; under block diffusion, over all blocks of them. Of few
+    repetitions each is split into independent parts of the text. In discrete time the levels are the steps but the
+    first. Where noise does not begin at the text itself, every pass also draws what the text is read from (the
+    reconstruction; in discrete time the first step). Without a number there are 16 draws, or as many as give a short
+    text the noise levels that a standard error asks for. With `precision`, repetitions are added until the standard
+    error is below that fraction of the mean (`draws` is then the least). A `convention` takes the place of the whole
+    integral and its ends; what comes out is no bound.
     """
     tokens = int(text.editable.sum())
     if tokens == 0:
         raise UserError("there is nothing to score: the text has no token")
-    if draws < 2:
+    if draws is not None and draws < 2:
         raise UserError(f"{draws} draw has no standard error; use at least 2 draws")
     if precision is not None and not 0 < precision < 1:
         raise UserError(f"precision must lie between 0 and 1, not {precision}; 0.01 asks for one percent")
@@ -73,10 +74,13 @@ def bound(
     if predictor.traits.reads_previous:
         return chain(predictor, text)
     times = times or (default_times(predictor) if convention is None else SharedOffset())
+    sizes = times.cells(text, len(text.ids), predictor.traits.block_length).sizes(text)
+    levels = (sizes > 0).sum(-1).cpu()
+    draws = draws or max(DRAWS, math.ceil(LEVELS / int(levels.sum())))
     passes = max(1, draws // REPETITIONS)
     least = math.ceil(draws / passes)
-    cells = times.cells(text, len(text.ids), predictor.traits.block_length)
-    exact = not times.draws_times and int(cells.sizes(text).max()) == 1
+    parts = _parts(len(text.ids), least).to(text.ids.device)
+    exact = not times.draws_times and int(sizes.max()) == 1
     reconstructs = convention is None and not process.starts_clean
     diffusion: list[Tensor] = []
     ends: list[Tensor] = []
@@ -84,49 +88,60 @@ def bound(
     prior = torch.zeros_like(per_token)
     if convention is None:
         prior[text.editable] = process.prior_cost(text.ids[text.editable]).double()
-    prior_by_row = prior.sum(-1).cpu()
     key = Draws.seeded(seed, text.ids.device).stream("likelihood")
-    for repetition in count():
-        found = [factor * _repeat(predictor, text, times, passes, key.at(repetition), clip)]
+    while True:
+        draw = key.at(len(diffusion))
+        found = [factor * _repeat(predictor, text, times, passes, parts, draw, clip)]
         if reconstructs:
-            found.append(_reconstruct(predictor, text, passes, key.at(repetition).stream("reconstruction")))
+            found.append(_reconstruct(predictor, text, passes, draw.stream("reconstruction")))
         per_token += sum(found)
         by_row = [nats.sum(-1).cpu() for nats in found]
         diffusion.append(by_row[0])
         ends.append(by_row[1] if reconstructs else torch.zeros_like(by_row[0]))
-        totals = [(one + end + prior_by_row).sum().item() for one, end in zip(diffusion, ends, strict=True)]
-        if len(totals) >= least and (precision is None or exact or _precise(totals, precision)):
-            break
-    per_token /= len(diffusion)
-    return Estimate(
-        diffusion=torch.stack(diffusion),
-        ends=torch.stack(ends),
-        prior_by_row=prior_by_row,
-        tokens=tokens,
-        passes=passes,
-        kind="exact" if exact else "bound" if convention is None else "estimate",
-        steps=process.steps,
-        per_token=(per_token + prior)[text.editable],
-    )
+        if len(diffusion) < least:
+            continue
+        estimate = Estimate(
+            diffusion=torch.stack(diffusion),
+            ends=torch.stack(ends),
+            prior_by_row=prior.sum(-1).cpu(),
+            parts=parts.cpu(),
+            levels=levels,
+            tokens=tokens,
+            passes=passes,
+            kind="exact" if exact else "bound" if convention is None else "estimate",
+            steps=process.steps,
+            per_token=(per_token / len(diffusion) + prior)[text.editable],
+        )
+        if precision is None or estimate.stderr <= precision * estimate.nats:
+            return estimate
 
 
-def _precise(totals: list[float], precision: float) -> bool:
-    values = torch.tensor(totals, dtype=torch.float64)
-    return bool(values.std(unbiased=True) <= precision * values.mean() * math.sqrt(len(totals)))
+def _parts(rows: int, repetitions: int) -> Int[Tensor, " B"]:
+    """The part of each window: as many parts as leave the standard error the degrees of freedom of 8 repetitions."""
+    count = min(rows, math.ceil((REPETITIONS - 1) / (repetitions - 1)))
+    return torch.arange(rows) * count // rows
 
 
 def _repeat(
-    predictor: Predictor, text: Batch, times: Estimator, passes: int, draws: Draws, clip: tuple[float, float] = WHOLE
+    predictor: Predictor,
+    text: Batch,
+    times: Estimator,
+    passes: int,
+    parts: Int[Tensor, " B"],
+    draws: Draws,
+    clip: tuple[float, float] = WHOLE,
 ) -> Float[Tensor, "B L"]:
-    """One estimate of every token's contribution, averaged over `passes` jointly stratified passes."""
+    """One estimate of every token's contribution, averaged over passes that are stratified jointly within a part."""
     process = predictor.process.evenly()
     predictor, span = replace(predictor, process=process), predictor.traits.block_length
-    rows = passes * len(text.ids)
-
-    def drawn(part: Batch) -> Noised:
-        return times.noise(process, part, draws, rows, span, clip)
-
-    return _mean(predictor, text, passes, drawn, partial(times.integrand, process))
+    sizes = parts.bincount()
+    found = []
+    for number, rows in enumerate(parts.argsort(stable=True).split(sizes.tolist())):
+        own = draws if len(sizes) == 1 else draws.stream("part").at(number)
+        part = text.rows(rows).at(slot=torch.arange(len(rows), device=rows.device))
+        noise = partial(times.noise, process, draws=own, rows=passes * len(rows), span=span, clip=clip)
+        found.append(_mean(predictor, part, passes, noise, partial(times.integrand, process)))
+    return torch.cat(found)
 
 
 def _reconstruct(predictor: Predictor, text: Batch, passes: int, draws: Draws) -> Float[Tensor, "B L"]:

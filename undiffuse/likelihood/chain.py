@@ -24,6 +24,8 @@ def chain(predictor: Predictor, text: Batch) -> Estimate:
         diffusion=by_row[None],
         ends=torch.zeros_like(by_row[None]),
         prior_by_row=torch.zeros_like(by_row),
+        parts=torch.zeros_like(by_row, dtype=torch.long),
+        levels=torch.zeros_like(by_row, dtype=torch.long),
         tokens=int(text.editable.sum()),
         passes=1,
         kind="exact",

@@ -11,7 +11,7 @@ from ..durable import write_bytes
 from ..evaluate.compressors import xz_bits_per_byte, xz_bits_per_byte_after
 from ..evaluate.copying import copying
 from ..evaluate.ngram import best_order
-from ..figures import figure
+from ..figures import error, figure
 from ..language_model import LanguageModel
 from ..language_model.defaults import default_strategy
 from ..objective.objective import BUCKETS
@@ -55,6 +55,7 @@ def write_report(run: RunDirectory, model: LanguageModel, training: Mapping[str,
         "example": _example(held_out),
         "size": _size,
         "figure": figure,
+        "error": error,
     }
     environment = Environment(
         loader=PackageLoader("undiffuse.training", ""),

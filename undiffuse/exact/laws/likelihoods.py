@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...likelihood.bound import bound as estimate_bound
-from ...likelihood.estimate import student_t
+from ...likelihood.estimate import Estimate, student_t
 from ...predictor import Predictor
 from ...process.destinations.uniform import Uniform
 from ...process.interpolating import Interpolating
@@ -41,45 +41,47 @@ def likelihoods() -> dict[str, Predictor]:
 SEEDS = 16
 
 
-def exact_terms(predictor: Predictor, text: Batch) -> tuple[float, float]:
-    """Prior with diffusion, and reconstruction, by enumeration of the noise."""
-    inside = exact_bound(predictor, text) + int(text.editable.sum()) * predictor.process.prior_kl()
-    process, start = interpolating(predictor), 0.0
+def exact_reconstruction(predictor: Predictor, text: Batch) -> float:
+    """By enumeration of the noise at t = 0."""
+    process, found = interpolating(predictor), 0.0
     for ids, editable in zip(text.ids, text.editable, strict=True):
         noise = enumerate_noise(only(three().numbers(ids)), process, torch.zeros(1).double(), editable)
         sites = noise.noised.editable
         nats = torch.zeros(sites.shape, dtype=torch.float64)
         nats[sites] = -predictor.predict(noise.noised, noise.batch, sites).log_prob(noise.noised.x0[sites])
-        start += noise.average(nats, 1).item()
-    return inside, start
+        found += noise.average(nats, 1).item()
+    return found
 
 
 @cache
-def _estimates(predictor: Predictor) -> tuple[float, Tensor, Tensor]:
-    """The exact value, all terms, and estimates of it with the half-widths of their 95 % intervals, by seed."""
+def _estimates(predictor: Predictor) -> tuple[float, list[Estimate]]:
+    """The exact value, all terms, and estimates of it, by seed."""
     text = texts_of(three(), 16)
     found = [estimate_bound(predictor, text, draws=16, seed=seed) for seed in range(SEEDS)]
-    nats = torch.tensor([estimate.nats for estimate in found], dtype=torch.float64)
-    margins = torch.tensor([student_t(len(e.drawn) - 1) * e.stderr for e in found], dtype=torch.float64)
-    return sum(exact_terms(predictor, text)), nats, margins
+    prior = int(text.editable.sum()) * predictor.process.prior_kl()
+    return prior + exact_bound(predictor, text) + exact_reconstruction(predictor, text), found
+
+
+def _nats(found: list[Estimate]) -> Tensor:
+    return torch.tensor([estimate.nats for estimate in found], dtype=torch.float64)
 
 
 def estimate_error(predictor: Predictor) -> float:
-    exact, nats, _ = _estimates(predictor)
-    return z_score(nats, exact)
+    exact, found = _estimates(predictor)
+    return z_score(_nats(found), exact)
 
 
 def coverage_error(predictor: Predictor) -> float:
     """How many of 16 intervals miss the exact value; more than 4 of correct ones do so with probability 0.001."""
-    exact, nats, margins = _estimates(predictor)
-    return float(((nats - exact).abs() > margins).sum())
+    exact, found = _estimates(predictor)
+    return float(sum(not low <= exact <= high for low, high in (estimate.interval for estimate in found)))
 
 
 def standard_error_error(predictor: Predictor) -> float:
     """|ln| of the mean squared standard error over the variance of the estimates that it describes."""
-    _, nats, margins = _estimates(predictor)
-    stated = (margins / student_t(7)).square().mean()
-    return abs(math.log(stated / nats.var()))
+    _, found = _estimates(predictor)
+    stated = sum(estimate.stderr**2 for estimate in found) / len(found)
+    return abs(math.log(stated / _nats(found).var()))
 
 
 def student_error(case: tuple[int, str]) -> float:
@@ -98,8 +100,9 @@ def students() -> dict[str, tuple[int, str]]:
 def reconstruction_error(predictor: Predictor) -> float:
     """The reconstruction term is unbiased."""
     text = texts_of(three(), 16)
-    found = [estimate_bound(predictor, text, draws=2, seed=seed).reconstruction for seed in range(100)]
-    return z_score(torch.tensor(found, dtype=torch.float64), exact_terms(predictor, text)[1])
+    found = [estimate_bound(predictor, text, draws=32, seed=seed) for seed in range(2)]
+    ends = torch.cat([estimate.ends.sum(-1) for estimate in found])
+    return z_score(ends, exact_reconstruction(predictor, text))
 
 
 LAWS = (
