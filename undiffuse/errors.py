@@ -11,6 +11,16 @@ class UserError(Exception):
     """
 
 
+def not_finite(number_format: str) -> UserError:
+    """Of a network whose predictions are no numbers; `number_format` is that of its weights."""
+    fix = (
+        "this format overflows: load it with --dtype bfloat16 or float32 (dtype=)"
+        if number_format == "float16"
+        else "its weights or its config are damaged: copy the model again, or train again"
+    )
+    return UserError(f"the predictions of the network are not finite in {number_format}; {fix}")
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'confidence'?` when a known name is near, else the list of what exists."""
     known = sorted(known)

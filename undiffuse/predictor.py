@@ -74,7 +74,7 @@ class Predictor:
             raise UserError("this network reads tokens alone: leave out the vectors that are given in their place")
         level = self._shared_level(t, tags.live)
         if self.traits.reads_previous:
-            state, given = self._previous(state, given, tags.document)
+            state, given = self._previous(state, given, tags)
         speaker = self._speaker(tags, at, of)
         if at is not None:
             state, tags, t, editable = state.columns(at), tags.columns(at), columns(t, at), columns(editable, at)
@@ -112,17 +112,17 @@ class Predictor:
         mean = (level * weight).sum(-1, keepdim=True) / weight.sum(-1, keepdim=True).clamp(min=1)
         return mean.expand_as(level)
 
-    def _previous(
-        self, state: State, given: Given | None, document: Int[Tensor, "B L"] | None
-    ) -> tuple[State, Given | None]:
-        """What stands before each position; before the first of a row or document that is the start symbol."""
+    def _previous(self, state: State, given: Given | None, tags: Tags) -> tuple[State, Given | None]:
+        """What stands before each position; before the first of a row, text or document that is the start symbol."""
         vocabulary = self.process.vocabulary
         start = vocabulary.mask if vocabulary.bos is None else vocabulary.bos
         pad = torch.nn.functional.pad
         ids = pad(state.ids, (1, 0), value=start)[:, :-1]
-        first = None
-        if document is not None:
-            first = pad(document[:, 1:] != document[:, :-1], (1, 0))
+        begins = [
+            before[:, 1:] != before[:, :-1] for before in (tags.document, tags.live) if before is not None
+        ]  # padding is no part of a text
+        first = pad(torch.stack(begins).any(0), (1, 0)) if begins else None
+        if first is not None:
             ids = ids.masked_fill(first, start)
         if given is not None:
             mask = pad(given.mask, (1, 0))[:, :-1]

@@ -6,11 +6,13 @@ import torch
 from undiffuse.errors import UserError
 from undiffuse.exact.denoiser import ArbitraryDenoiser
 from undiffuse.exact.world import toy_a
+from undiffuse.language_model import LanguageModel
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.predictor import Predictor
 from undiffuse.process.destinations.mask import Mask
 from undiffuse.process.interpolating import Interpolating
 from undiffuse.process.schedules.one_minus_t import OneMinusT
+from undiffuse.text.published_tokenizer import NoTokenizer
 from undiffuse.types import Given, State, Tags
 from undiffuse.vocabulary import Vocabulary
 
@@ -65,3 +67,16 @@ def test_a_network_of_tokens_alone_refuses_vectors():
     ids, every = torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2, dtype=torch.bool)
     with pytest.raises(UserError, match="reads tokens alone"):
         model.rows(State(ids), torch.zeros(1, 2), Tags(ids), every, given=Given(torch.zeros(1, 2, 3), every))
+
+
+@pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
+def test_padding_before_a_text_changes_nothing(config):
+    """Also for the causal twin, whose first token is given the start symbol and not what pads."""
+    if config.get("block_length"):
+        pytest.skip("attention blocks count columns")
+    model = LanguageModel(predictor(**config), NoTokenizer(VOCABULARY, "here"), {})
+    text = IDS[:, :5]
+    padded = torch.cat((torch.full((2, 3), 7), text), dim=1)
+    valid = torch.arange(8).expand(2, 8) >= 3
+    found = model.logits(padded, valid)[:, 3:]
+    assert torch.allclose(found, model.logits(text), atol=1e-5)

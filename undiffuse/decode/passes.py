@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..errors import not_finite
 from ..models.features import Features
 from ..models.kept import Kept
 from ..predictor import Predictor
@@ -70,9 +71,13 @@ def read(
     hidden: Float[Tensor, "R M D"],
     view: Latents | None = None,
 ) -> Prediction:
-    """The head at the sites."""
+    """The head at the sites; UserError where what it says of a live one is not finite."""
     latent = None if view is None else sites.gather(view.latent)
-    return predictor.read(hidden, State(sites.gather(canvas.ids), latent), sites.gather(t))
+    prediction = predictor.read(hidden, State(sites.gather(canvas.ids), latent), sites.gather(t))
+    finite = prediction.logits.amax(-1) < torch.inf  # false of NaN
+    if bool((sites.live & ~finite).any()):
+        raise not_finite(str(hidden.dtype).removeprefix("torch."))
+    return prediction
 
 
 def run(

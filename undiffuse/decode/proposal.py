@@ -12,6 +12,8 @@ from ..process.prediction import Prediction
 from ..randomness import Draws, draw_categorical
 
 CONFIDENCES = ("raw", "filtered")
+COLD = 1e-30
+"""The least temperature that float32 log-probabilities can be divided by."""
 NEARLY = 1e-4  # nats: how close to certain a token is when float32 begins to lose the difference
 Joint = Callable[[Tensor, "Draws | None"], "Restricted | None"]
 """(ln p of every token at every site (R, M, V), keys or None for the best) → what a constraint makes of them."""
@@ -21,8 +23,9 @@ Joint = Callable[[Tensor, "Draws | None"], "Restricted | None"]
 class Filters:
     """How a token is chosen from p(x_i | z): temperature first, then top-k, then top-p (the boundary token is kept).
 
-    Temperature 0 takes the most probable token, the lowest id among equals. `confidence` says which distribution ranks
-    positions: `raw`, the model's own (LLaDA), or `filtered`, after temperature (at 0: none) and filters (Dream).
+    Temperature 0, and any below `COLD`, takes the most probable token, the lowest id among equals. `confidence` says
+    which distribution ranks positions: `raw`, the model's own (LLaDA), or `filtered`, after temperature (at 0: none)
+    and filters (Dream).
     """
 
     temperature: float = 0.0
@@ -33,6 +36,8 @@ class Filters:
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < float("inf"):
             raise UserError(f"temperature must be 0 or more, not {self.temperature}; 1 samples the model as it is")
+        if self.temperature < COLD:
+            object.__setattr__(self, "temperature", 0.0)
         if self.top_k is not None and self.top_k < 1:
             raise UserError(f"top-k must be at least 1, not {self.top_k}")
         if self.confidence not in CONFIDENCES:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from ..errors import not_finite
 from ..types import State, Tags
 from .many import batches
 from .trained import Trained
@@ -108,4 +109,7 @@ def _look(model: Trained, texts: Sequence[Int[Tensor, " n"]], glances: Sequence[
     tags = Tags(positions, live=None if bool(valid.all()) else valid)
     found = model.predictor.run(model.predictor.rows(state, t, tags, valid))
     prediction = model.predictor.read(found[sites], state[sites], t[sites])
-    return prediction.leave_one_out() if process.mask is None else prediction.posterior()
+    log_p = prediction.leave_one_out() if process.mask is None else prediction.posterior()
+    if bool(log_p.isnan().any()):
+        raise not_finite(str(found.dtype).removeprefix("torch."))
+    return log_p

@@ -1,6 +1,6 @@
 """The likelihood of texts."""
 
-from ..errors import UserError
+from ..errors import UserError, not_finite
 from ..likelihood.bound import bound
 from ..likelihood.convention import convention_of
 from ..likelihood.windows import windows
@@ -42,6 +42,8 @@ def score(
         seed=seed,
         convention=convention,
     )
+    if bool(estimate.per_token.isnan().any()):
+        raise not_finite(model.number_format)
     per_text, row = [], 0
     for text, ids, taken in zip(texts, documents, whole, strict=True):
         nats, stderr = estimate.of_rows(row, row := row + -(-len(taken) // model.context))

@@ -28,6 +28,11 @@ class Denoiser(ABC):
         return torch.device("cpu")
 
     @property
+    def number_format(self) -> torch.dtype:
+        """Of the weights, and of what is computed."""
+        return torch.float32
+
+    @property
     def tables(self) -> Mapping[str, Any]:
         """What a noise process learns with the network: the vectors of the tokens, and its curve."""
         return {}

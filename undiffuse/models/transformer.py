@@ -212,6 +212,10 @@ class Transformer(nn.Module, Denoiser):
         return self.embedding.weight.device
 
     @property
+    def number_format(self) -> torch.dtype:
+        return self.embedding.weight.dtype
+
+    @property
     def tables(self) -> dict[str, Any]:
         vectors: dict[str, Any] = {"vectors": self.embedding.weight} if self.latent is not None else {}
         return vectors if self.gamma is None else vectors | {"gamma": self.gamma}
