@@ -80,8 +80,11 @@ def write_bytes(target: Path, content: bytes) -> None:
 
 
 def write_json(target: Path, content: object) -> None:
-    """Replaces a JSON file, or creates it. UserError if it cannot be written."""
-    write_bytes(target, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    """Replaces a JSON file, or creates it. UserError if it cannot be written.
+
+    Bytes of a name that are not UTF-8, surrogates in Python, are written as JSON's escapes and read back as such.
+    """
+    write_bytes(target, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 
 def sweep(directory: Path) -> None:

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from .errors import UserError
+
 
 def _signed(x: int) -> int:
     return x - (1 << 64) if x >= 1 << 63 else x
@@ -32,6 +34,12 @@ def _mix(x: Tensor) -> Tensor:
     x = (x ^ _shift(x, 30)) * MIX1
     x = (x ^ _shift(x, 27)) * MIX2
     return x ^ _shift(x, 31)
+
+
+def check_seed(seed: int) -> None:
+    """UserError unless a seed has 64 bits: more would be cut without a word."""
+    if not 0 <= seed < 1 << 64:
+        raise UserError(f"the seed must lie between 0 and {(1 << 64) - 1}, not {seed}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,8 +64,9 @@ app.command("about")(about.about)
 
 def main() -> None:
     """Entry point of the console script."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace", newline="\n")  # type: ignore[union-attr]
+    # results are UTF-8 wherever they go, and names of files the bytes that they have
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")  # type: ignore[union-attr]
+    sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")  # type: ignore[union-attr]
     if COMPLETION in os.environ:  # a shell asks what may come next
         get_command(app).main(prog_name="undiffuse")
     sys.exit(run(sys.argv[1:]))

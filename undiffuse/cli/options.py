@@ -11,6 +11,10 @@ Device = Annotated[
         "--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps (default: a GPU if there is one)."
     ),
 ]
+CheckDevice = Annotated[
+    str | None,
+    typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps (default: cpu)."),
+]
 Dtype = Annotated[
     str | None,
     typer.Option("--dtype", metavar="NAME", help="Number format of the weights: float32, bfloat16, float16."),

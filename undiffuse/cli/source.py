@@ -77,6 +77,10 @@ def _bytes_of(file: Path) -> bytes:
 def split_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Files and KEY=VALUE, which share one place on the command line. What exists as a file is a file."""
     overrides = [text for text in arguments if _OVERRIDE.match(text) and not Path(text).exists()]
+    keys = [text.partition("=")[0] for text in overrides]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice is not None:
+        raise UserError(f"{twice} is given twice: leave out one of its values")
     return [text for text in arguments if text not in overrides], overrides
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UserError
-from .options import Device, Json, Threads
+from .options import CheckDevice, Json, Threads
 
 if TYPE_CHECKING:
     from ..exact.law import Result
@@ -17,7 +17,7 @@ def verify(
         str, typer.Argument(metavar="PATTERN", help="Part of a law's or component's name; * and ? as in file names.")
     ] = "",
     json: Json = False,
-    device: Device = None,
+    device: CheckDevice = None,
     threads: Threads = None,
 ) -> None:
     """Check the mathematics against exact enumeration.

@@ -80,7 +80,7 @@ def _nearest(path: Path) -> str:
 
 def _decode(data: bytes, name: str) -> str:
     if not data.strip():
-        raise NotTextError(f"{name} is empty; give a text of at least {MINIMUM_BYTES} bytes")
+        raise NotTextError(f"{name} is empty; give a text")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

@@ -14,6 +14,7 @@ from ..decode.proposal import Filters
 from ..decode.strategies.strategy import Strategy
 from ..errors import UserError, did_you_mean
 from ..kinds import CACHES, STRATEGIES, kind_of
+from ..randomness import check_seed
 
 FILTERS = {f.name for f in fields(Filters)}
 
@@ -96,6 +97,7 @@ class Settings:
         for name, value in (("steps", steps), ("block_length", block_length), ("samples", samples)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise UserError(f"{name.replace('_', ' ')} must be at least 1, not {value}")
+        check_seed(seed)
         if steps is None and block_length is None:
             steps = max_nfe  # a limited number of evaluations is best spread over the whole text
         limits = Limits(max_nfe, deadline_ms)
@@ -112,9 +114,10 @@ class Settings:
         block = min(self.block_length or pending, pending)
         windows = -(-pending // block)
         if self.steps < windows:
+            word = "evaluations" if self.limits.max_nfe == self.steps else "steps"
             raise UserError(
-                f"{self.steps} steps cannot fill {windows} blocks of {block} tokens: "
-                f"use at least {windows} steps, or blocks of at least {-(-pending // self.steps)} tokens"
+                f"{self.steps} {word} cannot fill {windows} blocks of {block} tokens: "
+                f"use at least {windows} {word}, or blocks of at least {-(-pending // self.steps)} tokens"
             )
 
 

@@ -17,6 +17,7 @@ BY_KIND = (
     "process.schedule",
     "process.destination",
     "process.gamma",
+    "model.feed_forward",
     "objective",
     "objective.times",
     "optimizer",

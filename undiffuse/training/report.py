@@ -63,7 +63,10 @@ def write_report(run: RunDirectory, model: LanguageModel, training: Mapping[str,
         autoescape=False,
         keep_trailing_newline=True,
     )
-    write_bytes(run.path / "report.md", environment.get_template("report.md.jinja").render(values).encode())
+    write_bytes(
+        run.path / "report.md",
+        environment.get_template("report.md.jinja").render(values).encode(errors="backslashreplace"),
+    )
 
 
 def _compared(corpus: Corpus) -> list[str]:

@@ -15,6 +15,7 @@ from ..kinds import OBJECTIVES, describe, describe_process, refuse_packages
 from ..language_model import LanguageModel
 from ..objective.objective import Objective
 from ..process.process import Process
+from ..randomness import check_seed
 from ..text.tokenizer import Tokenizer, size_for
 from . import checkpoint
 from .allocator import keep_freed_memory
@@ -82,6 +83,10 @@ def train(
     vocabulary). `plugins` are packages that a start may import.
     """
     files = [files] if isinstance(files, str | Path) else list(files)
+    check_seed(seed)
+    if threads is not None and threads < 1:
+        raise UserError(f"threads must be at least 1, not {threads}")
+    where = _device(device)
     budget = DEFAULT if minutes is None and steps is None else Budget(minutes, steps)
     if dtype is not None:
         overrides = (*overrides, f"training.dtype={str(dtype).removeprefix('torch.')}")
@@ -98,7 +103,7 @@ def train(
             'training.prompt_dropout needs prompts, and this text has none: give JSONL with "prompt" and "response", '
             "or leave it out"
         )
-    parts = (text, read([valid])) if valid is not None else ((s := split(text)).train, s.valid)
+    parts = (text, read([valid], minimum_bytes=1)) if valid is not None else ((s := split(text)).train, s.valid)
     request = {
         "files": [str(file) for file in files],
         "start": None if start is None else str(start),
@@ -107,7 +112,7 @@ def train(
         "origins": dict(resolved.origins),
         "budget": asdict(budget),
         "seed": seed,
-        "device": str(device or "cpu"),
+        "device": str(where),
         "threads": threads or torch.get_num_threads(),
     }
     return _go_on(RunDirectory.create(path, request, *parts, source), None, plugins, progress)
@@ -239,6 +244,13 @@ def _new_tokenizer(run: RunDirectory, configuration: Configuration, text: Corpus
         tokenizer = Tokenizer.train((document.text for document in text.documents), size)
     run.keep_tokenizer(tokenizer)
     return tokenizer
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    try:
+        return torch.device(device or "cpu")
+    except RuntimeError as error:
+        raise UserError(f"there is no device {device!r}: say cpu, cuda, cuda:1 or mps") from error
 
 
 def _name(files: Sequence[str | Path]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .optimizer import Optimizer, OptimizerChoice, Update, masters_of
+from .optimizer import Optimizer, OptimizerChoice, Update, check_numbers, masters_of
 
 
 class AdamWUpdate(Update):
@@ -52,6 +52,9 @@ class AdamW(OptimizerChoice):
     beta1: float = 0.9
     beta2: float = 0.98
     weight_decay: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_numbers({"lr": self.lr}, {"beta1": self.beta1, "beta2": self.beta2}, {"weight_decay": self.weight_decay})
 
     def build(self, model: nn.Module) -> Optimizer:
         masters = masters_of(model)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ...errors import UserError
 from ..sharding import is_spread
 from .adamw import AdamWUpdate
-from .optimizer import Optimizer, OptimizerChoice, Update, masters_of
+from .optimizer import Optimizer, OptimizerChoice, Update, check_numbers, masters_of
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """The quintic of Jordan et al. (2024): five rounds bring singular values in (0.003, 1] into (0.7, 1.2)."""
@@ -83,6 +83,13 @@ class Muon(OptimizerChoice):
     adamw_weight_decay: float = 0.0
     beta1: float = 0.9
     beta2: float = 0.98
+
+    def __post_init__(self) -> None:
+        check_numbers(
+            {"lr": self.lr, "adamw_lr": self.adamw_lr},
+            {"momentum": self.momentum, "beta1": self.beta1, "beta2": self.beta2},
+            {"weight_decay": self.weight_decay, "adamw_weight_decay": self.adamw_weight_decay},
+        )
 
     def build(self, model: nn.Module) -> Optimizer:
         """UserError when the model does not name its hidden matrices (an attribute `matrices`)."""

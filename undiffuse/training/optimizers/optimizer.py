@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from ...errors import UserError
 from ..sharding import put
 
 
@@ -78,6 +79,19 @@ class OptimizerChoice(ABC):
     @abstractmethod
     def build(self, model: nn.Module) -> Optimizer:
         """The optimizer of a model's trainable parameters, at step 0."""
+
+
+def check_numbers(rates: Mapping[str, float], shares: Mapping[str, float], decays: Mapping[str, float]) -> None:
+    """UserError unless rates are positive, shares lie in [0, 1), and decays are not negative; all of them finite."""
+    for name, value in rates.items():
+        if not 0 < value < float("inf"):
+            raise UserError(f"optimizer.{name} must be a positive number, not {value}")
+    for name, value in shares.items():
+        if not 0 <= value < 1:
+            raise UserError(f"optimizer.{name} must lie in [0, 1), not {value}")
+    for name, value in decays.items():
+        if not 0 <= value < float("inf"):
+            raise UserError(f"optimizer.{name} must be 0 or more, not {value}")
 
 
 def masters_of(model: nn.Module) -> dict[str, Tensor]:

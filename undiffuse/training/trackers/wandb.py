@@ -25,7 +25,7 @@ class WeightsAndBiases(Tracker):
         run = wandb.init(
             project="undiffuse",
             name=directory.name,
-            id=hashlib.sha256(str(directory.resolve()).encode()).hexdigest()[:12],
+            id=hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:12],
             dir=str(directory),
             mode=os.environ.get(MODE, "offline"),
             resume="allow",
