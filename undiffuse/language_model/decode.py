@@ -11,6 +11,7 @@ from ..decode.canvas import Canvas, start
 from ..decode.loop import denoise, finished
 from ..errors import UserError
 from ..randomness import Draws
+from .arguments import whole
 from .settings import Settings
 from .trained import Trained
 
@@ -45,7 +46,8 @@ def decode(
     banned: tuple[int, ...] = (),
 ) -> Decoded:
     """See `LanguageModel.decode`."""
-    prompts = _prompts(model, prompt_ids, length, settings)
+    length = whole("length", length)
+    prompts = _prompts(model, prompt_ids, settings)
     blocks = model.predictor.traits.block_length
     if blocks is None:
         _check_windows(length, settings)
@@ -69,11 +71,9 @@ def decode(
     return Decoded(each(done.ids), each(done.commit_step), each(done.commit_logp), done.nfe, done.nfe, done.rows)
 
 
-def _prompts(model: Trained, prompt_ids: Prompts, length: int, settings: Settings) -> list[Tensor]:
+def _prompts(model: Trained, prompt_ids: Prompts, settings: Settings) -> list[Tensor]:
     """The prompts as tensors, each of whole numbers that may stand in a text."""
     vocabulary = model.predictor.process.vocabulary
-    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-        raise UserError(f"length must be a whole number of tokens, at least 1, not {length!r}")
     prompts = [_ids(prompt) for prompt in prompt_ids]
     if not prompts:
         raise UserError("there is no prompt: give one list of ids per request (it may be empty)")
@@ -93,7 +93,7 @@ def _ids(prompt: Sequence[int] | Tensor) -> Tensor:
         ids = torch.as_tensor(prompt, device="cpu")
     except (TypeError, ValueError):
         ids = torch.zeros(())
-    if ids.ndim != 1 or (ids.numel() and (ids.is_floating_point() or ids.dtype == torch.bool)):
+    if ids.ndim != 1 or (ids.numel() and (ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool)):
         raise UserError("prompts must be a list of lists of ids, or a tensor (R, P) of whole numbers")
     return ids.long()
 

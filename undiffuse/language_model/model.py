@@ -15,8 +15,10 @@ from ..decode.event import Event
 from ..decode.guidance.guidance import Guidance
 from ..decode.loop import finished
 from ..decode.strategies.strategy import Strategy
+from ..errors import UserError
 from ..predictor import Predictor
 from ..text.codec import Codec
+from .arguments import ids
 from .check import Check, check
 from .decode import Decoded, Prompts, decode
 from .defaults import filling, generating
@@ -258,10 +260,19 @@ class LanguageModel:
         """
         if cache is None and self.predictor.traits.block_length is not None:
             cache = "block"
+        if "samples" in options:
+            raise UserError("decode continues each prompt once: leave out samples, and give a prompt several times")
         settings = Settings.of(
             strategy, steps=steps, block_length=block_length, cache=cache, guidance=guidance, seed=seed, **options
         )
-        return decode(self.trained, prompt_ids, length, settings, stop=tuple(stop_ids), banned=tuple(banned_ids))
+        return decode(
+            self.trained,
+            prompt_ids,
+            length,
+            settings,
+            stop=ids("stop_ids", stop_ids),
+            banned=ids("banned_ids", banned_ids),
+        )
 
     def save(self, directory: str | Path, layout: str | None = None) -> None:
         """Write model.safetensors, tokenizer.json and manifest.json into a new directory, entirely or not at all.

@@ -1,5 +1,6 @@
 """How a verb decodes: strategy and numbers, checked before anything runs."""
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -15,6 +16,7 @@ from ..decode.strategies.strategy import Strategy
 from ..errors import UserError, did_you_mean
 from ..kinds import CACHES, STRATEGIES, kind_of
 from ..randomness import check_seed
+from .arguments import whole
 
 FILTERS = {f.name for f in fields(Filters)}
 
@@ -94,9 +96,18 @@ class Settings:
             built = _named(kind, given)
         else:
             kind, built = _given(strategy, given)
-        for name, value in (("steps", steps), ("block_length", block_length), ("samples", samples)):
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise UserError(f"{name.replace('_', ' ')} must be at least 1, not {value}")
+        for name, value in (
+            ("steps", steps),
+            ("block_length", block_length),
+            ("samples", samples),
+            ("max_nfe", max_nfe),
+        ):
+            if value is not None:
+                whole(name, value)
+        steps, block_length, max_nfe = (
+            None if n is None else operator.index(n) for n in (steps, block_length, max_nfe)
+        )
+        seed, samples = whole("seed", seed, 0), operator.index(samples)
         check_seed(seed)
         if steps is None and block_length is None:
             steps = max_nfe  # a limited number of evaluations is best spread over the whole text
