@@ -6,6 +6,7 @@ import random
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 import tokenizers
@@ -160,3 +161,11 @@ def test_sizes_grow_with_the_text():
 
 def test_a_character_cut_in_two_is_shown_as_a_replacement():
     assert BYTES.decode(list("é".encode())[:1]) == "\ufffd"
+
+
+def test_training_on_text_without_spaces_takes_linear_time():
+    """Twice the text takes about twice as long; it was four times, and minutes at the length of a genome."""
+    letters = random.Random(0).choices("ACDEFGHIKLMNPQRSTVWY", k=120_000)
+    began = time.process_time()
+    Tokenizer.train(["".join(letters)], 512)
+    assert time.process_time() - began < 2
