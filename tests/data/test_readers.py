@@ -62,7 +62,7 @@ def test_standard_input(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", b"", r"a\.txt is empty; give a text of at least 256 bytes"),
+        ("a.txt", b"", r"a\.txt is empty; give a text"),
         ("a.txt", b" \n\n", "is empty"),
         (
             "a.txt",
