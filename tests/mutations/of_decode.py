@@ -35,8 +35,8 @@ MUTATIONS = (
     ),
     Mutation(
         PROPOSAL,
-        "logp = _log_prob(log_p, ids)",
-        "logp = _log_prob(chosen, ids)",
+        "logp = log_prob(log_p, ids)",
+        "logp = log_prob(chosen, ids)",
         "decode/filters temperature .5",
     ),
     # strategies and the loop

@@ -12,6 +12,7 @@ from .batch import Batch, Group
 from .canvas import CANCELLED, UNDECIDED, Canvas
 from .observe import observe
 from .passes import Sites
+from .proposal import log_prob
 from .strategies.strategy import Decision, Observation, Step
 
 
@@ -73,7 +74,7 @@ def _decided(
         )
     seen = _observation(batch, turn.group, turn.canvas, sites, prediction)
     decision = turn.group.how.strategy.advance(predictor.process, seen, turn.step, turn.group.memory)
-    return _hold_back(turn.group, seen, decision)
+    return _recorded(predictor, seen, _hold_back(turn.group, seen, decision))
 
 
 def _together(batch: Batch, decisions: list[Decision]) -> tuple[Decision, Tensor | float]:
@@ -116,7 +117,7 @@ def completed(predictor: Predictor, batch: Batch, late: list[int]) -> tuple[Batc
     while bool(canvas.pending.any()):  # once, unless a constraint holds something back
         some = some.replace(canvas)
         decisions = [
-            _proposed(some, group, sites, prediction)
+            _proposed(predictor, some, group, sites, prediction)
             for group, prediction in zip(some.groups, predictions, strict=True)
         ]
         canvas = apply(canvas, sites, _together(some, decisions)[0], False, everywhere=True)[0]
@@ -132,10 +133,33 @@ def completed(predictor: Predictor, batch: Batch, late: list[int]) -> tuple[Batc
     )
 
 
-def _proposed(batch: Batch, group: Group, sites: Sites, prediction: Prediction) -> Decision:
+def _proposed(predictor: Predictor, batch: Batch, group: Group, sites: Sites, prediction: Prediction) -> Decision:
     seen = _observation(batch, group, batch.of(group), sites, prediction)
     proposal = group.how.strategy.propose(seen)
-    return _hold_back(group, seen, Decision(seen.open, proposal.ids, torch.zeros_like(seen.open), proposal.logp))
+    decided = Decision(seen.open, proposal.ids, torch.zeros_like(seen.open), proposal.logp)
+    return _recorded(predictor, seen, _hold_back(group, seen, decided))
+
+
+def _recorded(predictor: Predictor, seen: Observation, decision: Decision) -> Decision:
+    """With ln p of the tokens that it puts given all but what stood there, and what a constraint allows (nats).
+
+    Where noise hides tokens and nothing constrains them, that is what a strategy says.
+    """
+    shows = predictor.process.shows_tokens
+    if not shows and seen.allowed is None:
+        return decision
+    mask = predictor.process.mask
+    fresh = ~decision.pending if shows else (decision.ids != seen.ids) & (decision.ids != mask)
+    put = decision.write & seen.open & fresh
+    if not bool(put.any()):
+        return decision
+    log_p = seen.prediction.apart() if shows else seen.prediction.posterior()
+    if seen.allowed is not None:
+        log_p = log_p.masked_fill(~seen.allowed, -torch.inf).log_softmax(-1)
+    restricted = seen.joint(log_p, None) if seen.joint else None
+    log_p = log_p if restricted is None else restricted.log_p
+    logp = log_prob(log_p, torch.where(put, decision.ids, log_p.argmax(-1)))
+    return decision.replace(logp=torch.where(put, logp, decision.logp.double()))
 
 
 def _observation(batch: Batch, group: Group, canvas: Canvas, sites: Sites, prediction: Prediction) -> Observation:

@@ -129,13 +129,13 @@ def propose(
         log_p = own.log_p if own is not None else log_p
     elif filters.temperature == 0 and filters.confidence == "filtered":
         chosen = filters.apply(log_p)
-    logp = _log_prob(log_p, ids)
+    logp = log_prob(log_p, ids)
     ranks = log_p if filters.confidence == "raw" else chosen
-    ranked = logp if ranks is log_p else _log_prob(ranks, ids)
+    ranked = logp if ranks is log_p else log_prob(ranks, ids)
     return Proposal(ids, ranked.exp(), logp, ranks)
 
 
-def _log_prob(log_p: Float[Tensor, "R M V"], ids: Int[Tensor, "R M"]) -> Float[Tensor, "R M"]:
+def log_prob(log_p: Float[Tensor, "R M V"], ids: Int[Tensor, "R M"]) -> Float[Tensor, "R M"]:
     """ln p of the chosen tokens, float64; of nearly certain ones from the sum of what they leave to others.
 
     In float32 1 − 1.3e−7 and 1 − 1.6e−7 are one number, and the order of commits hangs on which is larger:

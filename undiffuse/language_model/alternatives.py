@@ -107,7 +107,8 @@ def _distributions(model: Trained, strategy: Strategy, doors: Sequence[Door]) ->
     sites = Sites.of(here | (state.pending & state.window))  # a type looks at all of them together
     t = times(before, strategy.step(model.predictor.process, before))
     prediction = predict_at(model.predictor, before, sites, t)
-    log_p, allowing = prediction.posterior(), constraint([door.placement for door in doors])
+    allowing = constraint([door.placement for door in doors])
+    log_p = prediction.apart() if model.predictor.process.shows_tokens else prediction.posterior()
     allowed = allowing.allowed(state, sites)
     log_p = (log_p if allowed is None else log_p.masked_fill(~allowed, -torch.inf)).log_softmax(-1)
     restricted = allowing.joint(state, sites, log_p, None)

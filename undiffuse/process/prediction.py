@@ -26,6 +26,9 @@ from torch import Tensor
 from ..errors import UserError
 from ..types import HeadKind
 
+LEAST = 1e-9
+"""What is left of the share of a token that free ratios put below the noise, in units of it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Spike:
@@ -65,12 +68,16 @@ class Spike:
         At the mask the score is proportional to it. Under uniform noise it is so to α x_θ + b, and a free one may lie
         below b: (α/b) x_θ is then `least`.
         """
+        return self.add_to(self.cleared(log_score, least))
+
+    def cleared(self, log_score: Float[Tensor, "*lead V"], least: float) -> Float[Tensor, "*lead V"]:
+        """The same without the evidence: ln p(x = v | z without z_i) up to a constant."""
         factor = self.boost.to(log_score.dtype)[..., None].expm1()  # α/b
         factor = factor.masked_fill(factor.isinf(), 0.0)
         tokens = log_score.isfinite().sum(-1, keepdim=True)
         above = (log_score.softmax(-1) * (tokens + factor) - 1).clamp(min=least)
         flat = ~self._shown(log_score) | ~(above > 0).any(-1, keepdim=True)
-        return self.add_to(torch.where(flat, log_score, above.log()))
+        return torch.where(flat, log_score, above.log())
 
     def invert(self, log_score: Float[Tensor, "*lead V"]) -> Float[Tensor, "*lead V"]:
         """ln p(x = v | z without z_i) of a score, normalized; UserError but under masked noise."""
@@ -208,6 +215,18 @@ class Prediction:
         if self.kind == "score":
             return self._spike.denoise(self.logits)
         return self.evidence().add_to(self.logits)
+
+    def apart(self) -> Float[Tensor, "*lead V"]:
+        """ln p(x_i = v | all but z_i), normalized, of every kind: what is said of a token, not what it is drawn from.
+
+        Ratios are read for what they amount to, where a token is no likelier than noise at LEAST times that; a rounded
+        vector knows nothing of evidence, and is what it is.
+        """
+        if self.vectors is not None:
+            return self.posterior()
+        if self.kind == "score" and self.mixture is None:
+            return self._spike.cleared(self.logits, LEAST).log_softmax(-1)
+        return self.leave_one_out()
 
     def log_prob(self, ids: Int[Tensor, "*lead"]) -> Float[Tensor, "*lead"]:
         """ln p(x_i = ids | z), nats."""
