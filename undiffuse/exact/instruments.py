@@ -1,5 +1,6 @@
 """What the laws measure with: deviations, predictions on rows of a table, losses, and texts of the decoding loop."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,6 +27,26 @@ REQUESTS = 4000
 def gap(found: Tensor, expected: Tensor | float = 0.0) -> float:
     """The largest deviation."""
     return (found - expected).abs().max().item()
+
+
+def exponential(rates: Float[Tensor, "*t N N"]) -> Float[Tensor, "*t N N"]:
+    """e^A of rates, whose rows sum to 0: Taylor's series of A/2^s, squared s times; every entry to a few u.
+
+    (`torch.matrix_exp` is known to 3e-13 where A is near 0.) Rows are made to sum to 1, since each squaring doubles how
+    far they are from it.
+    """
+    if rates.ndim > 2:  # each has its own s: what is squared more often than needed is known to fewer digits
+        return torch.stack([exponential(each) for each in rates.flatten(0, -3)]).view_as(rates)
+    largest = rates.abs().sum(-1).max().item()
+    squarings = math.ceil(math.log2(2 * largest)) if largest > 0.5 else 0
+    term = total = torch.eye(len(rates), dtype=rates.dtype)
+    for n in range(1, 20):  # of numbers up to ½
+        term = term @ rates / (n * 2.0**squarings)
+        total = total + term
+    for _ in range(squarings):
+        total = total @ total
+        total = total / total.sum(-1, keepdim=True)
+    return total / total.sum(-1, keepdim=True)
 
 
 def even(count: int) -> Float[Tensor, " n"]:

@@ -1,4 +1,16 @@
-"""What a law is: a name, the components it holds for, how far each is from it, and how far is allowed."""
+"""What a law is: a name, the components it holds for, how far each is from it, and how far is allowed.
+
+A tolerance holds on every processor, whatever the order in which its kernels add. It is one of these:
+
+1  Rounding. u times the condition of what is computed: where an error comes within a factor of 30 of it, a comment
+             beside the law says why it is not less, and what bounds it.
+2  Digits.   Half of the last digit of a printed number. What is computed for it is off by 1e-9 of a digit, so that an
+             error of 0.499 is as good as one of 0.1: it is how the number was rounded.
+3  Draws.    4.5 standard errors, or a surprise of 6. Draws are hashes of counters, the same everywhere; rounding moves
+             one of thousands at most.
+4  Limits.   What a quadrature, a difference or a finite number of steps leaves out: numbers that differ by 1e-12 from
+             one processor to another, and are far larger.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -49,6 +61,8 @@ class Law:
                 yield Result(self.name, component, float(self.error(case)), self.tolerance)
 
 
+ROUNDING = 2.0**-53
+"""u: the relative error of one rounding in float64."""
 LAST_DIGIT = 0.5 + 1e-6
 """Tolerance of a comparison with a printed number, in units of its last digit."""
 

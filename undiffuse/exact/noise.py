@@ -2,7 +2,8 @@
 
 The only inputs are α(t) and the uniform share of the corrupted mass, the two numbers that define a process; the tables
 are those of the papers. A token keeps its identity with probability α; of the rest, `share` is spread over the K real
-tokens and the remainder is the mask (state K).
+tokens and the remainder is the mask (state K). The rest is the schedule's own 1 − α (law schedule/complement): of what
+is computed as 1 less α near 1, u/(1 − α) is rounding, and tables are divided by it.
 """
 
 from dataclasses import dataclass
@@ -32,14 +33,15 @@ class Noise:
 
     def marginal(self, t: Times) -> Float[Tensor, "*t K N"]:
         """q_t(z | x): row x, column z."""
-        alpha, share = self.process.law.schedule.alpha(t), self.process.law.destination.share(t)
+        schedule, share = self.process.law.schedule, self.process.law.destination.share(t)
+        alpha, rest = schedule.alpha(t), schedule.one_minus_alpha(t)
         table = torch.zeros(*t.shape, self.tokens, self.states, dtype=torch.float64)
         for x in range(self.tokens):
             for v in range(self.tokens):
-                table[..., x, v] = (1 - alpha) * share / self.tokens
+                table[..., x, v] = rest * share / self.tokens
             table[..., x, x] += alpha
             if self.states > self.tokens:
-                table[..., x, self.tokens] = (1 - alpha) * (1 - share)
+                table[..., x, self.tokens] = rest * (1 - share)
         return table
 
     def transition(self, s: Times, t: Times) -> Float[Tensor, "*t N N"]:

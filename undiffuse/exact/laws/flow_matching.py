@@ -31,7 +31,8 @@ def flow_integral(predictor: Predictor, small: World, low: float = 0.0) -> float
     process = interpolating(predictor)
 
     def at(times: Tensor) -> Tensor:
-        found = enumerate_noise(small, process, times)
+        # earlier times are 0 to a network that is told 1 − α, and noise it has never seen is infinitely improbable
+        found = enumerate_noise(small, process, times.clamp(min=2.0**-53))
         sites = process.informative(found.noised)
         nats = torch.zeros(sites.shape, dtype=torch.float64)
         nats[sites] = flow_bound(process.law, predictor.predict(found.noised, found.batch, sites), found.noised[sites])

@@ -92,31 +92,31 @@ def _rates(noise: Noise, t: Float[Tensor, " n"]) -> Float[Tensor, "n N"]:
     return torch.stack([torch.autograd.grad(mass, later, retain_graph=True)[0] for mass in into], -1)
 
 
-def udlm(x: Tensor, z: Tensor, alpha: Tensor, slope: Tensor, predicted: Tensor) -> Tensor:
+def udlm(x: Tensor, z: Tensor, alpha: Tensor, rest: Tensor, slope: Tensor, predicted: Tensor) -> Tensor:
     """UDLM (Schiff et al. 2025), equation 18: x̄ = Kα·onehot + 1 − α, dense over the vocabulary."""
     n = torch.arange(len(x))
-    bar = K * alpha[:, None] * torch.eye(K, dtype=torch.float64)[x] + 1 - alpha[:, None]
-    model = K * alpha[:, None] * predicted + 1 - alpha[:, None]
+    bar = K * alpha[:, None] * torch.eye(K, dtype=torch.float64)[x] + rest[:, None]
+    model = K * alpha[:, None] * predicted + rest[:, None]
     bar_z, model_z = bar[n, z, None], model[n, z, None]
     logs = (bar / bar_z * (model_z * bar / (model * bar_z)).log()).sum(-1)
     return slope / (K * alpha) * (K / bar_z[:, 0] - K / model_z[:, 0] - logs)
 
 
-def duo(x: Tensor, z: Tensor, alpha: Tensor, slope: Tensor, predicted: Tensor) -> Tensor:
+def duo(x: Tensor, z: Tensor, alpha: Tensor, rest: Tensor, slope: Tensor, predicted: Tensor) -> Tensor:
     """Duo (Sahoo et al. 2025): the same rearranged so that the sum over the vocabulary holds no product with x̄."""
     n = torch.arange(len(x))
-    zeta = (1 - alpha) / (K * alpha + 1 - alpha)
+    zeta = rest / (K * alpha + rest)
     hit = x == z
-    model = K * alpha[:, None] * predicted + 1 - alpha[:, None]
-    bar_z = torch.where(hit, K * alpha + 1 - alpha, 1 - alpha)
+    model = K * alpha[:, None] * predicted + rest[:, None]
+    bar_z = torch.where(hit, K * alpha + rest, rest)
     model_z, model_x = model[n, z], model[n, x]
     logs = (model_z[:, None] / model).log().sum(-1)
     ends = torch.where(hit, (K - 1) * zeta * zeta.log(), -zeta.log() / zeta)
-    jump = torch.where(hit, 0.0, K * alpha / (1 - alpha) * (model_z / model_x).log())
+    jump = torch.where(hit, 0.0, K * alpha / rest * (model_z / model_x).log())
     return slope / (K * alpha) * (K / bar_z - K / model_z - torch.where(hit, zeta, 1.0) * logs - jump - ends)
 
 
-Form = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
+Form = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def uniform_forms() -> dict[str, tuple[Points, Form]]:
@@ -129,7 +129,8 @@ def uniform_error(case: tuple[Points, Form]) -> float:
     points, form = case
     x, z, t = points.axes
     schedule = points.process.schedule
-    return points.relative_gap(form(x, z, schedule.alpha(t), schedule.derivative(t), points.predicted))
+    kept, rest = schedule.alpha(t), schedule.one_minus_alpha(t)
+    return points.relative_gap(form(x, z, kept, rest, schedule.derivative(t), points.predicted))
 
 
 def gidd_error(points: Points) -> float:
@@ -157,7 +158,7 @@ def masked_error(points: Points) -> float:
     """MDLM, MD4: −α'/(1 − α) · (−ln x_θ(x)) at the mask, nothing elsewhere."""
     x, z, t = points.axes
     schedule = points.process.schedule
-    weight = -schedule.derivative(t) / (1 - schedule.alpha(t))
+    weight = -schedule.derivative(t) / schedule.one_minus_alpha(t)
     cross_entropy = -points.predicted[torch.arange(len(x)), x].log()
     return points.relative_gap(torch.where(z == K, weight * cross_entropy, 0.0))
 

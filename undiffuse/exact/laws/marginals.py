@@ -128,6 +128,7 @@ def prior_error(process: Interpolating) -> float:
 
 
 LAWS = (
+    # 1e-15 is 9 u: numbers up to 1, of a curve known to 2 u and up to 4 operations more, on either side
     Law("marginal/published", published, published_error, 1e-15),
     Law("marginal/table", every_process, marginal_error, 1e-15),
     Law("marginal/transition", every_process, transition_error, 1e-15),

@@ -20,16 +20,14 @@ from ...randomness import Draws
 from ...types import Noised, State
 from ..catalog import destinations
 from ..denoiser import ArbitraryDenoiser, BayesDenoiser
-from ..instruments import gap, log_rows, read, shares
-from ..law import Law
+from ..instruments import exponential, gap, log_rows, read, shares
+from ..law import ROUNDING, Law
 from ..noise import Noise
 from ..reverse import log_predictions
 from ..world import World, small_worlds, toy_a, world
 from .discrete_time import times
 
 STEPS = 4
-ROUNDING = torch.finfo(torch.float64).eps / 2
-"""u: relative error of one rounding."""
 
 
 def letters() -> World:
@@ -73,15 +71,11 @@ def every_matrix() -> dict[str, Matrix]:
     return found | {"band, geometric": process_of(letters(), "band", Geometric(0.02, 3.0)), "given, geometric": loud}
 
 
-def exponential(process: Matrix, rho: Float[Tensor, "*t"]) -> Float[Tensor, "*t N N"]:
-    """exp(−ln ρ (B − I)) by series and squaring; ρ = 0 as 708 times the mean time between moves.
-
-    Rows are made to sum to 1, since each of up to 11 squarings doubles how far they are from it.
-    """
+def carried(process: Matrix, rho: Float[Tensor, "*t"]) -> Float[Tensor, "*t N N"]:
+    """exp(−ln ρ (B − I)); ρ = 0 as 708 times the mean time between moves."""
     tiny = torch.finfo(torch.float64).tiny
     generator = process.move - torch.eye(len(process.move), dtype=torch.float64)
-    found = torch.linalg.matrix_exp(-rho.clamp(min=tiny).log()[..., None, None] * generator)
-    return found / found.sum(-1, keepdim=True)
+    return exponential(-rho.clamp(min=tiny).log()[..., None, None] * generator)
 
 
 @dataclass(frozen=True)
@@ -102,7 +96,7 @@ class Grid:
 
     def points(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"], Int[Tensor, " n"]]:
         """Step, number of x, number of z."""
-        marginal = exponential(self.process, self.alphas[1])[:, : letters().tokens]
+        marginal = carried(self.process, self.alphas[1])[:, : letters().tokens]
         k, x, z = (marginal > 1e-9).nonzero(as_tuple=True)
         return k, x, z
 
@@ -133,8 +127,8 @@ def path_error(process: Matrix) -> float:
     grid = Grid(process)
     k, x, z = grid.points()
     alpha_s, alpha_t = grid.alphas
-    until_s, until_t = (exponential(process, alpha)[:, : letters().tokens] for alpha in (alpha_s, alpha_t))
-    move = exponential(process, alpha_t / alpha_s)  # k, y, z
+    until_s, until_t = (carried(process, alpha)[:, : letters().tokens] for alpha in (alpha_s, alpha_t))
+    move = carried(process, alpha_t / alpha_s)  # k, y, z
     bridges = until_s[:, :, :, None] * move[:, None]  # k, x, y, z
     bridges = bridges / bridges.sum(2, keepdim=True).clamp(min=1e-300)
     predicted = grid.predicted(len(k))
@@ -156,9 +150,9 @@ def kl_condition(c: Float[Tensor, "n N"], q: Float[Tensor, "n N"], m: Float[Tens
     ∂KL/∂m = c/Σ c m − c q/(e m). An entry of 0 counts as one unit of rounding, which is as much as it may be off.
     """
     m = m.clamp(min=ROUNDING)
-    gap = (q.clamp(min=ROUNDING) / m).log()
+    ratio = (q.clamp(min=ROUNDING) / m).log()
     evidence, of_model = (q * c).sum(-1), (m * c).sum(-1)
-    off = (gap - ((q * c * gap).sum(-1) / evidence)[:, None]).abs()
+    off = (ratio - ((q * c * ratio).sum(-1) / evidence)[:, None]).abs()
     of_tables = (c * off + q * (off + 1) + c * q / m).sum(-1) / evidence
     return of_tables + (m + c).sum(-1) / of_model
 
@@ -169,7 +163,7 @@ def chapman_kolmogorov_error(process: Matrix) -> float:
     grid = torch.cat((torch.zeros(1, dtype=torch.float64), times(process)))
     until = torch.stack([process.marginal(states[:tokens], t.expand(tokens)) for t in grid])
     alpha = torch.cat((torch.ones(1, dtype=torch.float64), process.schedule.alpha(grid[1:])))
-    worst = gap(until, exponential(process, alpha)[:, :tokens])
+    worst = gap(until, carried(process, alpha)[:, :tokens])
     for early, late in [(i, j) for i in range(len(grid)) for j in range(i, len(grid))]:
         if alpha[early] == 0:
             continue
@@ -184,7 +178,7 @@ def chapman_kolmogorov_error(process: Matrix) -> float:
 
 def prior_error(process: Matrix) -> float:
     """The prior is the mean of q_1(· | x), even numbers draw it, and its cost is what the tables say of each token."""
-    end = exponential(process, process.schedule.alpha(torch.ones(1, dtype=torch.float64)))[0, : letters().tokens]
+    end = carried(process, process.schedule.alpha(torch.ones(1, dtype=torch.float64)))[0, : letters().tokens]
     mean = end.mean(0)
     cost = (torch.xlogy(end, end) - torch.xlogy(end, mean)).sum(-1)
     found = process.prior_cost(process.states[: letters().tokens])
@@ -256,7 +250,7 @@ class Tables(Noise):
         return len(self.process.states)
 
     def marginal(self, t: Float[Tensor, "*t"]) -> Float[Tensor, "*t K N"]:
-        return exponential(self.process, self.process.schedule.alpha(t))[..., : self.tokens, :]
+        return carried(self.process, self.process.schedule.alpha(t))[..., : self.tokens, :]
 
 
 @dataclass(frozen=True, eq=False)
@@ -302,7 +296,7 @@ class Enumerated:
         process, tokens, states = self.process, self.where.tokens, self.where.states(self.noise.states)
         alpha = process.schedule.alpha(times(process))
         before = torch.cat((torch.ones(1, dtype=torch.float64), alpha[:-1]))
-        until, move = exponential(process, before)[:, :tokens], exponential(process, alpha / before)
+        until, move = carried(process, before)[:, :tokens], carried(process, alpha / before)
         x_theta = self.predicted()[..., process.states[:tokens]].exp()
         joint, total = self.joint(), torch.zeros(len(alpha), dtype=torch.float64)
         for i in range(self.where.length):
@@ -391,8 +385,8 @@ def draw_error(process: Matrix) -> float:
         prediction = read(process, logits.expand(count, -1), state, t)
         drawn = process.step(prediction, state, t, s, Draws.seeded(4).at(torch.arange(count))).state.ids
         alpha_s, alpha_t = (a[k[place]] for a in grid.alphas)
-        model = grid.predicted(len(k))[place] @ exponential(process, alpha_s)[: letters().tokens]
-        law = model * exponential(process, alpha_t / alpha_s)[:, z[place]]
+        model = grid.predicted(len(k))[place] @ carried(process, alpha_s)[: letters().tokens]
+        law = model * carried(process, alpha_t / alpha_s)[:, z[place]]
         worst = max(worst, gap(shares(drawn, rows), law / law.sum()))
     return worst
 

@@ -133,6 +133,7 @@ LAWS = (
     Law("schedule/weight", schedules, weight_definition_error, 1e-10),
     Law("schedule/integral", schedules, integral_error, 1e-10),
     Law("schedule/inverse", schedules, inverse_error, 1e-13),
+    # 9 u: numbers up to 1, of a power known to 2 u and up to 4 operations more, on either side
     Law("destination/shares", destinations, shares_error, 1e-15),
     Law("destination/derivatives", destinations, share_derivative_error, 1e-9),
     Law("destination/growing-share", growing, growing_share_error, 1e-14),

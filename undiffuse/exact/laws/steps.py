@@ -174,6 +174,7 @@ LAWS = (
     Law("step/marginalization", every_process, marginalization_error, 1e-12),
     Law("step/mixture-of-bridges", every_process, mixture_error, 1e-12),
     Law("step/plug-in", every_process, plug_in_error, 1e-12),
+    # noise from 0.3 to 0.95 keeps ρ = 1.9e-5: 1/ρ is the condition of its inverse, and 16 u/ρ is 1e-10
     Law("step/tweedie", every_process, tweedie_error, 1e-10),
     Law("step/mass", every_process, mass_error, 1e-14),
     Law("step/identity", every_process, identity_error, 1e-14),
