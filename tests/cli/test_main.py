@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from undiffuse.cli import main
 from undiffuse.cli.main import run
 
 VERBS = ("train", "fill", "generate", "check", "score", "verify", "config", "list", "about")
@@ -220,3 +221,15 @@ def test_list_of_one_family_shows_that_family_alone(capsys, name):
     assert shown.startswith("strategies: which tokens")
     assert re.findall(r"^\w+:", shown, re.MULTILINE) == ["strategies:"]
     assert "  confidence " in shown
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_idle_threads_wait_briefly_unless_the_user_has_a_say(monkeypatch, given, expected):
+    monkeypatch.setattr(os, "environ", dict(given))
+    monkeypatch.setattr(sys, "argv", ["undiffuse", "--version"])
+    with pytest.raises(SystemExit):
+        main.main()
+    assert os.environ.get("GOMP_SPINCOUNT") == expected

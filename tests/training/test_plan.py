@@ -11,6 +11,7 @@ from undiffuse.training import planning
 from undiffuse.training.plan import Budget, Plan, best_dtype, dial, sized
 from undiffuse.training.planning import affordable, make_plan
 from undiffuse.training.recipe import resolve
+from undiffuse.training.run import numbers_of_threads
 
 
 def configuration(*overrides: str):
@@ -52,7 +53,7 @@ def test_steps_never_consult_the_clock(monkeypatch):
         monkeypatch.setattr(time, clock, lambda: pytest.fail("a clock was read"))
     plan = make_plan(machine, Budget(steps=300))
     assert plan.ends == (300,)
-    assert plan.seconds_per_step is None
+    assert plan.courses[0].seconds_per_step is None
 
 
 @pytest.mark.parametrize("minutes", [1.0, 2.0, 20.0])
@@ -62,9 +63,11 @@ def test_minutes_buy_as_many_steps_as_the_machine_makes_in_them(monkeypatch, min
     assert len(machine.built) == 1
     settings = plan.configuration.training
     passes = settings.validations * settings.windows * 2 / settings.rows
-    assert plan.ends[0] * plan.seconds_per_step + passes * plan.seconds_per_step / 3 == pytest.approx(
-        60 * minutes, abs=plan.seconds_per_step
+    course = plan.at(0)
+    assert course.ends[0] * course.seconds_per_step + passes * course.seconds_per_step / 3 == pytest.approx(
+        60 * minutes, abs=course.seconds_per_step
     )
+    assert course.until == 60 * minutes
 
 
 def test_a_faster_machine_gets_a_larger_model_measured_for_itself(monkeypatch):
@@ -77,7 +80,7 @@ def test_a_faster_machine_gets_a_larger_model_measured_for_itself(monkeypatch):
         small.configuration.model["width"],
         large.configuration.model["width"],
     ]
-    assert large.ends[0] == affordable(large.configuration, 2.0, large.seconds_per_step)
+    assert large.ends[0] == affordable(large.configuration, 2.0, large.at(0).seconds_per_step)
 
 
 def test_a_budget_is_minutes_or_steps():
@@ -118,3 +121,26 @@ def test_bfloat16_only_where_the_processor_multiplies_in_it(monkeypatch):
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda supported=supported: supported)
         assert best_dtype() == expected
         assert sized(configuration(), dial(1.0, 10**6)).training.dtype == expected
+
+
+@pytest.mark.parametrize(("slowdown", "best", "tried"), [({2: 1, 1: 2}, 2, [2, 1]), ({4: 3, 2: 2, 1: 4}, 2, [4, 2, 1])])
+def test_the_number_of_threads_is_what_is_fastest_here(monkeypatch, slowdown, best, tried):
+    """Fewer are tried as long as they are faster; with an idle second core all are kept."""
+    machine, used = Machine(monkeypatch, planning.REFERENCE_SPEED), [max(slowdown)]
+    step = machine.step
+
+    def threaded(job, state) -> None:
+        before = machine.now
+        step(job, state)
+        machine.now = before + (machine.now - before) * slowdown[used[-1]]
+
+    monkeypatch.setattr(planning, "take_step", threaded)
+    monkeypatch.setattr(planning.torch, "set_num_threads", used.append)
+    course = make_plan(machine, Budget(minutes=2.0), numbers_of_threads(max(slowdown))).at(0)
+    assert used == [*tried, best]
+    assert course.threads == best
+    assert course.ends[0] * course.seconds_per_step == pytest.approx(120, rel=0.05)
+
+
+def test_numbers_of_threads_are_all_and_halves():
+    assert [numbers_of_threads(most) for most in (1, 2, 6)] == [(1,), (2, 1), (6, 3, 1)]

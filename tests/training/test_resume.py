@@ -119,7 +119,7 @@ def test_only_runs_are_resumed(tmp_path, train_tiny):
     with pytest.raises(UserError, match="is not the directory of a run"):
         resume(tmp_path)
     (tmp_path / "run.json").write_text('{"format": 99}')
-    with pytest.raises(UserError, match="has format 99, and this version of undiffuse reads 1 to 2"):
+    with pytest.raises(UserError, match="has format 99, and this version of undiffuse reads 1 to 3"):
         resume(tmp_path)
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(UserError, match="is damaged"):

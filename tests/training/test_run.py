@@ -80,9 +80,11 @@ def test_standard_input_and_held_out_text_of_its_own(text, tmp_path, monkeypatch
 def test_minutes_are_planned_once_and_kept(train_tiny):
     run = train_tiny(steps=None, minutes=0.02)
     plan = json.loads((run.directory / "plan.json").read_text())
-    assert plan["ends"] == [run.steps]
+    (course,) = plan["courses"]
+    assert course["ends"] == [run.steps]
     assert run.steps >= 10
-    assert 0 < plan["seconds_per_step"] < 1
+    assert 0 < course["seconds_per_step"] < 1
+    assert (course["until"], course["threads"]) == (1.2, None)
 
 
 @pytest.mark.parametrize(

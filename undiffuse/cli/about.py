@@ -9,7 +9,7 @@ from typing import Any
 
 from .options import Json
 
-STEERING = ("ATEN_", "CUBLAS_", "CUDA_VISIBLE_", "DNNL_", "MKL_", "OMP_", "ONEDNN_", "OPENBLAS_", "PYTORCH_")
+STEERING = ("ATEN_", "CUBLAS_", "CUDA_VISIBLE_", "DNNL_", "GOMP_", "MKL_", "OMP_", "ONEDNN_", "OPENBLAS_", "PYTORCH_")
 """Beginnings of the names of environment variables that change how numbers are computed."""
 
 

@@ -1,5 +1,6 @@
 """--device, --dtype and --threads, checked and turned into what torch takes."""
 
+import os
 from typing import TYPE_CHECKING
 
 from ..errors import UserError, did_you_mean
@@ -8,6 +9,16 @@ if TYPE_CHECKING:
     import torch
 
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
+
+
+SPIN = ("GOMP_SPINCOUNT", "1000")
+"""How often GNU OpenMP's idle threads look for work before they sleep; see docs/training.md."""
+
+
+def spin_briefly() -> None:
+    """Have idle threads leave a busy processor to others. Counts before torch is loaded, unless the user has a say."""
+    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+        os.environ[SPIN[0]] = SPIN[1]
 
 
 def prepare(

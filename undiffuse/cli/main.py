@@ -9,6 +9,7 @@ from typer.main import get_command
 
 from ..errors import UserError, did_you_mean
 from . import about, catalogue, check, config, fill, generate, score, study, train, verify
+from .machine import spin_briefly
 
 # typer carries a click of its own and exports only the leaves of its tree of exceptions
 ClickException: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -64,6 +65,7 @@ app.command("about")(about.about)
 
 def main() -> None:
     """Entry point of the console script."""
+    spin_briefly()
     # results are UTF-8 wherever they go, and names of files the bytes that they have
     sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")  # type: ignore[union-attr]
     sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")  # type: ignore[union-attr]

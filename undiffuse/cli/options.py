@@ -23,7 +23,10 @@ Plugins = Annotated[
     list[str] | None,
     typer.Option("--plugin", metavar="PACKAGE", help="Allow a model to import this installed package (repeatable)."),
 ]
-Threads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all cores).")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all cores; train --minutes measures)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 Model = Annotated[
     Path | None, typer.Option("--model", metavar="DIR", help="A run, or a public checkpoint (default: the newest run).")

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -38,6 +39,7 @@ def _training(
     return {
         "step": state.step,
         "ends": list(plan.ends),
+        "courses": [asdict(course) for course in plan.courses],
         "seconds": round(state.seconds, 1),
         "tokens": state.step * job.rows * job.source.length,
         "epochs": state.step * job.rows / assembly.datasets(plan.configuration.context)[0].rows,

@@ -3,8 +3,8 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ from ..types import Batch
 from .configuration import TrainingSettings
 from .gradients import backward, normalize
 from .learning_rate import factor
+from .plan import Course
 from .progress import Progress, Watcher
 from .state import TrainingState
 from .validation import Validation
@@ -84,6 +85,14 @@ def _shown(job: Job, batch: Batch) -> Batch:
     return drop_prompts(batch, share, mask, Draws.seeded(job.seed).stream("prompt dropout"))
 
 
+class Pilot(Protocol):
+    """Who says how a run goes on; see `pilot`."""
+
+    def begin(self, step: int) -> Course: ...
+
+    def after(self, step: int, seconds: float, spent: float, validations: int) -> Course: ...
+
+
 def train(
     job: Job,
     state: TrainingState,
@@ -91,22 +100,25 @@ def train(
     save: Callable[[], None],
     watch: Watcher,
     stopping: Callable[[], bool],
+    pilot: Pilot,
 ) -> None:
     """Takes the steps that are left, or those before `stopping` says to stop.
 
     `write` takes the records of metrics. `save` writes a checkpoint: it is called at least every `checkpoint_seconds`,
-    and at the end either way. UserError when the loss is no longer finite.
+    and at the end either way. `pilot` says where the run ends. UserError when the loss is no longer finite.
     """
     began = before = saved = time.monotonic()
-    first, last = state.step, job.ends[-1]
-    shown = Progress("training", first, last, loss_is_bound=job.objective.is_bound)
-    while state.step < last and not stopping():
+    first, course = state.step, pilot.begin(state.step)
+    job = replace(job, ends=course.ends)
+    shown = Progress("training", first, job.ends[-1], loss_is_bound=job.objective.is_bound)
+    while state.step < job.ends[-1] and not stopping():
+        last, started = job.ends[-1], time.monotonic()
         take_step(job, state)
         now = time.monotonic()
         state.seconds += now - before
         before = now
         pace = (now - began) / (state.step - first)
-        shown = replace(shown, step=state.step, seconds=pace * (last - state.step))
+        shown = replace(shown, step=state.step, steps=last, seconds=_left(course, state, pace * (last - state.step)))
         if state.step % job.settings.report_every == 0 or state.step == last:
             line = _line(job, state)
             write(line | {"time": {"seconds": state.seconds, "seconds_per_step": pace}})
@@ -119,10 +131,21 @@ def train(
             write({"step": state.step, "validation": score.json(), "objective": describe(state.objective)})
             shown = replace(shown, validation_bits_per_byte=score.bits_per_byte[0])
         watch(shown)
+        if state.step < last:
+            to_come = sum(step > state.step for step in job.validation_steps)
+            after = pilot.after(state.step, now - started, state.seconds, to_come)
+            if after != course:
+                course, job = after, replace(job, ends=after.ends)
+                write({"step": state.step, "course": asdict(course)})
         if time.monotonic() - saved > job.settings.checkpoint_seconds:
             save()
             saved = time.monotonic()
     save()
+
+
+def _left(course: Course, state: TrainingState, at_this_pace: float) -> float:
+    """Seconds that are left: of a run that has minutes, those of its time."""
+    return at_this_pace if course.until is None else max(0.0, course.until - state.seconds)
 
 
 def _line(job: Job, state: TrainingState) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a run may cost and how large its model is: budgets, the dial from one to the other, and the plan of a run."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -54,18 +54,49 @@ def dial(minutes: float, text_bytes: int) -> Size:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A configuration in which no size is left open, and where the run and its extensions end, ascending."""
+class Course:
+    """How a run goes on from a step.
 
-    configuration: Configuration
+    `ends` are the steps at which the run and its extensions end, ascending. A last end that was bought with minutes
+    has the pace by which it was planned, `seconds_per_step`, and the seconds of training after which it should be
+    reached, `until`. `threads` is None where they were asked for.
+    """
+
+    step: int
     ends: tuple[int, ...]
     seconds_per_step: float | None = None
+    until: float | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A configuration in which no size is left open, and the courses that a run takes, in their order.
+
+    The first begins at step 0. Later ones are extensions, and changes of the machine's pace while the run had minutes:
+    each is recorded before the step that it begins with, so that a run that is resumed takes them all again.
+    """
+
+    configuration: Configuration
+    courses: tuple[Course, ...]
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Where the run and its extensions end."""
+        return self.courses[-1].ends
+
+    def at(self, step: int) -> Course:
+        """The course of the step after so many."""
+        return next(course for course in reversed(self.courses) if course.step <= step)
+
+    def then(self, course: Course) -> "Plan":
+        """The plan with one more course."""
+        return replace(self, courses=(*self.courses, course))
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "configuration": self.configuration.to_dict(),
-            "ends": list(self.ends),
-            "seconds_per_step": self.seconds_per_step,
+            "courses": [asdict(course) for course in self.courses],
         }
 
 

@@ -1,17 +1,21 @@
 """From a budget to a plan: one dial sets the network's size, the batch and the number of steps.
 
-`--steps` never looks at a clock. `--minutes` measures this machine once, before the first step; the plan is then fixed
-and recorded, so that a run that is resumed goes on with the same one.
+`--steps` never looks at a clock. `--minutes` measures this machine before the first step, with all threads and with
+fewer unless their number is asked for; the plan is recorded, so that a run that is resumed goes on with the same one.
+(`pilot` changes it when the machine becomes busy or free.)
 """
 
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import replace
+
+import torch
 
 from .assembly import Assembly
 from .configuration import Configuration
 from .loop import Job, take_step
-from .plan import Budget, Plan, dial, sized
+from .plan import Budget, Course, Plan, dial, sized
 from .state import TrainingState
 from .validation import PART_DRAWS
 
@@ -23,30 +27,57 @@ TRIAL_STEPS = 1_000_000
 """Where a run would end that only measures: too far to matter."""
 
 
-def make_plan(assembly: Assembly, budget: Budget) -> Plan:
-    """Chooses what the configuration leaves open."""
+def make_plan(assembly: Assembly, budget: Budget, threads: tuple[int, ...] = ()) -> Plan:
+    """Chooses what the configuration leaves open, and under minutes the best of some numbers of threads."""
     configuration, text_bytes = assembly.configuration, assembly.train.bytes
     if budget.steps is not None:
-        return Plan(sized(configuration, dial(budget.nominal_minutes, text_bytes)), (budget.steps,))
+        ends = (budget.steps,)
+        return Plan(sized(configuration, dial(budget.nominal_minutes, text_bytes)), (Course(0, ends),))
     assert budget.minutes is not None
-    trial = Plan(sized(configuration, dial(budget.minutes, text_bytes)), (TRIAL_STEPS,))
+    far = (Course(0, (TRIAL_STEPS,)),)
+    trial = Plan(sized(configuration, dial(budget.minutes, text_bytes)), far)
     job, state = assembly.build(trial)
-    seconds = measure(job, state)
+    seconds, best = _fastest(threads, measure(job, state), lambda: assembly.build(trial))
     speed = _operations(job, trial.configuration) / seconds
-    plan = Plan(sized(configuration, dial(budget.minutes * speed / REFERENCE_SPEED, text_bytes)), (TRIAL_STEPS,))
+    plan = Plan(sized(configuration, dial(budget.minutes * speed / REFERENCE_SPEED, text_bytes)), far)
     if plan != trial:
         seconds = measure(*assembly.build(plan))
-    return replace(plan, ends=(affordable(plan.configuration, budget.minutes, seconds),), seconds_per_step=seconds)
+    ends = (affordable(plan.configuration, budget.minutes, seconds),)
+    return replace(plan, courses=(Course(0, ends, seconds, 60 * budget.minutes, best),))
 
 
-def extended(assembly: Assembly, plan: Plan, extension: Budget) -> Plan:
-    """The plan with one more stretch."""
+def extended(
+    assembly: Assembly, plan: Plan, extension: Budget, spent: float = 0.0, threads: tuple[int, ...] = ()
+) -> Plan:
+    """The plan with one more stretch, after so many seconds of training."""
+    done, last = plan.ends[-1], plan.courses[-1]
     if extension.steps is not None:
-        return replace(plan, ends=(*plan.ends, plan.ends[-1] + extension.steps))
+        return plan.then(Course(done, (*plan.ends, done + extension.steps), threads=last.threads))
     assert extension.minutes is not None
-    seconds = measure(*assembly.build(replace(plan, ends=(TRIAL_STEPS,))))
-    steps = affordable(plan.configuration, extension.minutes, seconds)
-    return replace(plan, ends=(*plan.ends, plan.ends[-1] + steps), seconds_per_step=seconds)
+    trial = replace(plan, courses=(Course(0, (TRIAL_STEPS,)),))
+    seconds, best = _fastest(threads, measure(*assembly.build(trial)), lambda: assembly.build(trial))
+    ends = (*plan.ends, done + affordable(plan.configuration, extension.minutes, seconds))
+    return plan.then(Course(done, ends, seconds, spent + 60 * extension.minutes, best))
+
+
+def _fastest(
+    threads: tuple[int, ...], seconds: float, built: Callable[[], tuple[Job, TrainingState]]
+) -> tuple[float, int | None]:
+    """Seconds of a step with the best of some numbers of threads, which it sets; None if there are none to choose.
+
+    The first number is in force and takes `seconds`; others are tried as long as they are faster.
+    """
+    if not threads:
+        return seconds, None
+    best = threads[0]
+    for fewer in threads[1:]:
+        torch.set_num_threads(fewer)
+        found = measure(*built())
+        if found >= seconds:
+            break
+        seconds, best = found, fewer
+    torch.set_num_threads(best)
+    return seconds, best
 
 
 def _operations(job: Job, configuration: Configuration) -> int:
@@ -55,11 +86,14 @@ def _operations(job: Job, configuration: Configuration) -> int:
     return 6 * (job.parameters - table) * job.rows * job.source.length
 
 
-def affordable(configuration: Configuration, minutes: float, seconds_per_step: float) -> int:
-    """Steps that fit into so many minutes, validations included: a forward pass costs a third of a step."""
+def affordable(
+    configuration: Configuration, minutes: float, seconds_per_step: float, validations: int | None = None
+) -> int:
+    """Steps that fit into so many minutes with so many validations (all of a run): a pass costs a third of a step."""
     settings = configuration.training
     passes = PART_DRAWS + configuration.objective.search_passes
-    validation = settings.validations * settings.windows * passes / int(settings.rows) / 3
+    count = settings.validations if validations is None else validations
+    validation = count * settings.windows * passes / int(settings.rows) / 3
     return max(10, int(minutes * 60 / seconds_per_step - validation))
 
 

@@ -25,6 +25,7 @@ from .finish import finish
 from .loop import Job
 from .loop import train as train_loop
 from .metrics import MetricsFile
+from .pilot import Pilot
 from .plan import Budget, Plan
 from .planning import extended, make_plan
 from .progress import Progress, Watcher, interruptible, unwatched
@@ -73,8 +74,10 @@ def train(
     """Trains a model of some texts (see `data.readers.read`); two minutes if neither minutes nor steps are given.
 
     The run directory is `out`, or `runs/NAME-OF-TEXT`, and is never overwritten. A tenth of the text is held out,
-    unless `valid` names held-out text. The same seed, steps and threads give the same weights, bit for bit. Ctrl-C ends
-    the run early, with everything saved. UserError for bad text, settings that do not go together, or a full disk.
+    unless `valid` names held-out text. The same seed, steps and threads give the same weights, bit for bit. A run that
+    has minutes chooses its number of threads, unless it is given, and where it ends by what it measures, and again when
+    the machine becomes busy or free (see `pilot`); with steps, nothing looks at a clock. Ctrl-C ends the run early,
+    with everything saved. UserError for bad text, settings that do not go together, or a full disk.
 
     With `start`, the directory of a run, of a saved model or of a public checkpoint, training goes on from its weights,
     with its network, tokenizer and process and a fresh optimizer; without a `recipe`, by the objective that it had.
@@ -113,7 +116,7 @@ def train(
         "budget": asdict(budget),
         "seed": seed,
         "device": str(where),
-        "threads": threads or torch.get_num_threads(),
+        "threads": threads or (torch.get_num_threads() if budget.minutes is None else None),
     }
     return _go_on(RunDirectory.create(path, request, *parts, source), None, plugins, progress)
 
@@ -167,12 +170,16 @@ def _go_on(
 ) -> Run:
     """Does what is left of a run, from whatever its directory holds."""
     request = run.request
-    torch.set_num_threads(threads or request["threads"])
+    fixed = threads or request["threads"]
+    choices = () if fixed else numbers_of_threads(torch.get_num_threads())
+    if fixed:
+        torch.set_num_threads(fixed)
     keep_freed_memory()
     assembly = _assembly(run, plugins, progress)
-    plan = _plan(run, assembly, extension, progress)
-    job, state = assembly.build(plan)
-    _train(run, job, state, progress)
+    pilot = Pilot(_plan(run, assembly, extension, choices, progress), run.keep_plan, choices)
+    job, state = assembly.build(pilot.plan)
+    _train(run, job, state, pilot, progress)
+    plan = pilot.plan
     progress(Progress("reporting", state.step, plan.ends[-1]))
     model = finish(run, plan, assembly, job, state)
     return Run(run.path, model, state.step, plan.ends[-1])
@@ -191,7 +198,7 @@ def _assembly(run: RunDirectory, plugins: Collection[str], progress: Watcher) ->
     )
 
 
-def _train(run: RunDirectory, job: Job, state: TrainingState, progress: Watcher) -> None:
+def _train(run: RunDirectory, job: Job, state: TrainingState, pilot: Pilot, progress: Watcher) -> None:
     """The loop, from the newest checkpoint on."""
     found = checkpoint.load_latest(run.checkpoints)
     if found is not None:
@@ -216,10 +223,12 @@ def _train(run: RunDirectory, job: Job, state: TrainingState, progress: Watcher)
             }
             checkpoint.save(run.checkpoints, checkpoint.Checkpoint(state.step, state.tensors(), facts))
 
-        train_loop(job, state, write, save, progress, stopping)
+        train_loop(job, state, write, save, progress, stopping, pilot)
 
 
-def _plan(run: RunDirectory, assembly: Assembly, extension: Budget | None, progress: Watcher) -> Plan:
+def _plan(
+    run: RunDirectory, assembly: Assembly, extension: Budget | None, threads: tuple[int, ...], progress: Watcher
+) -> Plan:
     """The plan that the run has; else a new one, or the old one with an extension, which are kept."""
     plan = run.plan()
     budget = Budget(**run.request["budget"]) if plan is None else extension
@@ -228,9 +237,17 @@ def _plan(run: RunDirectory, assembly: Assembly, extension: Budget | None, progr
         return plan
     if budget.minutes is not None:
         progress(Progress("measuring"))
-    plan = make_plan(assembly, budget) if plan is None else extended(assembly, plan, budget)
+    if plan is None:
+        plan = make_plan(assembly, budget, threads)
+    else:
+        plan = extended(assembly, plan, budget, run.finished_seconds, threads)
     run.keep_plan(plan)
     return plan
+
+
+def numbers_of_threads(most: int) -> tuple[int, ...]:
+    """What is tried: all, half of them, and so on down to one."""
+    return (most, *numbers_of_threads(most // 2)) if most > 1 else (1,)
 
 
 def _new_tokenizer(run: RunDirectory, configuration: Configuration, text: Corpus, progress: Watcher) -> Tokenizer:

@@ -13,11 +13,11 @@ from ..errors import UserError
 from ..language_model.storage import MANIFEST, save
 from ..text.tokenizer import Tokenizer
 from .configuration import Configuration, read_configuration
-from .plan import Plan
+from .plan import Course, Plan
 from .start import Start
 
-FORMAT = 2
-"""1 had no starts: every run of it began from new weights."""
+FORMAT = 3
+"""1 had no starts: every run of it began from new weights. 2 had no courses: a plan was never changed."""
 START = "start"
 
 
@@ -78,6 +78,12 @@ class RunDirectory:
         return _read_json(path)["training"]["step"] if path.exists() else None
 
     @property
+    def finished_seconds(self) -> float:
+        """Seconds of training behind the model in the directory, 0 if there is none yet."""
+        path = self.path / MANIFEST
+        return _read_json(path)["training"]["seconds"] if path.exists() else 0.0
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -111,7 +117,11 @@ class RunDirectory:
         if not path.exists():
             return None
         record = _read_json(path)
-        return Plan(read_configuration(record["configuration"]), tuple(record["ends"]), record["seconds_per_step"])
+        configuration = read_configuration(record["configuration"])
+        if "courses" not in record:
+            return Plan(configuration, (Course(0, tuple(record["ends"]), record["seconds_per_step"]),))
+        courses = (Course(**{**course, "ends": tuple(course["ends"])}) for course in record["courses"])
+        return Plan(configuration, tuple(courses))
 
     def keep_plan(self, plan: Plan) -> None:
         write_json(self.path / "plan.json", plan.to_dict())
