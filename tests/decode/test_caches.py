@@ -15,6 +15,7 @@ from undiffuse.decode.canvas import Canvas, start
 from undiffuse.decode.decoder import Decoder, Limits
 from undiffuse.decode.guidance.prompt import Prompt
 from undiffuse.decode.loop import walk
+from undiffuse.decode.passes import Sites, run
 from undiffuse.decode.strategies.confidence import Confidence
 from undiffuse.decode.strategies.threshold import Threshold
 from undiffuse.errors import UserError
@@ -185,6 +186,22 @@ def test_features_recompute_the_share_that_was_asked_for():
     assert int(done.rows) == sum((20 + 2 * rows + 1) // 3 for rows in due)
     alone = last(model, request(8, 12), Decoder(Confidence(), DLLM(50, 50, adaptive=0.0)))
     assert int(alone.rows) < int(done.rows)
+
+
+@pytest.mark.parametrize("adaptive", [0.0, 0.25])
+def test_at_a_share_of_zero_nothing_of_the_response_is_renewed(adaptive):
+    """The first layer sees every token; of later ones neither keys nor values move, where a share renews all values."""
+    model, canvas, cache = predictor(), request(4, 12), DLLM(50, 50, adaptive)
+    kept = cache.memory(model, canvas, 1, shadows=False)
+
+    def passed(tokens: Canvas) -> list[torch.Tensor]:
+        run(model, tokens, Sites.of(tokens.pending), tokens.pending.double(), cache.recompute(tokens, kept), kept)
+        return [kept.keys[1:, 0, :, 4:].clone(), kept.values[1:, 0, :, 4:].clone()]
+
+    first = passed(canvas)
+    second = passed(canvas.replace(ids=canvas.ids + canvas.pending, step=canvas.step + 1))
+    moved = [(a != b).any(-1).any(1).sum(-1).tolist() for a, b in zip(first, second, strict=True)]
+    assert moved == ([[0, 0], [0, 0]] if adaptive == 0 else [[3, 3], [12, 12]])
 
 
 def test_rows_whose_values_moved_are_chosen():

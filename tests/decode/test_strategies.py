@@ -191,3 +191,11 @@ def _posterior(model, canvas):
     p = torch.zeros_like(logits)
     p[:, keep] = logits[:, keep].softmax(-1)
     return p
+
+
+def test_top_k_comes_before_top_p():
+    """Dream's order is the other: there the nucleus .4, .3 is that of all tokens, and top-k 2 leaves both."""
+    log_p = torch.tensor([0.4, 0.3, 0.2, 0.1]).log()
+    assert Filters(top_k=2, top_p=0.5).apply(log_p).exp().tolist() == [1, 0, 0, 0]
+    dream = Filters(top_k=2).apply(Filters(top_p=0.5).apply(log_p)).exp()
+    assert dream.tolist() == pytest.approx([4 / 7, 3 / 7, 0, 0])

@@ -107,6 +107,43 @@ def test_requests_of_any_length_share_a_batch(family):
         assert (together.commit_step[number][len(prompt) :] >= 0).all()
 
 
+def together(steps: torch.Tensor) -> list[int]:
+    """How many tokens each step decided."""
+    return torch.bincount(steps[steps >= 0]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("block", "steps", "taken", "expected"),
+    [(8, 3, 2, [3, 3]), (8, 3, 1, [3, 3, 1]), (4, 3, 1, [2, 1]), (4, 2, 3, [1])],
+)
+@pytest.mark.parametrize("strategy", ["confidence", "left-to-right", "dynamic"])
+def test_a_block_that_the_prompt_has_begun_keeps_the_quotas_of_a_whole_one(strategy, block, steps, taken, expected):
+    """Until nothing is pending; the next block has them all (by hand, from the published loop)."""
+    options = {"threshold": 1.0} if strategy == "dynamic" else {}
+    found = golden("sdar").model.decode(
+        [[7] * taken], 2 * block - taken, strategy=strategy, block_length=block, steps=steps, **options
+    )
+    whole = [block // steps + (step < block % steps) for step in range(steps)]
+    assert together(found.commit_step[0]) == expected + whole
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "expected"),
+    [
+        ("sdar", {"max_nfe": 8}, [2] * 8),
+        ("sdar", {"max_nfe": 3}, [4, 4, 8]),
+        ("llada", {"max_nfe": 8, "block_length": 4}, [2] * 8),
+        ("llada", {"max_nfe": 6, "block_length": 4}, [4, 2, 2, 2, 2, 4]),
+        ("llada", {"max_nfe": 5}, [4, 3, 3, 3, 3]),
+        ("llada", {"max_nfe": 8, "steps": 16}, [1] * 7 + [9]),
+    ],
+)
+def test_a_limit_on_evaluations_is_spread_over_the_text(family, options, expected):
+    found = golden(family).model.decode([[7] * 4], 16, strategy="confidence", **options)
+    assert together(found.commit_step[0]) == expected
+    assert found.nfe.tolist() == [len(expected)]
+
+
 def test_a_stop_id_ends_its_block_and_banned_ids_are_never_written():
     known = golden("sdar")
     prompt = known.recorded("static_stop", "prompt_ids")

@@ -54,7 +54,10 @@ MUTATIONS = (
     ),
     Mutation(STRATEGY, "(rank < count[:, None])", "(rank <= count[:, None])", "decode/greedy left-to-right, 4"),
     Mutation(
-        STRATEGY, "return -(-pending // left)", "return (pending // left).clamp(min=1)", "decode/greedy confidence, 3"
+        STRATEGY,
+        "return -((decided - canvas.shared) // left)",
+        "return ((canvas.shared - decided) // left).clamp(min=1)",
+        "decode/greedy confidence, 3",
     ),
     Mutation(STRATEGY, "left = (step.planned - step.index)", "left = step.planned", "decode/greedy confidence, 2"),
     Mutation(

@@ -30,7 +30,7 @@ class Canvas:
     something pending. `begins` is the time of the noise at the beginning: at 1 it is for the loop to draw, below it is
     in the text, and the steps of every window lead from there to 0. `certificate` is the largest that the strategy gave
     in any step: below 1, one token at a time would have decided the same (see `certified`); ∞ where a step came without
-    one.
+    one. `taken` is how many positions of the first window a prompt holds, where its steps are those of all of it.
     """
 
     ids: Int[Tensor, "R L"]
@@ -48,6 +48,7 @@ class Canvas:
     aborted: Bool[Tensor, " R"]
     begins: Float[Tensor, " R"]
     certificate: Float[Tensor, " R"]
+    taken: Int[Tensor, " R"]
     commit_step: Int[Tensor, "R L"]
     commit_logp: Float[Tensor, "R L"]
 
@@ -70,6 +71,11 @@ class Canvas:
     def window(self) -> Bool[Tensor, "R L"]:
         """Editable positions of the present window of each request that is not done."""
         return self.editable & (self.window_number == self.current[:, None]) & ~self.done[:, None]
+
+    @property
+    def shared(self) -> Int[Tensor, " R"]:
+        """Over how many tokens the steps of the present window are shared out: its own, and those that are taken."""
+        return self.window.sum(-1) + self.taken.where(self.current == 0, 0)
 
     @cached_property
     def finished_blocks(self) -> Bool[Tensor, "R L"]:
@@ -148,8 +154,8 @@ def start(
     Windows of `block_length` tile the span from the first to the last pending position (one window when None), skipping
     those without anything pending. With `span`, the length of the network's attention blocks, windows are those blocks,
     or parts of `block_length` positions of them, which it must divide.
-    `steps` is spread over windows in proportion to what is pending in them, at least one each; None plans one step per
-    pending position.
+    `steps` is spread over windows in proportion to what is pending in them, at least one each, however few there are;
+    None plans one step per pending position.
     """
     if not 0 < begins <= 1:
         raise UserError(f"the noise of a canvas begins at a time in (0, 1], not at {begins}; 1 is noise alone")
@@ -180,6 +186,7 @@ def start(
         aborted=torch.zeros(1, dtype=torch.bool),
         begins=torch.full((1,), begins, dtype=torch.float64),
         certificate=torch.zeros(1, dtype=torch.float64),
+        taken=zero,
         commit_step=torch.full_like(ids, UNDECIDED).masked_fill(editable & ~pending, GIVEN)[None],
         commit_logp=torch.zeros(ids.shape, dtype=torch.float32)[None],
     )
@@ -187,8 +194,6 @@ def start(
 
 def spread(steps: int, sizes: Int[Tensor, " W"]) -> Int[Tensor, " W"]:
     """`steps` over windows in proportion to their sizes, at least one each, by cumulative rounding."""
-    extra = steps - len(sizes)
-    if extra < 0:
-        raise ValueError(f"{steps} steps cannot visit {len(sizes)} windows")
+    extra = max(steps - len(sizes), 0)
     shares = (sizes.cumsum(0).double() * extra / sizes.sum().clamp(min=1)).round().long()
     return 1 + shares.diff(prepend=torch.zeros(1, dtype=torch.long))

@@ -61,10 +61,9 @@ class Ranked(Unmasking):
 
 def balanced(canvas: Canvas, step: Step) -> Int[Tensor, " R"]:
     """round(n (i + 1)/N) committed after step i, at least one more than before."""
-    window = canvas.window
-    total, pending = window.sum(-1), (window & canvas.pending).sum(-1)
+    total = canvas.shared
     target = (2 * total * (step.index + 1) + step.planned) // (2 * step.planned)
-    return (target - (total - pending)).clamp(min=1)
+    return (target - (canvas.window & ~canvas.pending).sum(-1)).clamp(min=1)
 
 
 def published(canvas: Canvas, step: Step) -> Int[Tensor, " R"]:

@@ -105,7 +105,7 @@ def _check_windows(length: int, settings: Settings) -> None:
     if rest:
         good = max(size for size in range(1, min(block, length) + 1) if length % size == 0)
         raise UserError(f"blocks of {block} tokens do not divide a length of {length}: use block_length={good}")
-    if settings.steps is not None and settings.steps % windows:
+    if settings.steps is not None and settings.steps % windows and not settings.limited:
         good = windows * max(1, round(settings.steps / windows))
         raise UserError(f"{settings.steps} steps do not divide into {windows} blocks of {block}: use steps={good}")
 
@@ -124,8 +124,9 @@ def _canvas(prompt: Tensor, length: int, blocks: int | None, settings: Settings,
     pending = torch.arange(size) >= len(prompt)
     if blocks is None:
         return start(ids, pending, key=key, steps=settings.steps, block_length=settings.block_length)
-    canvas = start(ids, pending, key=key, span=blocks)
-    if settings.steps is None:
+    canvas = start(ids, pending, key=key, span=blocks, steps=settings.steps if settings.limited else None)
+    if settings.steps is None or settings.limited:
         return canvas
-    # a block that the prompt has begun keeps the pace of a whole one
-    return canvas.replace(steps=-(-canvas.steps * settings.steps // blocks))
+    # a block that the prompt has begun keeps the steps of a whole one, until nothing is pending in it
+    taken = torch.full_like(canvas.taken, len(prompt) % blocks)
+    return canvas.replace(steps=torch.full_like(canvas.steps, settings.steps), taken=taken)

@@ -251,7 +251,8 @@ class LanguageModel:
         Under full attention `block_length` divides `length` into windows, decoded from left to right, and `steps` is
         their total (LLaDA's convention). A network with attention blocks decodes those blocks, of its own length or of
         `block_length`, counted from position 0: what follows the prompt is rounded up to whole blocks, `steps` is the
-        number per block (SDAR's denoising_steps), and the cache defaults to the exact one, `block`.
+        number per block (SDAR's denoising_steps, also where the prompt has begun it), and the cache defaults to the
+        exact one, `block`.
 
         `guidance` is the scale of guidance by the prompt, 1 for none (LLaDA's cfg_scale is one less). Decoding ends at
         a decided stop id; `banned_ids` are never written. Further options are those of the strategy (`threshold`, …)

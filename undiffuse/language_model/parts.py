@@ -49,6 +49,8 @@ def steps_of(parts: list[Part], settings: Settings, span: int | None) -> list[in
     """The planned steps of each part: one for each window, the rest in proportion to size. UserError if too few."""
     if settings.steps is None:
         return [None] * len(parts)
+    if settings.limited:
+        return [limits.max_nfe for limits in limits_of(parts, settings)]
     windows, tokens = sum(part.windows for part in parts), sum(part.size for part in parts)
     if settings.steps < windows:
         tile = settings.block_length or span

@@ -53,7 +53,7 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """A strategy and the numbers of one call."""
+    """A strategy and the numbers of one call. `limited` says that the steps are the limit on evaluations."""
 
     strategy: Strategy
     kind: str
@@ -64,6 +64,7 @@ class Settings:
     cache: CachePolicy | None = None
     guidance: Guidance | None = None
     limits: Limits = field(default_factory=Limits)
+    limited: bool = False
 
     @classmethod
     def of(
@@ -109,10 +110,11 @@ class Settings:
         )
         seed, samples = whole("seed", seed, 0), operator.index(samples)
         check_seed(seed)
-        if steps is None and block_length is None:
-            steps = max_nfe  # a limited number of evaluations is best spread over the whole text
+        limited = steps is None and max_nfe is not None
+        if limited:
+            steps = max_nfe  # best spread over the whole text
         limits = Limits(max_nfe, deadline_ms)
-        return cls(built, kind, seed, samples, steps, block_length, _cache(cache), _guidance(guidance), limits)
+        return cls(built, kind, seed, samples, steps, block_length, _cache(cache), _guidance(guidance), limits, limited)
 
     def decoder(self, constraint: Constraint | None = None, **more: Any) -> Decoder:
         """What the decoding loop takes; `more` are its stop and banned tokens."""
@@ -120,15 +122,14 @@ class Settings:
 
     def check(self, pending: int) -> None:
         """Raise UserError if the steps cannot visit the windows of this many pending positions."""
-        if self.steps is None:
+        if self.steps is None or self.limited:
             return
         block = min(self.block_length or pending, pending)
         windows = -(-pending // block)
         if self.steps < windows:
-            word = "evaluations" if self.limits.max_nfe == self.steps else "steps"
             raise UserError(
-                f"{self.steps} {word} cannot fill {windows} blocks of {block} tokens: "
-                f"use at least {windows} {word}, or blocks of at least {-(-pending // self.steps)} tokens"
+                f"{self.steps} steps cannot fill {windows} blocks of {block} tokens: "
+                f"use at least {windows} steps, or blocks of at least {-(-pending // self.steps)} tokens"
             )
 
 

@@ -19,7 +19,8 @@ class DLLM(CachePolicy):
     """Renews the prompt every `prompt_interval` steps and the response every `response_interval`; else what changed.
 
     Approximate (dLLM-Cache, Liu et al. 2025). Between renewals each layer recomputes the share `adaptive` of the
-    response whose values moved most. Prompt is what is fixed, response what is editable.
+    response whose values moved most, and renews all its values; at 0 it renews nothing of it. Prompt is what is fixed,
+    response what is editable.
     """
 
     prompt_interval: int = 50
@@ -54,6 +55,6 @@ class DLLM(CachePolicy):
         prompt = new | (canvas.step % self.prompt_interval == 0)
         response = new | (canvas.step % self.response_interval == 0)
         kv.due.copy_(canvas.valid & torch.where(canvas.editable, response[:, None], prompt[:, None]))
-        kv.watched.copy_(canvas.editable)
+        kv.watched.copy_(canvas.editable & (self.adaptive > 0))  # at 0 not even the values of the response are renewed
         kv.count.copy_((self.adaptive * canvas.editable.sum(-1)).long())
         return canvas.valid

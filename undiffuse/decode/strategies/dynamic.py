@@ -16,8 +16,9 @@ from .strategy import Observation, Step, Unmasking, best
 class Dynamic(Unmasking):
     """Each step commits all above a confidence if they reach the step's quota, else the quota (SDAR).
 
-    Heuristic. The quota is static: the window's tokens over its planned steps, the remainder to the earliest, however
-    many were committed before. Confidence is the filtered probability, and must exceed `threshold`.
+    Heuristic. The quota is static: the tokens of the window (of the whole block, where a prompt has begun it) over its
+    planned steps, the remainder to the earliest, however many were committed before. Confidence is the filtered
+    probability, and must exceed `threshold`.
     """
 
     threshold: float = 0.85
@@ -34,5 +35,5 @@ class Dynamic(Unmasking):
 
 def static_quota(canvas: Canvas, step: Step) -> Int[Tensor, " R"]:
     """n tokens over k steps as n div k each, the remainder one each to the earliest steps; at least one."""
-    total = canvas.window.sum(-1)
+    total = canvas.shared
     return (total // step.planned + (step.index < total % step.planned)).clamp(min=1)

@@ -216,13 +216,15 @@ class Unmasking(Strategy[P]):
 
 
 def quota(canvas: Canvas, step: Step) -> Int[Tensor, " R"]:
-    """LLaDA's transfer counts: n pending over k steps as n div k each, the remainder one each to the earliest steps.
+    """LLaDA's transfer counts: n tokens over k steps as n div k each, the remainder one each to the earliest steps.
 
-    Computed from what is still pending and the steps that are left, which gives the same numbers; at least one.
+    Computed from what is still pending and the steps that are left, which gives the same numbers; at least one. In a
+    block that a prompt has begun they are those of the whole block, until nothing is pending (SDAR).
     """
-    pending = (canvas.window & canvas.pending).sum(-1)
+    window = canvas.window
+    decided = (window & ~canvas.pending).sum(-1)
     left = (step.planned - step.index).clamp(min=1)
-    return -(-pending // left)
+    return -((decided - canvas.shared) // left)
 
 
 def best(score: Float[Tensor, "R M"], candidates: Bool[Tensor, "R M"], count: Int[Tensor, " R"]) -> Bool[Tensor, "R M"]:
