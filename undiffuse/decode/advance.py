@@ -136,7 +136,10 @@ def completed(predictor: Predictor, batch: Batch, late: list[int]) -> tuple[Batc
 def _proposed(predictor: Predictor, batch: Batch, group: Group, sites: Sites, prediction: Prediction) -> Decision:
     seen = _observation(batch, group, batch.of(group), sites, prediction)
     proposal = group.how.strategy.propose(seen)
-    decided = Decision(seen.open, proposal.ids, torch.zeros_like(seen.open), proposal.logp)
+    logp = proposal.logp
+    if not predictor.process.shows_tokens:  # a token that is kept open stands there, and says nothing about itself
+        logp = logp.where(seen.ids == predictor.process.mask, seen.sites.gather(seen.canvas.commit_logp).double())
+    decided = Decision(seen.open, proposal.ids, torch.zeros_like(seen.open), logp)
     return _recorded(predictor, seen, _hold_back(group, seen, decided))
 
 

@@ -2,15 +2,16 @@
 
 At the step in which a hole was first written, its first position could have held another token (where nothing else
 could stand, the next position). Each of the best others is put there, the rest is completed by the most confident
-choices, and the probability is again the product over the hole's tokens in their order of commitment. Where noise has
-no mask everything is decided in the last step together, so the token is exchanged and nothing else changes.
+choices, one by one, and the probability is again the product over the hole's tokens in their order of commitment. What
+is written and taken back later counts too: when it comes back it may be the only token that fits the rest. Where noise
+has no mask everything is decided in the last step together, so the token is exchanged and nothing else changes.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..decode.advance import times
@@ -69,8 +70,15 @@ class Door:
 
     @classmethod
     def of(cls, model: Trained, placement: Placement, trail: list[Canvas], row: int, hole: int) -> "Door":
-        place, before = _first_written(trail, row, *placement.holes[hole])
-        return cls(placement, row, hole, place, before, _open_branch(model, trail[-1], before, row))
+        begin, end = placement.holes[hole]
+        process, this = model.predictor.process, torch.tensor([row])
+        # without tokens that are noise, one that stands is written, though a strategy may keep it open
+        open_ = [c.pending[row] & (process.shows_tokens | (c.ids[row] == process.mask)) for c in trail]
+        logp = torch.stack([canvas.commit_logp[row, begin:end] for canvas in trail])
+        step, place = _first_written(torch.stack(open_)[:, begin:end], logp)
+        before = trail[step].select(this)
+        base = trail[-1].select(this) if process.mask is None else before.replace(pending=open_[step][None])
+        return cls(placement, row, hole, begin + place, before, base)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,20 +89,17 @@ class Branch:
     canvas: Canvas
 
 
-def _first_written(trail: list[Canvas], row: int, begin: int, end: int) -> tuple[int, Canvas]:
-    """The hole's first committed position, and the canvas before that step.
+def _first_written(open_: Bool[Tensor, "T n"], logp: Float[Tensor, "T n"]) -> tuple[int, int]:
+    """The step that wrote a hole first, and the position that it wrote, of several the most probable one.
 
-    Of several the most probable one. Positions whose token was the only possible one come last: nothing else could have
-    stood there.
+    `open_` says where nothing is decided before every step and after the last, `logp` what is recorded then. Positions
+    whose token was the only possible one come last: nothing else could have stood there.
     """
-    done = trail[-1]
-    steps, logp = done.commit_step[row, begin:end], done.commit_logp[row, begin:end]
-    open_ = logp < -CERTAIN
-    open_ = open_ if bool(open_.any()) else torch.ones_like(open_)
-    first = steps[open_].min()
-    place = begin + int(logp.masked_fill(~(open_ & (steps == first)), -torch.inf).argmax())
-    before = next(canvas for canvas in trail if canvas.step[row] == first)
-    return place, before.select(torch.tensor([row]))
+    written = open_[:-1] & ~open_[1:]
+    unforced = written & (logp[1:] < -CERTAIN)
+    worth = logp[1:].masked_fill(~(unforced if bool(unforced.any()) else written), -torch.inf)
+    step = int((worth > -torch.inf).any(-1).byte().argmax())
+    return step, int(worth[step].argmax())
 
 
 def _distributions(model: Trained, strategy: Strategy, doors: Sequence[Door]) -> Float[Tensor, "R V"]:
@@ -113,10 +118,6 @@ def _distributions(model: Trained, strategy: Strategy, doors: Sequence[Door]) ->
     log_p = (log_p if allowed is None else log_p.masked_fill(~allowed, -torch.inf)).log_softmax(-1)
     restricted = allowing.joint(state, sites, log_p, None)
     return (log_p if restricted is None else restricted.log_p)[sites.live & (sites.index == place[:, None])]
-
-
-def _open_branch(model: Trained, done: Canvas, before: Canvas, row: int) -> Canvas:
-    return before if model.predictor.process.mask is not None else done.select(torch.tensor([row]))
 
 
 def _with_token(door: Door, token: Tensor, logp: float) -> Canvas:
@@ -150,10 +151,13 @@ def _answers(model: Trained, texts: Sequence[Sequence[Branch]], done: Canvas) ->
 
 
 def _completed(model: Trained, branches: Sequence[Branch]) -> Canvas:
-    """Every branch with the rest decided by the most confident choices."""
+    """Every branch with the rest decided by the most confident choices, one by one."""
     canvas = Canvas.concatenate([branch.canvas for branch in branches])
     if not canvas.pending.any():
         return canvas
+    window = canvas.window_number.clamp(min=0)
+    sizes = torch.zeros_like(canvas.steps).scatter_add(1, window, canvas.pending.to(canvas.steps))
+    canvas = canvas.replace(steps=sizes, clock=torch.zeros_like(canvas.clock), step=torch.zeros_like(canvas.step))
     strategy = Settings.of("confidence", temperature=0.0).strategy
     allowing = constraint([branch.door.placement for branch in branches])
     return finished(denoise(model.predictor, canvas, Decoder(strategy, constraint=allowing)))

@@ -1,0 +1,68 @@
+"""Alternatives on a world small enough to enumerate: p(other | what was decided before), whatever fills."""
+
+import math
+
+import pytest
+import torch
+from letters import exact_model, laws
+
+from undiffuse.exact.world import World
+
+WORLD = World(3, 4, torch.rand(81, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).square())
+LAW = laws(WORLD)
+MASKED = exact_model(WORLD)
+KINDS = ("ancestral", "confidence", "random", "first-hitting", "greedy-tail", "remdm", "predictor-corrector", "wino")
+REVOCABLE = ("remdm", "predictor-corrector", "wino")
+
+
+def given(pattern: str, among: str = "abc") -> dict[str, float]:
+    """p(token at the `?` | the letters, it is one of these), summed over what is `_`."""
+    place = pattern.index("?")
+    fits = {t: p for t, p in LAW.items() if all(a in ("?", "_", b) for a, b in zip(pattern, t, strict=True))}
+    mass = {v: sum(p for text, p in fits.items() if text[place] == v) for v in among}
+    return {v: p / sum(mass.values()) for v, p in mass.items()}
+
+
+def shown(hole) -> dict[str, float]:
+    return {hole.text: hole.probability, **{other.text: other.probability for other in hole.alternatives}}
+
+
+def close(found: dict[str, float], known: dict[str, float]) -> bool:
+    return found.keys() == known.keys() and all(math.isclose(found[v], known[v], abs_tol=1e-5) for v in known)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("limit", [None, 1, 2])
+def test_they_are_read_at_the_step_of_their_own_request(kind, limit):
+    """Of two holes one was decided before the other, or both together, differently from sample to sample."""
+    more = {} if limit is None else {"max_nfe": limit, "steps": 8}
+    for filled in MASKED.fill("a[MASK][MASK]c", strategy=kind, samples=12, top=3, **more):
+        one, two = map(shown, filled.holes)
+        first, second = filled.holes[0].text, filled.holes[1].text
+        alone = close(one, given("a?_c")), close(two, given("a_?c"))
+        after = close(one, given(f"a?{second}c")), close(two, given(f"a{first}?c"))
+        assert alone[0] or after[0]
+        assert alone[1] or after[1]
+        assert alone[0] or alone[1] or kind in REVOCABLE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("steps", [2, 16])
+def test_of_two_that_a_type_holds_the_other_is_always_named(kind, steps):
+    """Also where the first token was taken back, and only one that fits the second can stand there again."""
+    one = given("a?bc", "ab")
+    for filled in MASKED.fill("a{x:/[ab]/}bc", strategy=kind, samples=16, top=3, steps=steps):
+        assert close(shown(filled.holes[0]), one)
+    left, right = given("a?_c"), given("a_?c")
+    each = {"ab": left["a"] * right["b"], "ba": left["b"] * right["a"]}
+    for filled in MASKED.fill("a{x:/(ab|ba)/}c", strategy=kind, samples=16, top=3, steps=steps):
+        (other,) = filled.holes[0].alternatives
+        assert {filled.holes[0].text, other.text} == each.keys()
+        assert other.probability == pytest.approx(each[other.text] / sum(each.values()), abs=1e-5)
+
+
+def test_what_is_kept_open_keeps_its_probability_when_evaluations_end():
+    """`remdm` writes the token and keeps it open; the last evaluation, which sees it, completes the text."""
+    filled = MASKED.fill("a[MASK]bc", strategy="remdm", samples=16, top=3, steps=8, max_nfe=2)
+    assert max(each.nfe for each in filled) == 2
+    assert all(close(shown(each.holes[0]), given("a?bc")) for each in filled)
