@@ -66,3 +66,27 @@ def test_what_is_kept_open_keeps_its_probability_when_evaluations_end():
     filled = MASKED.fill("a[MASK]bc", strategy="remdm", samples=16, top=3, steps=8, max_nfe=2)
     assert max(each.nfe for each in filled) == 2
     assert all(close(shown(each.holes[0]), given("a?bc")) for each in filled)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5, 3.0])
+@pytest.mark.parametrize("noise", ["mask", "uniform", "mix k=.3"])
+def test_they_are_guided_as_the_answer_is(scale, noise):
+    """p ∝ p(token | fixed)^γ · p(token)^(1−γ), the second with the fixed text hidden; a choice is scored alike."""
+    among, model = "abc", exact_model(WORLD, noise)
+
+    def guided(conditional: str, unconditional: str) -> dict[str, float]:
+        p, q = given(conditional, among), given(unconditional, among)
+        weight = {v: p[v] ** scale * q[v] ** (1 - scale) for v in among}
+        return {v: w / sum(weight.values()) for v, w in weight.items()}
+
+    how = {"strategy": "ancestral", "guidance": scale, "steps": 1, "top": 3}
+    for source in ("a[MASK]bc", "a{x:choice(a|b|c)}bc"):
+        assert close(shown(model.fill(source, **how)[0].holes[0]), guided("a?bc", "_?__"))
+    if noise == "mask":
+        for filled in model.fill("a[MASK:2]c", **{**how, "steps": 16, "samples": 8}):
+            for one, two in (other.text for other in filled.holes[0].alternatives):
+                orders = (
+                    guided("a?_c", "_?__")[one] * guided(f"a{one}?c", f"_{one}?_")[two],
+                    guided("a_?c", "__?_")[two] * guided(f"a?{two}c", f"_?{two}_")[one],
+                )
+                assert min(abs(shown(filled.holes[0])[one + two] - p) for p in orders) < 1e-5

@@ -10,7 +10,8 @@ from ..predictor import Predictor
 from ..process.prediction import Prediction
 from .batch import Batch
 from .canvas import Canvas
-from .passes import Latents, Sites, read, run
+from .guidance.guidance import Guidance
+from .passes import Latents, Sites, predict_at, read, run
 
 
 def observe(
@@ -35,6 +36,19 @@ def observe(
     predictions = [_of_group(predictor, batch, number, prediction, sites, t) for number in range(len(batch.groups))]
     spent = running.to(canvas.nfe)
     return predictions, canvas.replace(nfe=canvas.nfe + spent, rows=canvas.rows + counts)
+
+
+def guided_at(
+    predictor: Predictor, canvas: Canvas, sites: Sites, t: Float[Tensor, "R L"], guidance: Guidance | None
+) -> Prediction:
+    """A guided prediction at the sites from one forward pass over all copies of the whole canvas."""
+    if guidance is None:
+        return predict_at(predictor, canvas, sites, t)
+    rows = torch.arange(len(canvas.ids), device=t.device)
+    seen, times = guidance.expand(predictor, canvas, t)
+    prediction = predict_at(predictor, seen, sites.select(rows.repeat(guidance.copies)), times)
+    parts = tuple(_part(prediction, rows + copy * len(rows)) for copy in range(guidance.copies))
+    return guidance.guide(predictor, canvas, sites, t, parts)
 
 
 def _copied(

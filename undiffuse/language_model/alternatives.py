@@ -17,9 +17,10 @@ from torch import Tensor
 from ..decode.advance import times
 from ..decode.canvas import Canvas
 from ..decode.decoder import Decoder
+from ..decode.guidance.guidance import Guidance
 from ..decode.loop import denoise, finished
-from ..decode.passes import Sites, predict_at
-from ..decode.strategies.strategy import Strategy
+from ..decode.observe import guided_at
+from ..decode.passes import Sites
 from .many import batches
 from .placement import Placement, constraint
 from .results import Alternative
@@ -45,13 +46,13 @@ def alternatives(
             every = range(sample, len(placements), settings.samples)
             rows = [row for row in every if hole < len(placements[row].holes)]
             doors = [Door.of(model, placements[row], trail, row, hole) for row in rows]
-            for door, log_p in zip(doors, _distributions(model, settings.strategy, doors), strict=True):
+            for door, log_p in zip(doors, _distributions(model, settings, doors), strict=True):
                 log_p[done.ids[door.row, door.place]] = -torch.inf
                 values, tokens = log_p.topk(min(count, len(log_p)))
                 for value, token in zip(values.tolist(), tokens, strict=True):
                     if value > -torch.inf:
                         texts[door.row // settings.samples].append(Branch(door, _with_token(door, token, value)))
-    return _answers(model, [branches for branches in texts if branches], done)
+    return _answers(model, settings.guidance, [branches for branches in texts if branches], done)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +103,7 @@ def _first_written(open_: Bool[Tensor, "T n"], logp: Float[Tensor, "T n"]) -> tu
     return step, int(worth[step].argmax())
 
 
-def _distributions(model: Trained, strategy: Strategy, doors: Sequence[Door]) -> Float[Tensor, "R V"]:
+def _distributions(model: Trained, settings: Settings, doors: Sequence[Door]) -> Float[Tensor, "R V"]:
     """ln p of the tokens that may stand at a position of each `base`, as the model saw it `before`."""
     before = Canvas.concatenate([door.before for door in doors])
     base = Canvas.concatenate([door.base for door in doors])
@@ -110,8 +111,8 @@ def _distributions(model: Trained, strategy: Strategy, doors: Sequence[Door]) ->
     here = torch.arange(before.ids.shape[1], device=place.device) == place[:, None]
     state = base.replace(pending=base.pending | here)
     sites = Sites.of(here | (state.pending & state.window))  # a type looks at all of them together
-    t = times(before, strategy.step(model.predictor.process, before))
-    prediction = predict_at(model.predictor, before, sites, t)
+    t = times(before, settings.strategy.step(model.predictor.process, before))
+    prediction = guided_at(model.predictor, before, sites, t, settings.guidance)
     allowing = constraint([door.placement for door in doors])
     log_p = prediction.apart() if model.predictor.process.shows_tokens else prediction.posterior()
     allowed = allowing.allowed(state, sites)
@@ -132,13 +133,15 @@ def _with_token(door: Door, token: Tensor, logp: float) -> Canvas:
     )
 
 
-def _answers(model: Trained, texts: Sequence[Sequence[Branch]], done: Canvas) -> dict[Where, tuple[Alternative, ...]]:
+def _answers(
+    model: Trained, guidance: Guidance | None, texts: Sequence[Sequence[Branch]], done: Canvas
+) -> dict[Where, tuple[Alternative, ...]]:
     """The branches of every text completed and put in order."""
     found: dict[Where, dict[str, float]] = {}
     lengths, copies = [branches[0].canvas.ids.shape[1] for branches in texts], [len(branches) for branches in texts]
     for together in batches(lengths, copies):
         branches = [branch for number in together for branch in texts[number]]
-        canvas = _completed(model, branches)
+        canvas = _completed(model, guidance, branches)
         for number, door in enumerate(branch.door for branch in branches):
             text, probability = door.placement.answer(canvas, number, door.hole)
             if text != door.placement.answer(done, door.row, door.hole)[0]:
@@ -150,7 +153,7 @@ def _answers(model: Trained, texts: Sequence[Sequence[Branch]], done: Canvas) ->
     }
 
 
-def _completed(model: Trained, branches: Sequence[Branch]) -> Canvas:
+def _completed(model: Trained, guidance: Guidance | None, branches: Sequence[Branch]) -> Canvas:
     """Every branch with the rest decided by the most confident choices, one by one."""
     canvas = Canvas.concatenate([branch.canvas for branch in branches])
     if not canvas.pending.any():
@@ -160,4 +163,4 @@ def _completed(model: Trained, branches: Sequence[Branch]) -> Canvas:
     canvas = canvas.replace(steps=sizes, clock=torch.zeros_like(canvas.clock), step=torch.zeros_like(canvas.step))
     strategy = Settings.of("confidence", temperature=0.0).strategy
     allowing = constraint([branch.door.placement for branch in branches])
-    return finished(denoise(model.predictor, canvas, Decoder(strategy, constraint=allowing)))
+    return finished(denoise(model.predictor, canvas, Decoder(strategy, guidance=guidance, constraint=allowing)))

@@ -11,8 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..decode.canvas import Canvas
+from ..decode.guidance.guidance import Guidance
 from ..decode.length import length_score
-from ..decode.passes import Sites, predict_at
+from ..decode.observe import guided_at
+from ..decode.passes import Sites
 from ..predictor import Predictor
 from ..randomness import Draws
 from ..text.form import Blank
@@ -31,7 +33,11 @@ def listed(blank: Blank) -> bool:
 
 @torch.no_grad()
 def choice_scores(
-    predictor: Predictor, canvas: Canvas, begin: Int[Tensor, " K"], choices: Sequence[Sequence[int]]
+    predictor: Predictor,
+    canvas: Canvas,
+    begin: Int[Tensor, " K"],
+    choices: Sequence[Sequence[int]],
+    guidance: Guidance | None = None,
 ) -> Float[Tensor, " K"]:
     """ln p(choice | rest, its length), nats: request k has an open hole at `begin` that is as long as choice k."""
     size = torch.tensor([len(ids) for ids in choices], device=canvas.ids.device)
@@ -44,13 +50,15 @@ def choice_scores(
         hidden = canvas.pending & ~(inside & (place < step))
         sites = Sites.of(inside & (place == step))
         state = canvas.replace(ids=torch.where(hidden, noise, truth))
-        prediction = predict_at(predictor, state, sites, hidden.double())
+        prediction = guided_at(predictor, state, sites, hidden.double(), guidance)
         each = prediction.log_prob(sites.gather(truth)).double()
         score += torch.where(sites.live, each, 0.0).sum(-1)
     return score
 
 
-def choice_probabilities(model: Trained, placement: Placement, done: Canvas) -> dict[tuple[int, int], dict[str, float]]:
+def choice_probabilities(
+    model: Trained, placement: Placement, done: Canvas, guidance: Guidance | None = None
+) -> dict[tuple[int, int], dict[str, float]]:
     """Per request and hole of choices: their probabilities given all the rest of the finished text.
 
     Choices that the context has no room for are left out.
@@ -74,7 +82,7 @@ def choice_probabilities(model: Trained, placement: Placement, done: Canvas) -> 
         states = [_opened(placement, each, done, row, hole) for row in rows for each in placements]
         canvas, many = Canvas.concatenate(states).to(model.device), len(done.ids)
         score = length_score(model.predictor, canvas, begin.repeat(many), end.repeat(many))
-        score += choice_scores(model.predictor, canvas, begin.repeat(many), spellings * many)
+        score += choice_scores(model.predictor, canvas, begin.repeat(many), spellings * many, guidance)
         for row, each in zip(rows, score.view(many, -1).softmax(-1).tolist(), strict=True):
             found[row, hole] = dict(zip(texts, each, strict=True))
     return found

@@ -97,7 +97,7 @@ def _together(
     for number, text in enumerate(texts):
         rows = torch.arange(settings.samples) + number * settings.samples
         done, answers = everyone.select(rows.to(everyone.ids.device)), []
-        chances = choice_probabilities(model, text.placement, done)
+        chances = choice_probabilities(model, text.placement, done, settings.guidance)
         for sample, row in enumerate(rows.tolist()):
             holes = [
                 _hole(text, done, sample, hole, others.get((row, hole), ()), chances.get((sample, hole)), top)
