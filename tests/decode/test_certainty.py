@@ -16,5 +16,6 @@ def test_tokens_closer_to_certain_than_float32_can_say():
     proposal = propose(prediction, Filters(), Draws.seeded(0).along(5)[None])
     assert (proposal.ids == 3).all()
     assert torch.allclose(1 - proposal.confidence[0], left, rtol=1e-4, atol=0)
+    assert torch.allclose(proposal.odds[0], (1 - left).log() - left.log(), rtol=0, atol=1e-4)
     assert torch.allclose(proposal.logp[0], (-left).log1p(), rtol=1e-4, atol=0)
     assert len(set(logits.log_softmax(-1)[0, :2, 3].tolist())) == 1, "the case that float32 cannot tell"

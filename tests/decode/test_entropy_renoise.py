@@ -28,7 +28,7 @@ def accepted(entropy: list[float], bound: float) -> list[bool]:
 @pytest.mark.parametrize("bound", [0.0, 0.1, 1.0, 100.0])
 def test_acceptance_is_the_rule(bound):
     torch.manual_seed(1)
-    entropy = torch.rand(50, 9, dtype=torch.float64) ** 3
+    entropy = (1e4 * torch.rand(50, 9, dtype=torch.float64) ** 3).round() / 1e4  # equal, or apart
     entropy[:, 3] = entropy[:, 5]
     live = torch.rand(50, 9) < 0.8
     found = EntropyRenoise(bound).accepted(entropy, live)

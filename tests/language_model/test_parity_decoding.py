@@ -107,6 +107,29 @@ def test_requests_of_any_length_share_a_batch(family):
         assert (together.commit_step[number][len(prompt) :] >= 0).all()
 
 
+TIES = [
+    {"strategy": "confidence"},
+    {"strategy": "confidence", "cache": "dual", "block_length": 6},
+    {"strategy": "confidence", "cache": "dllm"},
+    {"strategy": "topk-margin"},
+    {"strategy": "entropy"},
+    {"strategy": "maskgit-plus"},
+    {"strategy": "entropy-bounded", "gamma": 0.5},
+    {"strategy": "factor"},
+]
+
+
+@pytest.mark.parametrize("options", TIES, ids=lambda options: "-".join(map(str, options.values())))
+def test_an_empty_text_whose_positions_are_all_equal_does_not_see_who_is_beside_it(options):
+    """Scores that are equal by symmetry differ in their last digits with the shapes of the batch."""
+    model, length = golden("llada").model, 12 if "cache" in options else 15
+    alone = model.decode([[]], length, **options)
+    for size in (13,) if "cache" in options else (1, 3):
+        beside = model.decode([[7] * size, []], length, **options)
+        assert torch.equal(alone.ids[0], beside.ids[1])
+        assert torch.equal(alone.commit_step[0], beside.commit_step[1])
+
+
 def together(steps: torch.Tensor) -> list[int]:
     """How many tokens each step decided."""
     return torch.bincount(steps[steps >= 0]).tolist()

@@ -41,7 +41,7 @@ MUTATIONS = (
     ),
     # strategies and the loop
     Mutation(
-        STRATEGY,
+        "ranking.py",
         "argsort(dim=-1, descending=True, stable=True)",
         "argsort(dim=-1, stable=True)",
         "decode/greedy confidence, 4",

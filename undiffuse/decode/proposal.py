@@ -73,13 +73,26 @@ def _keep(log_p: Tensor, count: int, mass: float) -> Tensor:
 class Proposal:
     """Per site: the token, and ln p(token | z) of the unfiltered model (nats).
 
-    `confidence` is the token's probability under `ranks`, the log-probabilities that rank sites: raw or filtered.
+    `ranked` is the same under `ranks`, the log-probabilities that rank sites: raw or filtered.
     """
 
     ids: Int[Tensor, "R M"]
-    confidence: Float[Tensor, "R M"]
+    ranked: Float[Tensor, "R M"]
     logp: Float[Tensor, "R M"]
     ranks: Float[Tensor, "R M V"]
+
+    @property
+    def confidence(self) -> Float[Tensor, "R M"]:
+        """The token's probability, of the distribution that ranks sites."""
+        return self.ranked.exp()
+
+    @property
+    def odds(self) -> Float[Tensor, "R M"]:
+        """The logarithm of its odds (nats), which orders as the probability does.
+
+        It moves by what logits move, also of nearly certain tokens: what is near-equal is so everywhere.
+        """
+        return self.ranked - (-self.ranked.expm1()).log()
 
     @property
     def entropy(self) -> Float[Tensor, "R M"]:
@@ -131,8 +144,7 @@ def propose(
         chosen = filters.apply(log_p)
     logp = log_prob(log_p, ids)
     ranks = log_p if filters.confidence == "raw" else chosen
-    ranked = logp if ranks is log_p else log_prob(ranks, ids)
-    return Proposal(ids, ranked.exp(), logp, ranks)
+    return Proposal(ids, logp if ranks is log_p else log_prob(ranks, ids), logp, ranks)
 
 
 def log_prob(log_p: Float[Tensor, "R M V"], ids: Int[Tensor, "R M"]) -> Float[Tensor, "R M"]:

@@ -51,12 +51,17 @@ class Ranked(Unmasking):
     def score(self, proposal: Proposal) -> Float[Tensor, "R M"]:
         """What ranks the sites, best first."""
 
+    def order(self, proposal: Proposal) -> Float[Tensor, "R M"]:
+        """The same order in a unit in which rounding is alike everywhere."""
+        return self.score(proposal)
+
     def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
-        score = self.score(proposal)
-        if self.alg_temp:
-            score = score / self.alg_temp - seen.draws.stream("order").uniform().log().neg().log()
         counts = balanced if self.schedule == "balanced" else published
-        return best(score, seen.open, counts(seen.canvas, step))
+        count = counts(seen.canvas, step)
+        if not self.alg_temp:
+            return best(self.order(proposal), seen.open, count)
+        gumbel = -seen.draws.stream("order").uniform().log().neg().log()
+        return best(self.score(proposal) / self.alg_temp + gumbel, seen.open, count, near=0.0)
 
 
 def balanced(canvas: Canvas, step: Step) -> Int[Tensor, " R"]:

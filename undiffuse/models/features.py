@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..ranking import ranked
 from ..types import Tags
 from .attention import Bias, attend
 from .layer import Layer
@@ -132,10 +133,9 @@ class Features:
         values = F.linear(normed, attention.qkv.weight[first:], bias)
         kept = self.values[layer, place].transpose(1, 2).flatten(2)
         likeness = F.cosine_similarity(values.float(), kept.float(), dim=-1).masked_fill(~watched, torch.inf)
-        rank = likeness.argsort(dim=-1, stable=True).argsort(dim=-1)
         renewed = torch.where(watched[..., None], values, kept)
         self.values[layer, place] = renewed.unflatten(2, (attention.kv_heads, -1)).transpose(1, 2)
-        return watched & (rank < count[:, None])
+        return watched & (ranked(-likeness) < count[:, None])
 
     def _layer(
         self,

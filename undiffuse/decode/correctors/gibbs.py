@@ -24,7 +24,7 @@ class Gibbs(Corrector):
 
     def before(self, process: Jumps, place: Place) -> tuple[Tensor, Tensor]:
         one = torch.ones(len(place.ids), dtype=torch.long, device=place.ids.device)
-        touched = best(place.draws.stream("site").uniform(), place.live, one)
+        touched = best(place.draws.stream("site").uniform(), place.live, one, near=0.0)
         return hidden(process, place.ids, touched), touched
 
     def after(self, process: Jumps, place: Place, prediction: Prediction, touched: Tensor) -> Tensor:

@@ -57,4 +57,4 @@ class Informed(Corrector):
         gumbel = -place.draws.stream("site").uniform().log().neg().log()
         score = gumbel - logp.double().clamp(min=-1e9) / self.temperature
         count = torch.full((len(score),), self.count, device=score.device)
-        return best(score, place.live & real(process, place.ids), count)
+        return best(score, place.live & real(process, place.ids), count, near=0.0)

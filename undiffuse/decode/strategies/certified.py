@@ -52,7 +52,7 @@ class Certified(Unmasking):
 
     def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
         certain = _certain(seen, proposal)
-        return best(certain, seen.open, prefix(slack(certain, seen.open) < 1 - ROUNDING))
+        return best(certain.logit(), seen.open, prefix(slack(certain, seen.open) < 1 - ROUNDING))
 
     def certify(self, seen: Observation, proposal: Proposal, chosen: Bool[Tensor, "R M"]) -> Float[Tensor, " R"]:
         count = chosen.sum(-1)

@@ -20,4 +20,4 @@ class Confidence(Unmasking):
     filters: Filters = field(default_factory=Filters)
 
     def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
-        return best(proposal.confidence, seen.open, quota(seen.canvas, step))
+        return best(proposal.odds, seen.open, quota(seen.canvas, step))

@@ -30,7 +30,7 @@ class Dynamic(Unmasking):
 
     def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
         above = seen.open & (proposal.confidence > self.threshold)
-        return best(proposal.confidence, seen.open, torch.maximum(above.sum(-1), static_quota(seen.canvas, step)))
+        return best(proposal.odds, seen.open, torch.maximum(above.sum(-1), static_quota(seen.canvas, step)))
 
 
 def static_quota(canvas: Canvas, step: Step) -> Int[Tensor, " R"]:

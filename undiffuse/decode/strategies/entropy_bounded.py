@@ -7,9 +7,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...errors import UserError, did_you_mean
+from ...ranking import ordered
 from ..proposal import Filters, Proposal
 from .factor import prefix
-from .strategy import Observation, Step, Unmasking, best
+from .strategy import Observation, Step, Unmasking, among, best
 
 METRICS = ("entropy", "confidence", "margin")
 
@@ -38,7 +39,7 @@ class EntropyBounded(Unmasking):
         score = {
             "entropy": lambda: -entropy,
             "margin": lambda: proposal.margin,
-            "confidence": lambda: proposal.confidence,
+            "confidence": lambda: proposal.odds,
         }
         return bounded(score[self.metric](), entropy, seen.open, self.gamma)
 
@@ -47,7 +48,7 @@ def bounded(
     score: Float[Tensor, "R M"], entropy: Float[Tensor, "R M"], candidates: Bool[Tensor, "R M"], gamma: float
 ) -> Bool[Tensor, "R M"]:
     """The longest prefix by score within the bound. Σ H − max H never decreases along it, and is 0 for one position."""
-    order = score.masked_fill(~candidates, -torch.inf).argsort(dim=-1, descending=True, stable=True)
-    ordered = entropy.masked_fill(~candidates, torch.inf).gather(1, order)
-    excess = ordered.cumsum(-1) - ordered.cummax(-1).values
+    order = ordered(among(score, candidates))
+    summed = entropy.masked_fill(~candidates, torch.inf).gather(1, order)
+    excess = summed.cumsum(-1) - summed.cummax(-1).values
     return best(score, candidates, prefix(excess <= gamma))

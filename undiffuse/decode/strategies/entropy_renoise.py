@@ -19,9 +19,10 @@ from ...errors import UserError
 from ...process.needs import Need, jumps_to_tokens_alone
 from ...process.prediction import Prediction
 from ...process.process import Process
+from ...ranking import ordered
 from ..canvas import Canvas
 from ..proposal import Filters, propose
-from .strategy import Decision, Memory, Observation, Step, Strategy
+from .strategy import Decision, Memory, Observation, Step, Strategy, among
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,10 @@ class EntropyRenoise(Strategy):
         return {"best": torch.full_like(canvas.ids, -1), "stable": torch.zeros_like(canvas.key)}
 
     def accepted(self, entropy: Float[Tensor, "R M"], candidates: Bool[Tensor, "R M"]) -> Bool[Tensor, "R M"]:
-        """cumsum(sorted H) − H ≤ bound; the lowest position first among equals."""
-        ordered, order = entropy.masked_fill(~candidates, torch.inf).sort(dim=-1, stable=True)
-        before = torch.nn.functional.pad(ordered.cumsum(-1)[:, :-1], (1, 0))
+        """cumsum(sorted H) − H ≤ bound; the lowest position first among near-equal ones."""
+        order = ordered(among(-entropy, candidates))
+        summed = entropy.masked_fill(~candidates, torch.inf).gather(1, order).cumsum(-1)
+        before = torch.nn.functional.pad(summed[:, :-1], (1, 0))
         return torch.zeros_like(candidates).scatter(-1, order, before <= self.entropy_bound) & candidates
 
     def advance(self, process: Process, seen: Observation, step: Step, memory: Memory) -> Decision:

@@ -28,7 +28,7 @@ class Factor(Unmasking):
 
     def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
         passed = slack(proposal.confidence, seen.open) <= self.factor
-        return best(proposal.confidence, seen.open, prefix(passed))
+        return best(proposal.odds, seen.open, prefix(passed))
 
 
 def slack(confidence: Float[Tensor, "R M"], candidates: Bool[Tensor, "R M"]) -> Float[Tensor, "R M"]:

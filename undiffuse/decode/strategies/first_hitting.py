@@ -55,7 +55,7 @@ class FirstHitting(Unmasking[Jumps]):
         return replace(step, t=t, s=t)
 
     def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
-        return best(seen.sites.gather(_height(seen.canvas)), seen.open, torch.ones_like(step.index))
+        return best(seen.sites.gather(_height(seen.canvas)), seen.open, torch.ones_like(step.index), near=0.0)
 
 
 def _height(canvas: Canvas) -> Float[Tensor, "R L"]:

@@ -18,3 +18,6 @@ class MaskGITPlus(Ranked):
 
     def score(self, proposal: Proposal) -> Float[Tensor, "R M"]:
         return proposal.confidence
+
+    def order(self, proposal: Proposal) -> Float[Tensor, "R M"]:
+        return proposal.odds

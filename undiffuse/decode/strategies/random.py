@@ -19,4 +19,4 @@ class Random(Unmasking):
     filters: Filters = field(default_factory=Filters)
 
     def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
-        return best(seen.draws.stream("order").uniform(), seen.open, quota(seen.canvas, step))
+        return best(seen.draws.stream("order").uniform(), seen.open, quota(seen.canvas, step), near=0.0)

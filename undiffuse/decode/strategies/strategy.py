@@ -12,6 +12,7 @@ from ...process.needs import Need, has_mask
 from ...process.prediction import Prediction
 from ...process.process import Process
 from ...randomness import Draws
+from ...ranking import NEAR, ranked
 from ..canvas import Canvas
 from ..passes import Latents, Sites
 from ..proposal import Filters, Joint, Proposal, propose
@@ -19,6 +20,7 @@ from ..proposal import Filters, Joint, Proposal, propose
 Memory = dict[str, Tensor]
 P = TypeVar("P", bound=Process, contravariant=True)
 """What a strategy takes its process for, once its needs are met."""
+FINITE = 1e300
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,10 +229,16 @@ def quota(canvas: Canvas, step: Step) -> Int[Tensor, " R"]:
     return -((decided - canvas.shared) // left)
 
 
-def best(score: Float[Tensor, "R M"], candidates: Bool[Tensor, "R M"], count: Int[Tensor, " R"]) -> Bool[Tensor, "R M"]:
-    """The `count` candidates of highest score per row; the lowest position wins among equals."""
-    order = score.masked_fill(~candidates, -torch.inf).argsort(dim=-1, descending=True, stable=True)
-    rank = torch.empty_like(order).scatter_(
-        1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)
-    )
-    return candidates & (rank < count[:, None])
+def best(
+    score: Float[Tensor, "R M"], candidates: Bool[Tensor, "R M"], count: Int[Tensor, " R"], near: float = NEAR
+) -> Bool[Tensor, "R M"]:
+    """The `count` candidates of highest score per row; the lowest position wins among those within `near`.
+
+    `near` is in the unit of the scores; 0 for draws, which no network rounds.
+    """
+    return candidates & (ranked(among(score, candidates), near) < count[:, None])
+
+
+def among(score: Float[Tensor, "R M"], candidates: Bool[Tensor, "R M"]) -> Float[Tensor, "R M"]:
+    """The scores of candidates, finite, and −∞ elsewhere."""
+    return score.double().clamp(-FINITE, FINITE).masked_fill(~candidates, -torch.inf)

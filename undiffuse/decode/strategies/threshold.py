@@ -30,4 +30,4 @@ class Threshold(Unmasking):
 
     def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
         one = torch.ones_like(step.index)
-        return (seen.open & (proposal.confidence >= self.threshold)) | best(proposal.confidence, seen.open, one)
+        return (seen.open & (proposal.confidence >= self.threshold)) | best(proposal.odds, seen.open, one)

@@ -53,7 +53,7 @@ class Wino(Unmasking):
         pending = seen.open.sum(-1)
         above = seen.open & (proposal.confidence > self.draft)
         most = (SHARE * pending).long().clamp(FEWEST, MOST)
-        return best(proposal.confidence, seen.open, torch.minimum(above.sum(-1), most).clamp(min=1))
+        return best(proposal.odds, seen.open, torch.minimum(above.sum(-1), most).clamp(min=1))
 
     def doubted(self, seen: Observation, chosen: Bool[Tensor, "R M"]) -> Bool[Tensor, "R M"]:
         """Decided sites that the shadow rows do not support, the least probable ones within the bound."""
@@ -63,7 +63,7 @@ class Wino(Unmasking):
         p = log_p.gather(-1, seen.ids[..., None])[..., 0].exp()
         decided = seen.sites.live & ~seen.open
         most = (_drafted(seen.canvas) - 1).where(chosen.sum(-1) > 1, 0)
-        return best(-p, decided & (p < self.verify), most)
+        return best(-p.double().logit(), decided & (p < self.verify), most)
 
     def advance(self, process: Process, seen: Observation, step: Step, memory: Memory) -> Decision:
         proposal = self.propose(seen)
