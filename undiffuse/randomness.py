@@ -7,6 +7,7 @@ applied once per folded integer; `uniform` uses its upper 53 bits.
 """
 
 import hashlib
+import operator
 from dataclasses import dataclass
 
 import torch
@@ -36,10 +37,15 @@ def _mix(x: Tensor) -> Tensor:
     return x ^ _shift(x, 31)
 
 
-def check_seed(seed: int) -> None:
-    """UserError unless a seed has 64 bits: more would be cut without a word."""
-    if not 0 <= seed < 1 << 64:
+def check_seed(seed: object) -> int:
+    """A seed of Python or numpy; UserError unless it has 64 bits: more would be cut without a word."""
+    try:
+        number = -1 if isinstance(seed, bool) else operator.index(seed)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RuntimeError):
+        number = -1
+    if not 0 <= number < 1 << 64:
         raise UserError(f"the seed must lie between 0 and {(1 << 64) - 1}, not {seed}")
+    return number
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from undiffuse.errors import UserError
+from undiffuse.training.run import train
 
 
 @pytest.mark.parametrize("kind", [list, torch.tensor, np.array])
@@ -23,7 +24,7 @@ def test_ids_that_leave_no_token_are_refused_in_any_form(model, kind):
         ({"steps": 2.0}, "steps must be at least 1, not 2.0"),
         ({"steps": "2"}, "steps must be at least 1, not 2"),
         ({"max_nfe": 1.5}, "max nfe must be at least 1, not 1.5"),
-        ({"seed": None}, "seed must be at least 0, not None"),
+        ({"seed": None}, "the seed must lie between 0 and 18446744073709551615, not None"),
         ({"samples": 3}, "leave out samples"),
     ],
 )
@@ -41,3 +42,71 @@ def test_numbers_of_numpy_are_numbers(model):
     plain = model.decode([[1]], 4, strategy="confidence", steps=2, seed=1)
     numpy = model.decode(np.array([[1]]), np.int64(4), strategy="confidence", steps=np.int32(2), seed=np.int64(1))
     assert torch.equal(plain.ids[0], numpy.ids[0])
+
+
+@pytest.mark.parametrize(
+    ("verb", "options", "said"),
+    [
+        ("fill", {"text": "[MASK]", "deadline_ms": "9"}, "deadline ms must be a number, not '9'"),
+        ("fill", {"text": "[MASK]", "deadline_ms": float("nan")}, "deadline-ms must be positive, not nan"),
+        ("fill", {"text": "[MASK]", "temperature": "hot"}, "temperature must be a number, not 'hot'"),
+        ("fill", {"text": "[MASK]", "temperature": True}, "temperature must be a number, not True"),
+        ("fill", {"text": "[MASK]", "temperature": 1j}, "temperature must be a number, not 1j"),
+        ("fill", {"text": "[MASK]", "top_p": [1.0]}, r"top p must be a number, not \[1\.0\]"),
+        ("fill", {"text": "[MASK]", "top_k": 2.5}, "top k must be a whole number, not 2.5"),
+        ("fill", {"text": "[MASK]", "strategy": "threshold", "threshold": "0.5"}, "threshold must be a number"),
+        ("fill", {"text": "[MASK]", "top": 0}, "top must be at least 1, not 0"),
+        ("fill", {"text": "[MASK]", "top": None}, "top must be at least 1, not None"),
+        ("fill", {"text": "[MASK]", "samples": "2"}, "samples must be at least 1, not 2"),
+        ("fill", {"text": 3}, "texts must be a string or a list of strings, not 3"),
+        ("fill_object", {"prompt": "a", "schema": "{}"}, "a schema must be an object of keys, not '{}'"),
+        ("fill_object", {"prompt": 1, "schema": {}}, "a text must be a string, not 1"),
+        ("generate", {"length": 4.0}, "length must be at least 1, not 4.0"),
+        ("generate", {"length": 1 << 21}, "length must be at most 1048576 tokens"),
+        ("generate", {"until": 3}, "until must be a string or a list of strings, not 3"),
+        ("score", {"texts": "a b", "draws": 2.5}, "draws must be at least 1, not 2.5"),
+        ("score", {"texts": "a b", "precision": "1%"}, "precision must be a number, not '1%'"),
+        ("score", {"texts": "a b", "seed": -1}, "the seed must lie between 0"),
+        ("score", {"texts": ["a b"], "prompts": [3]}, "texts and prompts must be strings, not 3"),
+        ("check", {"text": "a b", "proposals": 1.5}, "proposals must be at least 1, not 1.5"),
+        ("check", {"text": "a b", "threshold": None}, "threshold must be a number, not None"),
+        ("check", {"text": "a b", "top": "3"}, "top must be at least 1, not 3"),
+        ("logits", {"ids": torch.ones(1, 2, dtype=torch.bool)}, "ids must be whole numbers"),
+        ("logits", {"ids": [[1], [1, 2]]}, "ids must be whole numbers"),
+        ("decode", {"prompt_ids": 3, "length": 2, "strategy": "confidence"}, "prompts must be a list of lists of ids"),
+    ],
+)
+def test_every_verb_names_its_wrong_argument(model, verb, options, said):
+    with pytest.raises(UserError, match=said):
+        getattr(model, verb)(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"files": None}, "files must be a path or a list of paths, not None"),
+        ({"files": [3]}, "files must be a path, as a string or a Path, not 3"),
+        ({"valid": 3}, "valid must be a path"),
+        ({"recipe": b"default"}, "recipe must be a path"),
+        ({"out": 1}, "out must be a path"),
+        ({"overrides": "model.width=8"}, "overrides must be a list of strings KEY=VALUE"),
+        ({"seed": 1.5}, "the seed must lie between 0"),
+        ({"seed": None}, "the seed must lie between 0"),
+        ({"steps": 2.5}, "steps must be at least 1, not 2.5"),
+        ({"minutes": "2"}, "minutes must be a number, not '2'"),
+        ({"threads": 0}, "threads must be at least 1, not 0"),
+        ({"threads": 1.5}, "threads must be at least 1, not 1.5"),
+        ({"device": 1.5}, "there is no device 1.5"),
+    ],
+)
+def test_training_names_its_wrong_argument(tmp_path, options, said):
+    (tmp_path / "a.txt").write_text("a text that is long enough\n" * 20)
+    with pytest.raises(UserError, match=said):
+        train(**{"files": tmp_path / "a.txt", "out": tmp_path / "run", **options})
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_of_numpy_and_torch_are_options(model):
+    plain = model.fill("a [MASK:3] b", temperature=0.5, top_k=4, top=2)
+    taken = model.fill("a [MASK:3] b", temperature=torch.tensor(0.5), top_k=np.int64(4), top=np.int8(2))
+    assert taken == plain

@@ -85,7 +85,7 @@ def test_events_come_as_they_happen(model):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"length": 0}, "length must lie between 1 and"),
+        ({"length": 0}, "length must be at least 1, not 0"),
         (
             {"length": 16, "steps": 2, "block_length": 4},
             "2 steps cannot fill 4 blocks of 4 tokens: use at least 4 steps",

@@ -195,3 +195,11 @@ def test_the_bound_of_fixed_positions_is_zero_wherever_it_is_asked_for(destinati
     torch.testing.assert_close(nats.sum().float(), Bound().loss(model, text, DRAWS, 6).sum.float())
     nats.sum().backward()
     assert all(p.grad.isfinite().all() for p in model.denoiser.parameters() if p.grad is not None)
+
+
+def test_a_level_that_float32_rounds_to_1_is_not_0(monkeypatch):
+    # u + 1/2 = 1 - 10⁻⁹ is 1 in float32, whose rest modulo 1 is 0, where bounds of uniform noise are not finite
+    monkeypatch.setattr(Draws, "uniform", lambda self: torch.full(self.key.shape, 0.5 - 1e-9, dtype=torch.float64))
+    cells = SharedOffset().cells(batch(2), 2, None)
+    levels = SharedOffset().quantiles(cells, Draws.seeded(0)).flatten().sort().values
+    assert levels.tolist() == [2.0**-25, 0.5]

@@ -1,7 +1,9 @@
 """Arguments of the Python API: numbers of any library are taken, everything else is refused by its name."""
 
+import numbers
 import operator
 from collections.abc import Iterable
+from typing import Any
 
 from ..errors import UserError
 
@@ -16,6 +18,30 @@ def whole(name: str, value: object, least: int = 1) -> int:
     if isinstance(value, bool) or number < least:
         raise UserError(f"{shown} must be at least {least}, not {value}")
     return number
+
+
+def real(name: str, value: Any) -> float:
+    """A real number of Python, numpy or torch; what it may be is for those who use it. UserError for anything else."""
+    item = value.item if getattr(value, "ndim", None) == 0 else None  # numpy's, and tensors of one number
+    plain = item() if item is not None else value
+    if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
+        raise UserError(f"{name.replace('_', ' ')} must be a number, not {value!r}")
+    try:
+        return float(plain)
+    except OverflowError:
+        raise UserError(f"{name.replace('_', ' ')} must be a number that a float holds") from None
+
+
+def plain(name: str, hint: Any, value: Any) -> Any:
+    """An option as the component that declares it with this type computes with it."""
+    if hint is float:
+        return real(name, value)
+    if hint in (int, int | None):
+        try:
+            return operator.index(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"{name.replace('_', ' ')} must be a whole number, not {value!r}") from error
+    return value
 
 
 def ids(name: str, values: object) -> tuple[int, ...]:

@@ -41,6 +41,7 @@ from ..randomness import Draws
 from ..text.form import SPACE, Blank, Fixed, Form
 from ..text.words import words
 from .alternatives import alternatives
+from .arguments import real, whole
 from .many import each
 from .placement import Placement, constraint
 from .reading import Reading, Words, read
@@ -103,10 +104,8 @@ class Check:
 def check(model: Trained, texts: Sequence[str], top: int | None, proposals: int, threshold: float) -> list[Check]:
     """See `LanguageModel.check`."""
     _refuse_one_sided(model)
-    if top is not None and top < 1:
-        raise UserError(f"top must be at least 1, not {top}")
-    if proposals < 1:
-        raise UserError(f"proposals must be at least 1, not {proposals}")
+    top = None if top is None else whole("top", top)
+    proposals, threshold = whole("proposals", proposals), real("threshold", threshold)
     if not threshold >= 0:
         raise UserError(f"threshold must be 0 bits or more, not {threshold}")
     ready = each(texts, lambda text: _tokens(model, text))

@@ -1,6 +1,6 @@
 """Decoding in terms of ids: what the published loops of each family do, on the one loop."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -74,6 +74,8 @@ def decode(
 def _prompts(model: Trained, prompt_ids: Prompts, settings: Settings) -> list[Tensor]:
     """The prompts as tensors, each of whole numbers that may stand in a text."""
     vocabulary = model.predictor.process.vocabulary
+    if not isinstance(prompt_ids, Iterable):
+        raise UserError(f"prompts must be a list of lists of ids, not {prompt_ids!r}")
     prompts = [_ids(prompt) for prompt in prompt_ids]
     if not prompts:
         raise UserError("there is no prompt: give one list of ids per request (it may be empty)")

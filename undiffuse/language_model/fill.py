@@ -17,9 +17,10 @@ from ..text.form import Blank, Fixed, Form, advice, form_of
 from ..text.holes import Text, parse
 from ..text.schema import joined, object_segments
 from .alternatives import alternatives
+from .arguments import whole
 from .choices import choice_probabilities
 from .lengths import choose_lengths, refuse_too_long
-from .many import batches, each
+from .many import batches, each, listed
 from .placement import Placement, constraint
 from .results import Alternative, Filled, FilledObject, HoleFill, Length
 from .settings import Settings
@@ -30,6 +31,7 @@ def fill(
     model: Trained, texts: Sequence[str], settings: Settings, top: int
 ) -> Generator[Event, None, list[list[Filled]]]:
     """See `LanguageModel.fill`; yields the events of the decoding itself, not those of the search for lengths."""
+    top = whole("top", top)
     forms = each(texts, lambda text: form_of(parse(text), model.tokenizer))
     return (yield from fill_forms(model, forms, settings, top))
 
@@ -38,6 +40,10 @@ def fill_object(
     model: Trained, prompt: str, schema: Mapping[str, Any], settings: Settings, top: int
 ) -> Generator[Event, None, list[FilledObject]]:
     """See `LanguageModel.fill_object`."""
+    top = whole("top", top)
+    (prompt,) = listed([prompt])
+    if not isinstance(schema, Mapping):
+        raise UserError(f"a schema must be an object of keys, not {schema!r}")
     before = prompt + "\n" if prompt and not prompt.endswith("\n") else prompt
     form = form_of(joined([Text(before), *object_segments(schema)]), model.tokenizer)
     (found,) = yield from fill_forms(model, [form], settings, top)

@@ -23,6 +23,7 @@ from ..decode.whole_text import Span, WholeText
 from ..errors import UserError
 from ..randomness import Draws
 from ..text.utf8 import HoleText
+from .arguments import whole
 from .many import batches, each
 from .parts import Part, limits_of, parts_of, steps_of
 from .results import Generated
@@ -66,8 +67,9 @@ class Course:
         prefix, samples = model.tokenizer.encode(prompt), settings.samples
         if length is None:
             length = max(model.context - len(prefix), model.context // 2)
-        if not 1 <= length <= LONGEST:
-            raise UserError(f"length must lie between 1 and {LONGEST} tokens, not {length}")
+        length = whole("length", length)
+        if length > LONGEST:
+            raise UserError(f"length must be at most {LONGEST} tokens, not {length}: ask for the rest in another call")
         span = model.predictor.traits.block_length
         if span is not None:
             settings = _in_blocks(settings, span)

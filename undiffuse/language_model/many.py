@@ -15,6 +15,8 @@ Ready = TypeVar("Ready")
 
 def listed(texts: str | Iterable[str]) -> list[str]:
     """One text or several as a list; UserError for what is no text."""
+    if not isinstance(texts, Iterable) or isinstance(texts, bytes):
+        raise UserError(f"texts must be a string or a list of strings, not {texts!r}")
     found = [texts] if isinstance(texts, str) else list(texts)
     for number, text in enumerate(found):
         with naming(number, len(found)):

@@ -18,7 +18,7 @@ from ..decode.strategies.strategy import Strategy
 from ..errors import UserError
 from ..predictor import Predictor
 from ..text.codec import Codec
-from .arguments import ids
+from .arguments import ids, whole
 from .check import Check, check
 from .decode import Decoded, Prompts, decode
 from .defaults import filling, generating
@@ -99,7 +99,7 @@ class LanguageModel:
         samples. Of a text longer than the context the model sees the part around the holes. UserError for malformed
         holes, types that nothing satisfies, or holes that do not fit the context.
         """
-        kind, heat = filling(self.predictor, strategy, temperature, samples)
+        kind, heat = filling(self.predictor, strategy, temperature, whole("samples", samples))
         settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, **options)
         found = finished(fill(self.trained, listed(text), settings, top), on_event)
         return found[0] if isinstance(text, str) else found
@@ -121,7 +121,7 @@ class LanguageModel:
 
         UserError for a schema that says more than can be promised (`text/schema.py` lists what is read).
         """
-        kind, heat = filling(self.predictor, strategy, temperature, samples)
+        kind, heat = filling(self.predictor, strategy, temperature, whole("samples", samples))
         settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, **options)
         return finished(fill_object(self.trained, prompt, schema, settings, top), on_event)
 
@@ -178,8 +178,10 @@ class LanguageModel:
         (sedd, duo, gidd, mdlm) it is counted as that paper's code does, which is no bound. The noise levels are spread
         evenly over all texts, so that their sum varies least; `.texts` has the share of each.
         """
-        each = [texts] if isinstance(texts, str) else list(texts)
-        before: list[str | None] = [prompts] if isinstance(prompts, str) else list(prompts or [None] * len(each))
+        each = listed(texts)
+        before: list[str | None] = (
+            [prompts] if isinstance(prompts, str) else list([None] * len(each) if prompts is None else prompts)
+        )
         return score(self.trained, each, before, draws, precision, per_token, seed, as_)
 
     @overload
@@ -219,9 +221,9 @@ class LanguageModel:
         if text is None:
             kind, heat = generating(self.predictor, strategy, temperature)
             settings = Settings.of(kind, temperature=heat, seed=seed, **options)
-            return generate(self.trained, [prompt], length, settings, Until())
-        kind, heat = filling(self.predictor, strategy, temperature, options.get("samples", 1))
-        return fill(self.trained, [text], Settings.of(kind, temperature=heat, seed=seed, **options), top=1)
+            return generate(self.trained, listed([prompt]), length, settings, Until())
+        kind, heat = filling(self.predictor, strategy, temperature, whole("samples", options.get("samples", 1)))
+        return fill(self.trained, listed([text]), Settings.of(kind, temperature=heat, seed=seed, **options), top=1)
 
     def logits(self, ids: Int[Tensor, "B L"], valid: Bool[Tensor, "B L"] | None = None) -> Float[Tensor, "B L V"]:
         """float32 logits over all rows of the vocabulary, nothing excluded; row i speaks of position i.

@@ -4,6 +4,8 @@ from ..errors import UserError, not_finite
 from ..likelihood.bound import bound
 from ..likelihood.convention import convention_of
 from ..likelihood.windows import windows
+from ..randomness import check_seed
+from .arguments import real, whole
 from .results import Score, TextScore, TokenScore
 from .trained import Trained
 
@@ -19,9 +21,15 @@ def score(
     as_: str | None,
 ) -> Score:
     """See `LanguageModel.score`."""
+    draws = None if draws is None else whole("draws", draws)
+    precision = None if precision is None else real("precision", precision)
+    seed = check_seed(seed)
     convention = None if as_ is None else convention_of(as_)
     if len(prompts) != len(texts):
         raise UserError(f"{len(texts)} texts cannot follow {len(prompts)} prompts: give one prompt, or None, for each")
+    for text in (*texts, *filter(None, prompts)):
+        if not isinstance(text, str):
+            raise UserError(f"texts and prompts must be strings, not {text!r}")
     documents = [model.tokenizer.encode(text) for text in texts]
     if not any(documents):
         raise UserError("there is nothing to score: the text is empty")
@@ -32,8 +40,8 @@ def score(
                 f"text {number} takes {len(ids)} tokens after a prompt of {len(prompt)}, and the model was trained on "
                 f"{model.context}: shorten or leave out this record, or use a model with a longer context"
             )
-    whole = [prompt + ids for prompt, ids in zip(before, documents, strict=True)]
-    batch = windows(whole, model.context, [len(prompt) for prompt in before]).to(model.device)
+    joined = [prompt + ids for prompt, ids in zip(before, documents, strict=True)]
+    batch = windows(joined, model.context, [len(prompt) for prompt in before]).to(model.device)
     estimate = bound(
         model.predictor,
         batch,
@@ -45,7 +53,7 @@ def score(
     if bool(estimate.per_token.isnan().any()):
         raise not_finite(model.number_format)
     per_text, row = [], 0
-    for text, ids, taken in zip(texts, documents, whole, strict=True):
+    for text, ids, taken in zip(texts, documents, joined, strict=True):
         nats, stderr = estimate.of_rows(row, row := row + -(-len(taken) // model.context))
         per_text.append(TextScore(nats, stderr, len(ids), len(text.encode())))
     tokens: tuple[TokenScore, ...] = ()

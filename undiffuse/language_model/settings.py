@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, get_type_hints
 
 from ..decode.caches.cache import CachePolicy
 from ..decode.caches.none import NoCache
@@ -16,7 +16,7 @@ from ..decode.strategies.strategy import Strategy
 from ..errors import UserError, did_you_mean
 from ..kinds import CACHES, STRATEGIES, kind_of
 from ..randomness import check_seed
-from .arguments import whole
+from .arguments import plain, real, whole
 
 FILTERS = {f.name for f in fields(Filters)}
 
@@ -108,12 +108,11 @@ class Settings:
         steps, block_length, max_nfe = (
             None if n is None else operator.index(n) for n in (steps, block_length, max_nfe)
         )
-        seed, samples = whole("seed", seed, 0), operator.index(samples)
-        check_seed(seed)
+        seed, samples = check_seed(seed), operator.index(samples)
         limited = steps is None and max_nfe is not None
         if limited:
             steps = max_nfe  # best spread over the whole text
-        limits = Limits(max_nfe, deadline_ms)
+        limits = Limits(max_nfe, None if deadline_ms is None else real("deadline_ms", deadline_ms))
         return cls(built, kind, seed, samples, steps, block_length, _cache(cache), _guidance(guidance), limits, limited)
 
     def decoder(self, constraint: Constraint | None = None, **more: Any) -> Decoder:
@@ -142,6 +141,8 @@ def _named(kind: str, given: Mapping[str, Any]) -> Strategy:
     for name in given:
         if name not in FILTERS | own:
             raise UserError(f"strategy {kind!r} has no option {name!r}{did_you_mean(name, FILTERS | own)}")
+    hints = get_type_hints(Filters) | get_type_hints(strategy)
+    given = {name: plain(name, hints.get(name), value) for name, value in given.items()}
     try:
         filters = replace(strategy().filters, **{name: value for name, value in given.items() if name in FILTERS})
         return strategy(filters=filters, **{name: value for name, value in given.items() if name in own})
@@ -171,11 +172,13 @@ def _cache(cache: str | CachePolicy | None) -> CachePolicy | None:
 
 
 def _guidance(guidance: float | Guidance | None) -> Guidance | None:
-    if isinstance(guidance, int | float) and not isinstance(guidance, bool):
-        return None if guidance == 1 else Prompt(scale=float(guidance))
-    if not isinstance(guidance, Guidance | None):
-        raise _wrong("guidance", "a scale (1: none), or a Guidance", guidance)
-    return guidance
+    if guidance is None or isinstance(guidance, Guidance):
+        return guidance
+    try:
+        scale = real("guidance", guidance)
+    except UserError:
+        raise _wrong("guidance", "a scale (1: none), or a Guidance", guidance) from None
+    return None if scale == 1 else Prompt(scale=scale)
 
 
 def _wrong(name: str, wanted: str, found: object) -> UserError:

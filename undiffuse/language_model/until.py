@@ -1,6 +1,6 @@
 """Stop strings: a text ends before the first of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..errors import UserError
@@ -15,6 +15,8 @@ class Until:
     @classmethod
     def of(cls, until: str | Sequence[str]) -> "Until":
         """One string or several; UserError for what is none, or empty."""
+        if not isinstance(until, Iterable):
+            raise UserError(f"until must be a string or a list of strings, not {until!r}")
         strings = (until,) if isinstance(until, str) else tuple(until)
         for string in strings:
             if not isinstance(string, str) or not string:

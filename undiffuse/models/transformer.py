@@ -74,6 +74,10 @@ class TransformerConfig:
     feed_forward: FeedForward = field(default_factory=Dense)
 
     def __post_init__(self) -> None:
+        if not 0 < self.rope_base < float("inf"):
+            raise UserError(f"model: rope_base must be a positive number, not {self.rope_base}")
+        if not 0 <= self.norm_eps < float("inf"):
+            raise UserError(f"model: norm_eps must be 0 or more, not {self.norm_eps}")
         if self.block_length is not None and (self.block_length < 1 or self.causal):
             raise UserError("model: block_length must be at least 1, and excludes causal (1 is autoregressive)")
         if not 0 <= self.dropout < 1:

@@ -5,6 +5,7 @@ configuration. In TOML they are tables with a `kind`, or just the kind's name. S
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from functools import partial
@@ -45,6 +46,8 @@ def _read(where: str, hint: Any, value: object, nested: Mapping[str, Components]
     inner = nested.get(f"{getattr(hint, '__module__', '')}:{getattr(hint, '__qualname__', '')}")
     if inner is not None:
         return read_component(inner, value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{where} must be a finite number, not {value}")
     try:
         return TypeAdapter(hint).validate_python(value, strict=True)
     except ValidationError as error:

@@ -1,6 +1,6 @@
 """A run from its files to its report: what `undiffuse train` and `ud.train` call, and how a run resumes."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from ..data.split import split
 from ..errors import UserError
 from ..kinds import OBJECTIVES, describe, describe_process, refuse_packages
 from ..language_model import LanguageModel
+from ..language_model.arguments import real, whole
 from ..objective.objective import Objective
 from ..process.process import Process
 from ..randomness import check_seed
@@ -85,12 +86,16 @@ def train(
     `objective` and `process` may be given as objects, which are used as they are described (a process whatever its
     vocabulary). `plugins` are packages that a start may import.
     """
+    if not isinstance(files, Path | Iterable):
+        raise UserError(f"files must be a path or a list of paths, not {files!r}")
     files = [files] if isinstance(files, str | Path) else list(files)
-    check_seed(seed)
-    if threads is not None and threads < 1:
-        raise UserError(f"threads must be at least 1, not {threads}")
+    given = {"out": out, "start": start, "recipe": recipe, "valid": valid}
+    _check_paths(files=files, **{name: [path] for name, path in given.items() if path is not None})
+    if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
+        raise UserError(f"overrides must be a list of strings KEY=VALUE, not {overrides!r}")
+    seed, threads = check_seed(seed), None if threads is None else whole("threads", threads)
     where = _device(device)
-    budget = DEFAULT if minutes is None and steps is None else Budget(minutes, steps)
+    budget = _budget(minutes, steps) or DEFAULT
     if dtype is not None:
         overrides = (*overrides, f"training.dtype={str(dtype).removeprefix('torch.')}")
     source = None if start is None else Start.of(start, plugins)
@@ -137,9 +142,11 @@ def resume(
     at its own end. UserError if the directory holds no run, a damaged one, one with nothing left to do, or one with
     components of packages that `plugins` does not name: going on imports them.
     """
+    _check_paths(directory=[directory])
+    threads = None if threads is None else whole("threads", threads)
+    extension = _budget(minutes, steps)
     run = RunDirectory.open(Path(directory))
     refuse_packages(run.request, plugins, str(directory))
-    extension = None if minutes is None and steps is None else Budget(minutes, steps)
     plan = run.plan()
     done = plan is not None and run.finished_step == plan.ends[-1]
     if done and extension is None:
@@ -147,6 +154,23 @@ def resume(
     if not done and extension is not None:
         raise UserError(f"{directory} is not finished: resume it without --minutes and --steps first")
     return _go_on(run, extension, plugins, progress, threads)
+
+
+def _check_paths(**given: Sequence[object]) -> None:
+    """UserError for an argument that holds what names no file."""
+    for name, paths in given.items():
+        for path in paths:
+            if not isinstance(path, str | Path):
+                raise UserError(f"{name} must be a path, as a string or a Path, not {path!r}")
+
+
+def _budget(minutes: object, steps: object) -> Budget | None:
+    """None where there is none."""
+    if minutes is None and steps is None:
+        return None
+    return Budget(
+        None if minutes is None else real("minutes", minutes), None if steps is None else whole("steps", steps)
+    )
 
 
 def _described(objective: Objective | None, process: Process | None) -> dict[str, dict[str, object]]:
@@ -266,7 +290,7 @@ def _new_tokenizer(run: RunDirectory, configuration: Configuration, text: Corpus
 def _device(device: str | torch.device | None) -> torch.device:
     try:
         return torch.device(device or "cpu")
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise UserError(f"there is no device {device!r}: say cpu, cuda, cuda:1 or mps") from error
 
 
