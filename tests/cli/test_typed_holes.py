@@ -50,6 +50,8 @@ def test_an_object_goes_to_stdout(capsys, work, tmp_path):
     ("content", "message"),
     [
         ("{", "cannot be read as a JSON schema"),
+        ('{"minimum": ' + "9" * 5000 + "}", "an integer of 5000 digits"),
+        ("[" * 50_000, "nested too deeply"),
         ("[]", "a schema is a JSON object"),
         ('{"type": "object", "properties": {"a": {"type": "array"}}}', "field 'a' of the schema has type 'array'"),
     ],

@@ -23,6 +23,20 @@ def records(*values):
     return "".join(json.dumps(value) + "\n" for value in values)
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("9" * 5000, "an integer of 5000 digits is too long"),
+        ("[" * 50_000 + "]" * 50_000, "nested too deeply"),
+        ('{"a":' * 50_000 + "1" + "}" * 50_000, "nested too deeply"),
+    ],
+)
+def test_json_that_python_cannot_hold_is_refused_in_words(tmp_path, value, reason):
+    path = write(tmp_path / "a.jsonl", records({"text": TEXT}) + f'{{"text": "a", "n": {value}}}\n')
+    with pytest.raises(UserError, match=rf"a\.jsonl:2: {reason}"):
+        read([path])
+
+
 def test_a_text_file_is_one_document_bit_for_bit(tmp_path):
     corpus = read([write(tmp_path / "a.txt", TEXT)])
     assert corpus.documents == (Document(TEXT),)

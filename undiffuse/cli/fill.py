@@ -118,12 +118,11 @@ def fill(
 
 
 def _schema(path: Path) -> "Mapping[str, Any]":
-    import json
-
     from ..errors import UserError
+    from ..json_text import parsed
 
     try:
-        return json.loads(path.read_text())
+        return parsed(path.read_text())
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as a JSON schema: {error}") from error
 

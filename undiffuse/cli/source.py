@@ -1,7 +1,6 @@
 """Where a verb's text comes from: the command line, a file, or standard input; and where results go, exactly."""
 
 import inspect
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..json_text import parsed
 
 JSONL = (".jsonl", ".ndjson")
 _OVERRIDE = re.compile(r"[A-Za-z_][\w.-]*=")
@@ -103,7 +103,7 @@ def with_settings(options: dict[str, Any], pairs: list[str] | None, verb: Callab
         if name in inspect.signature(verb).parameters:
             raise UserError(f"{name} is no option of a strategy, and --set cannot give it")
         try:
-            found[name] = json.loads(value)
+            found[name] = parsed(value)
         except ValueError:
             found[name] = value
     return found

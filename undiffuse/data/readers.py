@@ -1,13 +1,13 @@
 """Files to documents: plain text, JSONL, directories of these, and standard input."""
 
 import difflib
-import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import UserError
+from ..json_text import parsed
 from .corpus import Corpus, Document
 
 MINIMUM_BYTES = 256
@@ -106,11 +106,9 @@ def _records(text: str, name: str) -> Iterator[Document]:
             continue
         where = f"{name}:{number}"
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(
-                f"{where}: not JSON ({error.msg} at column {error.colno}); each line is one record"
-            ) from error
+            record = parsed(line)
+        except ValueError as error:
+            raise UserError(f"{where}: {error}; each line is one record") from error
         if not isinstance(record, dict):
             raise UserError(f"{where}: a record is an object with {FIELDS}, not {type(record).__name__}")
         yield _document(record, where)

@@ -1,11 +1,11 @@
 """Tables of numbers that a recipe names by the path of a file."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError
+from ..json_text import parsed
 from ..process.moves import numbers, written
 
 
@@ -15,7 +15,7 @@ def read_table(what: str, path: Path) -> tuple[str, ...]:
         if path.suffix == ".npy":
             rows = np.load(path, allow_pickle=False).tolist()
         elif path.suffix == ".json":
-            rows = json.loads(path.read_text(encoding="utf-8"))
+            rows = parsed(path.read_text(encoding="utf-8"))
         elif path.suffix == ".csv":
             rows = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         else:
