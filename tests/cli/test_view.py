@@ -92,6 +92,21 @@ def test_every_state_has_its_own_style():
     assert len({str(style) for style in styles}) == 6
 
 
+def test_the_space_before_a_word_that_was_decided_earlier_reads_as_a_space():
+    """It is there, and no underline makes a rule of it; a space that is a token by itself is seen."""
+    made, table = event((words("The| or| passed| of|  |x"), "fddfdf"))
+    console = Console(file=io.StringIO(), width=40, force_terminal=True, color_system="truecolor", record=True)
+    console.print(frame(made, table.__getitem__, 40))
+    drawn = [(part.text, bool(part.style and part.style.underline)) for part in console._record_buffer]
+    assert [part for part in drawn if part[0].strip("\n")][1:] == [
+        ("The ", False),
+        ("or passed", True),
+        (" of", False),
+        ("  ", True),
+        ("x", False),
+    ]
+
+
 def test_absent_positions_are_not_drawn():
     assert drawn(words("a|b"), "fx") == ["a"]
 

@@ -219,7 +219,13 @@ def window(lines: Sequence[Line], height: int) -> tuple[int, int]:
 
 
 def _text(line: Line) -> Text:
+    """A line with its styles. No underline runs below the space before a word: it would not read as one."""
     text = Text(no_wrap=True)
     for status, run in groupby(line, key=lambda glyph: glyph.status):
-        text.append("".join(glyph.text for glyph in run), _STYLE[status])
+        drawn = "".join(glyph.text for glyph in run)
+        word = drawn.lstrip(" ") or drawn
+        if status is Status.DECIDED:
+            text.append(drawn[: len(drawn) - len(word)])
+            drawn = word
+        text.append(drawn, _STYLE[status])
     return text
