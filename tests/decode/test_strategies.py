@@ -170,7 +170,7 @@ def test_bad_numbers_are_refused():
             Filters(**options)
     with pytest.raises(UserError, match="threshold must be positive, not 0"):
         Threshold(0.0)
-    with pytest.raises(UserError, match="temperature 0 is for 'confidence'"):
+    with pytest.raises(UserError, match=r"use temperature 0\.1"):
         Ancestral(Filters(temperature=0.0))
 
 

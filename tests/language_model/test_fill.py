@@ -152,7 +152,7 @@ def test_json_has_the_agreed_keys(model):
         ("a [MASK:40]", {}, r"take 40 tokens and the model was trained on 32"),
         ("a [MASK:3] b [MASK:3]", {"steps": 2, "block_length": 1}, "2 steps cannot fill 6 blocks of 1 tokens"),
         ("a [MASK]", {"strategy": "confidense"}, "did you mean 'confidence'"),
-        ("a [MASK]", {"strategy": "ancestral", "temperature": 0.0}, "temperature 0 is for 'confidence'"),
+        ("a [MASK]", {"strategy": "ancestral", "temperature": 0.0}, "use temperature 0.1"),
         ("a [MASK]", {"temperature": -2.0}, "temperature must be 0 or more"),
         ("a [MASK]", {"samples": 0}, "samples must be at least 1"),
         ("a [MASK]", {"treshold": 0.5}, "did you mean 'threshold'|has no option 'treshold'"),

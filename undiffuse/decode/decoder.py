@@ -57,16 +57,17 @@ class Decoder:
 
     def check(self, predictor: Predictor, canvas: Canvas) -> None:
         """Raise UserError for what cannot work together, before any forward pass."""
-        require(self.strategy.needs, predictor.process)
-        self.cache.check(predictor)
+        # what a model is comes first: what a strategy needs of its noise may name one that the model refuses
         if predictor.process.moves_vectors and not self.strategy.moves_vectors:
             raise UserError(
                 "this model moves vectors, which this strategy does not: use 'gaussian-ancestral' or 'probability-flow'"
             )
-        if self.guidance is not None:
-            self.guidance.check(predictor, canvas, self.strategy)
         if predictor.head == "score":
             self._check_score(predictor.process)
+        require(self.strategy.needs, predictor.process)
+        self.cache.check(predictor)
+        if self.guidance is not None:
+            self.guidance.check(predictor, canvas, self.strategy)
         if predictor.traits.reads_previous and not self.strategy.left_to_right:
             raise UserError("this network reads from left to right: use strategy 'left-to-right'")
         if predictor.traits.reads_previous and bool((canvas.steps.sum(-1) < canvas.pending.sum(-1)).any()):

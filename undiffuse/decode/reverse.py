@@ -31,7 +31,8 @@ class Reverse(Strategy[P]):
     def __post_init__(self) -> None:
         if self.filters.temperature == 0:
             raise UserError(
-                f"strategy {kind_of(self)!r} draws from the model; temperature 0 is for 'confidence' and its kin"
+                f"strategy {kind_of(self)!r} draws from the model, and temperature 0 is for 'confidence' and its kin, "
+                "which decide masks; use temperature 0.1, which works under every noise"
             )
 
     def reads(self, process: P, canvas: Canvas, step: Step) -> Bool[Tensor, "R L"]:

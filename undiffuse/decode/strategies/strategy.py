@@ -173,7 +173,7 @@ MASKED = (
     Need(
         has_mask,
         "this strategy decides masked positions one after the other, and this model's noise has no mask; "
-        "use strategy 'ancestral'",
+        "use strategy 'ancestral', with temperature 0.1 for texts near the most probable one",
     ),
 )
 
