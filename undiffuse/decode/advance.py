@@ -74,7 +74,7 @@ def _decided(
         )
     seen = _observation(batch, turn.group, turn.canvas, sites, prediction)
     decision = turn.group.how.strategy.advance(predictor.process, seen, turn.step, turn.group.memory)
-    return _recorded(predictor, seen, _hold_back(turn.group, seen, decision))
+    return _recorded(predictor, turn.group, seen, _hold_back(turn.group, seen, decision))
 
 
 def _together(batch: Batch, decisions: list[Decision]) -> tuple[Decision, Tensor | float]:
@@ -140,12 +140,13 @@ def _proposed(predictor: Predictor, batch: Batch, group: Group, sites: Sites, pr
     if not predictor.process.shows_tokens:  # a token that is kept open stands there, and says nothing about itself
         logp = logp.where(seen.ids == predictor.process.mask, seen.sites.gather(seen.canvas.commit_logp).double())
     decided = Decision(seen.open, proposal.ids, torch.zeros_like(seen.open), logp)
-    return _recorded(predictor, seen, _hold_back(group, seen, decided))
+    return _recorded(predictor, group, seen, _hold_back(group, seen, decided))
 
 
-def _recorded(predictor: Predictor, seen: Observation, decision: Decision) -> Decision:
+def _recorded(predictor: Predictor, group: Group, seen: Observation, decision: Decision) -> Decision:
     """With ln p of the tokens that it puts given all but what stood there, and what a constraint allows (nats).
 
+    What a constraint ties together has the probability of all that is put there at once, shared out in reading order.
     Where noise hides tokens and nothing constrains them, that is what a strategy says.
     """
     shows = predictor.process.shows_tokens
@@ -159,9 +160,10 @@ def _recorded(predictor: Predictor, seen: Observation, decision: Decision) -> De
     log_p = seen.prediction.apart() if shows else seen.prediction.posterior()
     if seen.allowed is not None:
         log_p = log_p.masked_fill(~seen.allowed, -torch.inf).log_softmax(-1)
-    restricted = seen.joint(log_p, None) if seen.joint else None
-    log_p = log_p if restricted is None else restricted.log_p
-    logp = log_prob(log_p, torch.where(put, decision.ids, log_p.argmax(-1)))
+    ids = torch.where(put, decision.ids, log_p.argmax(-1))
+    logp = log_prob(log_p, ids)
+    if group.constraint is not None:
+        logp = group.constraint.chained(seen.canvas, seen.sites, log_p, put, ids, logp)
     return decision.replace(logp=torch.where(put, logp, decision.logp.double()))
 
 

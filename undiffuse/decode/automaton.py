@@ -11,6 +11,7 @@ is the law, and messages along the automaton give all that one may ask of it in 
     best:      the same with max for Σ, then from the start the token with the largest p_i(x) β_{i+1}(next(s, x))
     draw:      from the start, token x with probability p_i(x) β_{i+1}(next(s, x)) / β_i(s)
     marginals: q_i(x) = p_i(x) Σ_s α_i(s) β_{i+1}(next(s, x)) / Z, with α the messages from the other side
+    chain:     q(x_i | some x_j, j < i) = Σ_s α_{i+1}(s) β_{i+1}(s) / Σ_s α_i(s) β_i(s), with α over what has these x_j
 
 The best is DINGO's (Suresh et al. 2025, arXiv 2505.23061); the draw is exact too, where committing all tokens of a
 greedy or a sampled string one by one would not be. Everything is in nats and float64. A token that filters have
@@ -121,6 +122,26 @@ class Program:
             around = _gathered(passed, self.kind, self.next.shape[1], False)
             rows.append(self.tokens[:, place] + around[:, self.of_token])
             ahead = _gathered(ahead[:, self.before] + weights[:, place, self.kind], self.after, len(self.final), False)
+        return torch.stack(rows, dim=1)
+
+    def chain(self, tokens: Int[Tensor, "R n"]) -> Float[Tensor, "R n"]:
+        """ln q of each given token (−1: none) given those before it; their sum is ln q of all of them."""
+        weights = self.weights(False)
+        behind = self.backward(weights, False)
+        first = torch.arange(len(self.final), device=self.tokens.device) == 0
+        ahead = torch.where(first, 0.0, -torch.inf).double().expand(len(self.tokens), -1)
+        classes = torch.arange(self.next.shape[1], device=self.tokens.device)
+        mass = behind[0][:, 0]
+        rows = []
+        for place in range(self.size):
+            token = tokens[:, place, None]
+            own = self.tokens[:, place].gather(1, token.clamp(min=0))
+            alone = torch.where(classes == self.of_token[token.clamp(min=0)], own, -torch.inf)
+            weight = torch.where(token < 0, weights[:, place], alone)
+            ahead = _gathered(ahead[:, self.before] + weight[:, self.kind], self.after, len(self.final), False)
+            rest = (ahead + behind[place + 1]).logsumexp(-1)
+            rows.append(torch.where(token[:, 0] < 0, 0.0, rest - mass).clamp(max=0.0))
+            mass = rest
         return torch.stack(rows, dim=1)
 
     def restricted(self, draws: Draws | None) -> Restricted:

@@ -38,6 +38,21 @@ class Constraint(ABC):
         """All tokens chosen together, where a constraint can: the most probable, or a draw with keys. Else None."""
         return None
 
+    def chained(
+        self,
+        canvas: Canvas,
+        sites: Sites,
+        log_p: Float[Tensor, "R M V"],
+        put: Bool[Tensor, "R M"],
+        ids: Int[Tensor, "R M"],
+        logp: Float[Tensor, "R M"],
+    ) -> Float[Tensor, "R M"]:
+        """ln p of the tokens that are put in one step, each given the constraint and those put before it.
+
+        `logp` is that of every site apart, which it is where sites are not tied.
+        """
+        return logp
+
     @abstractmethod
     def together(
         self, canvas: Canvas, sites: Sites, chosen: Bool[Tensor, "R M"], ids: Int[Tensor, "R M"]

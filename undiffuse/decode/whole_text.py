@@ -4,7 +4,7 @@ Or text of the language of an automaton. There tokens are proposed together (`au
 proposal may be committed; elsewhere tokens are proposed one by one.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -29,6 +29,27 @@ class Span:
     start: int
     stop: int
     text: HoleText | Automaton
+
+
+@dataclass(frozen=True, eq=False)
+class Hole:
+    """Spans of several requests with one automaton and one place; `here` are the sites of its positions, −1: none."""
+
+    rows: Int[Tensor, " S"]
+    start: int
+    stop: int
+    here: Int[Tensor, "S n"]
+    program: Program
+
+    @property
+    def read(self) -> Bool[Tensor, "S n"]:
+        """Which positions have a site."""
+        return self.here >= 0
+
+    @property
+    def sites(self) -> tuple[Tensor, Tensor]:
+        """Requests and numbers of the sites, in the order of `read`."""
+        return self.rows[:, None].expand_as(self.here)[self.read], self.here[self.read]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,39 +107,57 @@ class WholeText(Constraint):
         self, canvas: Canvas, sites: Sites, log_p: Float[Tensor, "R M V"], draws: Draws | None
     ) -> Restricted | None:
         """Exact for the product of the marginals over each span of an automaton; as before everywhere else."""
+        if not any(isinstance(span.text, Automaton) for span in self.spans):
+            return None
+        keys = draws.stream("token") if draws else None
+        ids = log_p.argmax(-1) if keys is None else draw_categorical(log_p.exp(), keys)
+        chosen = log_p.clone()
+        everywhere = canvas.draws.stream("token").key
+        for hole in self._holes(canvas, sites, log_p):
+            # positions that were not read have the canvas's own keys
+            own = None
+            if keys is not None:
+                there = everywhere[hole.rows, hole.start : hole.stop]
+                own = Draws(torch.where(hole.read, keys.key[hole.rows[:, None], hole.here.clamp(min=0)], there))
+            found = hole.program.restricted(own)
+            ids[hole.sites] = found.ids[hole.read]
+            chosen[hole.sites] = found.log_p[hole.read].to(log_p.dtype)
+        return Restricted(ids, chosen)
+
+    def chained(
+        self,
+        canvas: Canvas,
+        sites: Sites,
+        log_p: Float[Tensor, "R M V"],
+        put: Bool[Tensor, "R M"],
+        ids: Int[Tensor, "R M"],
+        logp: Float[Tensor, "R M"],
+    ) -> Float[Tensor, "R M"]:
+        logp = logp.clone()
+        for hole in self._holes(canvas, sites, log_p):
+            tokens = torch.full_like(hole.here, -1)
+            tokens[hole.read] = torch.where(put, ids, -1)[hole.sites]
+            logp[hole.sites] = hole.program.chain(tokens)[hole.read]
+        return logp
+
+    def _holes(self, canvas: Canvas, sites: Sites, log_p: Float[Tensor, "R M V"]) -> "Iterator[Hole]":
+        """The spans of an automaton of which a site is read, those of one automaton at one place together."""
         holes: dict[tuple[int, int, int], list[Span]] = {}
         for span in self.spans:
             if isinstance(span.text, Automaton):
                 holes.setdefault((id(span.text), span.start, span.stop), []).append(span)
-        if not holes:
-            return None
-        keys = draws.stream("token") if draws else None
-        ids = log_p.argmax(-1) if keys is None else draw_categorical(log_p.exp(), keys)
-        log_p = log_p.clone()
         open_sites = sites.live & sites.gather(canvas.pending)
-        number = torch.arange(sites.index.shape[1], device=ids.device).expand_as(sites.index)
+        number = torch.arange(sites.index.shape[1], device=log_p.device).expand_as(sites.index)
         slot = Sites(sites.index, open_sites).scatter(number, torch.full_like(canvas.ids, -1))
-        everywhere = canvas.draws.stream("token").key
         for (_, start, stop), spans in holes.items():
             automaton = spans[0].text
             assert isinstance(automaton, Automaton)
-            rows = torch.tensor([span.row for span in spans], device=ids.device)
+            rows = torch.tensor([span.row for span in spans], device=log_p.device)
             here = slot[rows, start:stop]
-            read, place = here >= 0, here.clamp(min=0)
-            if not bool(read.any()):
-                continue
-            pending = canvas.pending[rows, start:stop]
-            decided = canvas.ids[rows, start:stop].masked_fill(pending, -1)
-            program = Program.of(automaton, log_p[rows[:, None], place], decided, read)
-            # positions that were not read have the canvas's own keys
-            own = None
-            if keys is not None:
-                own = Draws(torch.where(read, keys.key[rows[:, None], place], everywhere[rows, start:stop]))
-            found = program.restricted(own)
-            request = rows[:, None].expand_as(here)[read]
-            ids[request, here[read]] = found.ids[read]
-            log_p[request, here[read]] = found.log_p[read].to(log_p.dtype)
-        return Restricted(ids, log_p)
+            if bool((here >= 0).any()):
+                decided = canvas.ids[rows, start:stop].masked_fill(canvas.pending[rows, start:stop], -1)
+                program = Program.of(automaton, log_p[rows[:, None], here.clamp(min=0)], decided, here >= 0)
+                yield Hole(rows, start, stop, here, program)
 
 
 def _decided(canvas: Canvas) -> list[list[int | None]]:
