@@ -80,7 +80,7 @@ def test_a_network_learns_a_toy_to_a_hundredth_of_a_nat():
         net.embedding.weight[:2] = torch.tensor([[1.0, 0.2], [-1.0, 0.2]])
     predictor = Predictor(net, Gaussian(VOCABULARY, Learned()), "leave_one_out")
     trained(predictor, Variational(), 400, rows=600)
-    reading = reconstruction(predictor, texts(4000), Draws.seeded(2)).sum().item() / 4000
+    reading = reconstruction(predictor, texts(4000), 1, Draws.seeded(2)).sum().item() / 4000
     assert excess(predictor) + 2 * predictor.process.prior_kl() + reading < 0.01
 
 

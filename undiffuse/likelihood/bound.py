@@ -93,7 +93,7 @@ def bound(
         draw = key.at(len(diffusion))
         found = [factor * _repeat(predictor, text, times, passes, parts, draw, clip)]
         if reconstructs:
-            found.append(_reconstruct(predictor, text, passes, draw.stream("reconstruction")))
+            found.append(reconstruction(predictor, text, passes, draw.stream("reconstruction")))
         per_token += sum(found)
         by_row = [nats.sum(-1).cpu() for nats in found]
         diffusion.append(by_row[0])
@@ -144,7 +144,7 @@ def _repeat(
     return torch.cat(found)
 
 
-def _reconstruct(predictor: Predictor, text: Batch, passes: int, draws: Draws) -> Float[Tensor, "B L"]:
+def reconstruction(predictor: Predictor, text: Batch, passes: int, draws: Draws) -> Float[Tensor, "B L"]:
     """E −ln p(x | z) at the time `first`, from `passes` draws; nats per token."""
     process = predictor.process
 
