@@ -20,7 +20,7 @@ TEXT = b"a text that is long enough to be learned from, whatever comes of it in 
     [
         (["--seed", "18446744073709551616"], "the seed must lie between 0 and 18446744073709551615"),
         (["--seed", "-1"], "the seed must lie between 0"),
-        (["optimizer.lr=-1"], r"optimizer\.lr must be a positive number, not -1"),
+        (["optimizer.lr=-1"], r"optimizer\.lr must be 0 or more, not -1"),
         (["optimizer.lr=nan"], r"optimizer\.lr must be a finite number, not nan"),
         (["optimizer.momentum=1.5"], r"optimizer\.momentum must lie in \[0, 1\), not 1\.5"),
         (["optimizer.weight_decay=-0.1"], r"optimizer\.weight_decay must be 0 or more"),

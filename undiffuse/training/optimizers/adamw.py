@@ -54,7 +54,7 @@ class AdamW(OptimizerChoice):
     weight_decay: float = 0.1
 
     def __post_init__(self) -> None:
-        check_numbers({"lr": self.lr}, {"beta1": self.beta1, "beta2": self.beta2}, {"weight_decay": self.weight_decay})
+        check_numbers({"lr": self.lr, "weight_decay": self.weight_decay}, {"beta1": self.beta1, "beta2": self.beta2})
 
     def build(self, model: nn.Module) -> Optimizer:
         masters = masters_of(model)

@@ -85,11 +85,8 @@ class Muon(OptimizerChoice):
     beta2: float = 0.98
 
     def __post_init__(self) -> None:
-        check_numbers(
-            {"lr": self.lr, "adamw_lr": self.adamw_lr},
-            {"momentum": self.momentum, "beta1": self.beta1, "beta2": self.beta2},
-            {"weight_decay": self.weight_decay, "adamw_weight_decay": self.adamw_weight_decay},
-        )
+        rates = {name: getattr(self, name) for name in ("lr", "adamw_lr", "weight_decay", "adamw_weight_decay")}
+        check_numbers(rates, {"momentum": self.momentum, "beta1": self.beta1, "beta2": self.beta2})
 
     def build(self, model: nn.Module) -> Optimizer:
         """UserError when the model does not name its hidden matrices (an attribute `matrices`)."""

@@ -81,15 +81,12 @@ class OptimizerChoice(ABC):
         """The optimizer of a model's trainable parameters, at step 0."""
 
 
-def check_numbers(rates: Mapping[str, float], shares: Mapping[str, float], decays: Mapping[str, float]) -> None:
-    """UserError unless rates are positive, shares lie in [0, 1), and decays are not negative; all of them finite."""
-    for name, value in rates.items():
-        if not 0 < value < float("inf"):
-            raise UserError(f"optimizer.{name} must be a positive number, not {value}")
+def check_numbers(rates: Mapping[str, float], shares: Mapping[str, float]) -> None:
+    """UserError unless rates are 0 or more and finite, and shares lie in [0, 1)."""
     for name, value in shares.items():
         if not 0 <= value < 1:
             raise UserError(f"optimizer.{name} must lie in [0, 1), not {value}")
-    for name, value in decays.items():
+    for name, value in rates.items():
         if not 0 <= value < float("inf"):
             raise UserError(f"optimizer.{name} must be 0 or more, not {value}")
 
