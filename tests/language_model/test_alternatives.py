@@ -90,3 +90,15 @@ def test_they_are_guided_as_the_answer_is(scale, noise):
                     guided("a_?c", "__?_")[two] * guided(f"a?{two}c", f"_?{two}_")[one],
                 )
                 assert min(abs(shown(filled.holes[0])[one + two] - p) for p in orders) < 1e-5
+
+
+def test_an_exchanged_token_has_the_probability_of_all_of_them():
+    """Under noise without a mask a hole is decided at once: Π p_i / Σ over the type of it, also of the alternatives."""
+    left, right = given("a?_c"), given("a_?c")
+    each = {text: left[text[0]] * right[text[1]] for text in ("aa", "ab", "bb")}
+    model, texts = exact_model(WORLD, "uniform"), set()
+    for filled in model.fill("a{x:/(aa|ab|bb)/}c", strategy="ancestral", steps=1, samples=32, top=3):
+        found = shown(filled.holes[0])
+        texts |= {filled.holes[0].text}
+        assert found == pytest.approx({text: each[text] / sum(each.values()) for text in found}, abs=1e-5)
+    assert texts >= {"ab", "bb"}

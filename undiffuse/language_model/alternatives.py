@@ -47,7 +47,10 @@ def alternatives(
             rows = [row for row in every if hole < len(placements[row].holes)]
             doors = [Door.of(model, placements[row], trail, row, hole) for row in rows]
             for door, log_p in zip(doors, _distributions(model, settings, doors), strict=True):
-                log_p[done.ids[door.row, door.place]] = -torch.inf
+                answer = done.ids[door.row, door.place]
+                if model.predictor.process.mask is None:  # by how much the exchange changes what all have together
+                    log_p = log_p - log_p[answer] + done.commit_logp[door.row, door.place]
+                log_p[answer] = -torch.inf
                 values, tokens = log_p.topk(min(count, len(log_p)))
                 for value, token in zip(values.tolist(), tokens, strict=True):
                     if value > -torch.inf:
