@@ -52,7 +52,7 @@ def test_an_object_goes_to_stdout(capsys, work, tmp_path):
         ("{", "cannot be read as a JSON schema"),
         ('{"minimum": ' + "9" * 5000 + "}", "an integer of 5000 digits"),
         ("[" * 50_000, "nested too deeply"),
-        ("[]", "a schema is a JSON object"),
+        ("[]", "a schema must be an object of keys, not"),
         ('{"type": "object", "properties": {"a": {"type": "array"}}}', "field 'a' of the schema has type 'array'"),
     ],
 )

@@ -93,12 +93,6 @@ def test_tokens_move_as_in_the_index_over_the_whole_vocabulary(pattern):
         todo += [(int(mine[row]), to) for row, to in steps.items()]
 
 
-def test_forbidden_bytes_are_in_no_member():
-    automaton = of_regex(".+", TOKENIZER.tokens, forbidden=b'"')
-    assert _reads(automaton, b"ab")
-    assert not _reads(automaton, b'a"')
-
-
 def test_lengths_are_the_numbers_of_tokens_that_can_spell_a_member():
     assert of_regex("aaa|aaaaa", Tokenizer.byte_level().tokens).lengths == (3, 5)
     lengths = of_regex("formal", TOKENIZER.tokens, b" ").lengths

@@ -42,8 +42,6 @@ def fill_object(
     """See `LanguageModel.fill_object`."""
     top = whole("top", top)
     (prompt,) = listed([prompt])
-    if not isinstance(schema, Mapping):
-        raise UserError(f"a schema must be an object of keys, not {schema!r}")
     before = prompt + "\n" if prompt and not prompt.endswith("\n") else prompt
     form = form_of(joined([Text(before), *object_segments(schema)]), model.tokenizer)
     (found,) = yield from fill_forms(model, [form], settings, top)

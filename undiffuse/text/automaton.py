@@ -132,11 +132,11 @@ def of_sequences(sequences: Iterable[Sequence[int]], rows: int) -> Automaton:
 
 
 @lru_cache(maxsize=64)
-def of_regex(pattern: str, tokens: tuple[bytes, ...], prefix: bytes = b"", forbidden: bytes = b"") -> Automaton:
+def of_regex(pattern: str, tokens: tuple[bytes, ...], prefix: bytes = b"") -> Automaton:
     """Sequences of tokens whose bytes are `prefix` followed by a whole match of `pattern` (Rust's dialect).
 
-    Tokens without bytes, and those with a `forbidden` byte, are in no member. ValueError for an expression that the
-    library cannot read or that takes more than STATES states.
+    Tokens without bytes are in no member. ValueError for an expression that the library cannot read or that takes more
+    than STATES states.
     """
     table, start, final = _over_bytes(pattern)
     table, state = _with_prefix(table, start, prefix)
@@ -146,7 +146,7 @@ def of_regex(pattern: str, tokens: tuple[bytes, ...], prefix: bytes = b"", forbi
     columns: list[Array] = [np.full(len(table), len(table) - 1, dtype=np.int16)]
     kinds = {columns[0].tobytes(): 0}
     of_token: Array = np.zeros(len(tokens), dtype=np.int64)
-    usable = [row for row, data in enumerate(tokens) if data and not any(byte in forbidden for byte in data)]
+    usable = [row for row, data in enumerate(tokens) if data]
     for row, column in _composed(table, tokens, usable):
         kind = kinds.setdefault(column.tobytes(), len(columns))
         if kind == len(columns):

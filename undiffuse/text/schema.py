@@ -1,24 +1,25 @@
 """A JSON schema of flat typed fields as fixed text and holes: every fill parses, and satisfies the schema.
 
 Braces, keys, commas and what can have one value alone are fixed; each other value is a typed hole. All properties are
-written, in their order. What is read: type (string, integer, number, boolean, null, or several), enum and const of such
-values, minLength and maxLength (or pattern) and format date of strings, minimum, maximum and their exclusive forms of
-integers. Annotations mean nothing here; anything else is refused by name, since it could not be promised.
+written, in their order. What is read: type (string, integer, number, boolean, null, or several), enum and const of
+such values, minLength and maxLength (or pattern) and format date of strings, minimum, maximum and their exclusive
+forms of integers; `anyOf` of one such field and null, and `$ref` into `$defs`. Annotations mean nothing here; anything
+else is refused by name, since it could not be promised.
 """
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import UserError
 from .holes import Hole, Segment, Text
+from .pattern import searched
 from .typed import DATE, Type, between
 
 ANNOTATIONS = {"title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"}
 ANNOTATIONS |= {"$schema", "$id", "$comment"}
-OBJECT = {"type", "properties", "required", "additionalProperties"}
+OBJECT = {"type", "properties", "required", "additionalProperties", "$defs", "definitions"}
 FIELDS: dict[str, set[str]] = {
     "string": {"minLength", "maxLength", "pattern", "format"},
     "integer": {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"},
@@ -26,33 +27,45 @@ FIELDS: dict[str, set[str]] = {
     "boolean": set(),
     "null": set(),
 }
+SHOWN = 80
+"""Characters of a value in a message."""
 LARGEST = 10**15 - 1
 """Integers without a bound stay below 10¹⁵, which every JSON parser reads exactly."""
 LONGEST = 256
 """Characters of strings that may have as many or more: what they hold satisfies the schema all the same."""
 NUMBER = "-?(?:0|[1-9][0-9]{0,14})(?:\\.[0-9]{1,6})?"
 CHARACTER = r'(?:[^"\\\x00-\x1f\x7f]|\\["\\/bfnrt])'
-UNQUOTED = bytes([*range(0x20), 0x22, 0x5C])
-"""What a string with a pattern cannot hold: these bytes would have to be escaped."""
 
 
 def object_segments(schema: Mapping[str, Any]) -> tuple[Segment, ...]:
     """The text of an object of this schema, with holes; UserError for a schema that says anything not listed above."""
     if not isinstance(schema, Mapping):
-        raise UserError("a schema is a JSON object, such as {'type': 'object', 'properties': {…}}")
+        raise UserError(
+            f"a schema must be an object of keys, not {shown(schema)}: write {{'type': 'object', 'properties': {{…}}}}"
+        )
     _refuse_unknown("the schema", schema, OBJECT)
     if schema.get("type") != "object":
-        raise UserError(f"the schema must have type 'object', not {schema.get('type')!r}")
+        raise UserError(f"the schema must have type 'object', not {shown(schema.get('type'))}")
     properties = schema.get("properties")
     if not properties or not isinstance(properties, Mapping):
         raise UserError("the schema has no properties: {'properties': {'name': {'type': 'string'}, …}}")
-    for name in schema.get("required") or ():
-        if name not in properties:
-            raise UserError(f"the schema requires {name!r}, which is not among its properties")
+    required = schema.get("required", ())
+    if not isinstance(required, list | tuple):
+        raise UserError(f"the schema has required {shown(required)}: write a list of names, such as ['name']")
+    for name in required:
+        if not isinstance(name, str) or name not in properties:
+            raise UserError(f"the schema requires {shown(name)}, which is not among its properties")
+    definitions: dict[str, Any] = {}
+    for key in ("definitions", "$defs"):
+        if not isinstance(schema.get(key, {}), Mapping):
+            raise UserError(f"the schema has {key} {shown(schema[key])}: write an object of definitions")
+        definitions |= schema.get(key, {})
     pieces: list[Segment] = []
     for number, (name, field) in enumerate(properties.items()):
-        pieces.append(Text(("{" if number == 0 else ", ") + json.dumps(name, ensure_ascii=False) + ": "))
-        pieces += _value(name, field)
+        if not isinstance(name, str):
+            raise UserError(f"the schema has a property {shown(name)}: its name must be a string")
+        pieces.append(Text(("{" if number == 0 else ", ") + _written(name) + ": "))
+        pieces += _value(name, field, definitions)
     segments = joined([*pieces, Text("}")])
     if not any(isinstance(segment, Hole) for segment in segments):
         raise UserError("the schema leaves nothing to fill: each of its properties has one value alone")
@@ -70,23 +83,15 @@ def joined(pieces: Sequence[Segment]) -> tuple[Segment, ...]:
     return tuple(found)
 
 
-def _value(name: str, field: Any) -> list[Segment]:
+def _value(name: str, field: Any, definitions: Mapping[str, Any]) -> list[Segment]:
     where = f"field {name!r}"
-    if not isinstance(field, Mapping):
-        raise UserError(f"{where} of the schema is not an object: write {{'type': 'string'}}")
+    field = _flat(where, field, definitions)
     kinds = _kinds(where, field)
     if "enum" in field or "const" in field:
         return _listed(name, field, kinds)
+    _refuse_unknown(where, field, {"type"}.union(*(FIELDS[kind] for kind in kinds or FIELDS)))
     if not kinds:
         raise UserError(f"{where} of the schema has no type: use one of {', '.join(FIELDS)}")
-    _refuse_unknown(where, field, {"type"}.union(*(FIELDS[kind] for kind in kinds)))
-    if "pattern" in field:
-        if len(kinds) > 1:
-            raise UserError(f"{where} of the schema has a pattern and several types: leave one of them out")
-        for other in FIELDS["string"] - {"pattern"}:
-            if other in field:
-                raise UserError(f"{where} of the schema has both pattern and {other}: put one into the other")
-        return [Text('"'), _hole(name, Type(_searched(where, field["pattern"]), forbidden=UNQUOTED)), Text('"')]
     if kinds == ["null"]:
         return [Text("null")]
     if kinds == ["boolean"]:
@@ -94,15 +99,47 @@ def _value(name: str, field: Any) -> list[Segment]:
     return [_hole(name, Type("|".join(f"(?:{_pattern(where, kind, field)})" for kind in kinds)))]
 
 
+def _flat(where: str, field: Any, definitions: Mapping[str, Any], depth: int = 0) -> Mapping[str, Any]:
+    """The field itself, with what `$ref` names put in its place, and null among the values where `anyOf` allows it."""
+    if not isinstance(field, Mapping):
+        raise UserError(f"{where} of the schema is not an object: write {{'type': 'string'}}")
+    if depth > len(definitions) + 1:
+        raise UserError(f"{where} of the schema has a $ref that leads back to itself")
+    if "$ref" in field:
+        _refuse_unknown(where, field, {"$ref"})
+        start, _, key = str(field["$ref"]).rpartition("/")
+        if start not in ("#/$defs", "#/definitions") or key not in definitions:
+            raise UserError(f"{where} of the schema has $ref {shown(field['$ref'])}, which is not among its $defs")
+        return _flat(where, definitions[key], definitions, depth + 1)
+    if "anyOf" not in field:
+        return field
+    _refuse_unknown(where, field, {"anyOf"})
+    members = field["anyOf"] if isinstance(field["anyOf"], list | tuple) else []
+    null = [member for member in members if isinstance(member, Mapping) and member.get("type") == "null"]
+    others = [member for member in members if member not in null]
+    if len(others) != 1:
+        raise UserError(f"{where} of the schema has 'anyOf' of other than one type and null: leave one type")
+    found = dict(_flat(where, others[0], definitions, depth + 1))
+    if null and "const" in found:
+        found["enum"] = [found.pop("const")]
+    if null and isinstance(found.get("enum"), list | tuple):
+        found["enum"] = [*found["enum"], None]
+    if null and "type" in found:
+        found["type"] = list(dict.fromkeys([*_kinds(where, found), "null"]))
+    return found
+
+
 def _kinds(where: str, field: Mapping[str, Any]) -> list[str]:
-    written = field.get("type", [])
-    kinds = [written] if isinstance(written, str) else list(written)
+    written = field.get("type", ())
+    kinds = [written] if isinstance(written, str) else written
+    if not isinstance(kinds, list | tuple) or ("type" in field and not kinds):
+        raise UserError(f"{where} of the schema has type {shown(written)}: use one of {', '.join(FIELDS)}")
     for kind in kinds:
-        if kind not in FIELDS:
+        if not isinstance(kind, str) or kind not in FIELDS:
             raise UserError(
-                f"{where} of the schema has type {kind!r}; fields of one level can be filled: {', '.join(FIELDS)}"
+                f"{where} of the schema has type {shown(kind)}; fields of one level can be filled: {', '.join(FIELDS)}"
             )
-    return kinds
+    return list(kinds)
 
 
 def _listed(name: str, field: Mapping[str, Any], kinds: list[str]) -> list[Segment]:
@@ -111,14 +148,14 @@ def _listed(name: str, field: Mapping[str, Any], kinds: list[str]) -> list[Segme
     values = [field["const"]] if "const" in field else field["enum"]
     if "enum" in field and "const" in field:
         raise UserError(f"{where} of the schema has both enum and const: use const alone")
-    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+    if not isinstance(values, list | tuple) or not values:
         raise UserError(f"{where} of the schema has an enum without values")
     for value in values:
-        if isinstance(value, Mapping | list) or (isinstance(value, float) and not math.isfinite(value)):
-            raise UserError(f"{where} of the schema lists {value!r}: only strings, numbers, true, false and null")
+        if not isinstance(value, str | int | float | None) or (isinstance(value, float) and not math.isfinite(value)):
+            raise UserError(f"{where} of the schema lists {shown(value)}: only strings, numbers, true, false and null")
         if kinds and not any(_is(value, kind) for kind in kinds):
-            raise UserError(f"{where} of the schema lists {value!r}, which is not of type {' or '.join(kinds)}")
-    written = tuple(dict.fromkeys(json.dumps(value, ensure_ascii=False) for value in values))
+            raise UserError(f"{where} of the schema lists {shown(value)}, which is not of type {' or '.join(kinds)}")
+    written = tuple(dict.fromkeys(_written(value) for value in values))
     return [Text(written[0])] if len(written) == 1 else [_hole(name, Type(choices=written))]
 
 
@@ -138,29 +175,42 @@ def _pattern(where: str, kind: str, field: Mapping[str, Any]) -> str:
 
 
 def _string(where: str, field: Mapping[str, Any]) -> str:
-    least, most = field.get("minLength", 0), field.get("maxLength")
+    least, most = (_count(where, key, field[key]) if key in field else None for key in ("minLength", "maxLength"))
+    least = least or 0
+    if "pattern" in field:
+        for other in FIELDS["string"] - {"pattern"}:
+            if other in field:
+                raise UserError(f"{where} of the schema has both pattern and {other}: put one into the other")
+        return f'"(?:{_searched(where, field["pattern"])})"'
     if "format" in field:
         if field["format"] != "date":
-            raise UserError(f"{where} of the schema has format {field['format']!r}; only 'date' is known")
+            raise UserError(f"{where} of the schema has format {shown(field['format'])}; only 'date' is known")
         if least or most is not None:
             raise UserError(f"{where} of the schema has a format and a length: leave the length out")
         return f'"(?:{DATE.pattern})"'
-    for key, value in (("minLength", least), ("maxLength", most)):
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-            raise UserError(f"{where} of the schema has {key} {value!r}: use a number of characters")
     if most is not None and most < least:
-        raise UserError(f"{where} of the schema has maxLength {most} below its minLength {least}: no text has both")
+        raise UserError(
+            f"{where} of the schema has maxLength {shown(most)} below its minLength {shown(least)}: no text has both"
+        )
     if least > LONGEST:
         raise UserError(
-            f"{where} of the schema has minLength {least}; strings of up to {LONGEST} characters are filled"
+            f"{where} of the schema has minLength {shown(least)}; strings of up to {LONGEST} characters are filled"
         )
     return f'"{CHARACTER}{{{least},{LONGEST if most is None else min(most, LONGEST)}}}"'
 
 
+def _count(where: str, key: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value % 1:
+        raise UserError(f"{where} of the schema has {key} {shown(value)}: use a number of characters")
+    return int(value)
+
+
 def _integer(where: str, field: Mapping[str, Any]) -> str:
     for key in FIELDS["integer"] & field.keys():
-        if isinstance(field[key], bool) or not isinstance(field[key], int | float) or not math.isfinite(field[key]):
-            raise UserError(f"{where} of the schema has {key} {field[key]!r}: use a number")
+        value = field[key]
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole and not (isinstance(value, float) and math.isfinite(value)):
+            raise UserError(f"{where} of the schema has {key} {shown(value)}: use a number")
     low = max(
         math.ceil(field.get("minimum", -LARGEST)),
         math.floor(field.get("exclusiveMinimum", -LARGEST - 1)) + 1,
@@ -170,28 +220,32 @@ def _integer(where: str, field: Mapping[str, Any]) -> str:
         math.floor(field.get("maximum", LARGEST)), math.ceil(field.get("exclusiveMaximum", LARGEST + 1)) - 1, LARGEST
     )
     if high < low:
-        raise UserError(f"{where} of the schema leaves no integer: none lies between {low} and {high}")
+        raise UserError(f"{where} of the schema leaves no integer: none lies between {shown(low)} and {shown(high)}")
     return between(low, high)
 
 
 def _searched(where: str, pattern: object) -> str:
-    """A pattern as JSON schema reads it, found anywhere in the text unless anchored, as one of the whole text."""
     if not isinstance(pattern, str) or not pattern:
-        raise UserError(f"{where} of the schema has pattern {pattern!r}: use a regular expression")
-    begins, ends = pattern.startswith("^"), pattern.endswith("$") and not pattern.endswith("\\$")
-    bare = pattern[begins : len(pattern) - ends]
-    if begins or ends:
-        _refuse_split(where, pattern, bare)
-    return ("" if begins else "(?s:.)*") + f"(?:{bare})" + ("" if ends else "(?s:.)*")
+        raise UserError(f"{where} of the schema has pattern {shown(pattern)}: use a regular expression")
+    try:
+        return searched(pattern)
+    except ValueError as error:
+        raise UserError(f"{where} of the schema has pattern {shown(pattern)}: {error}") from error
 
 
-def _refuse_split(where: str, pattern: str, bare: str) -> None:
-    """`^a|b$` is (^a) or (b$): anchors hold for all alternatives only around a group."""
-    depth = 0
-    for piece in re.findall(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", bare, re.DOTALL):
-        depth += {"(": 1, ")": -1}.get(piece, 0)
-        if piece == "|" and depth == 0:
-            raise UserError(f"{where} of the schema has pattern {pattern!r}: write ^(?:…)$ around its alternatives")
+def shown(value: object) -> str:
+    """A value as it is written, cut where it is long."""
+    try:
+        written = repr(value)
+    except (ValueError, RecursionError):  # integers of thousands of digits, endless nesting
+        written = f"an {type(value).__name__} that is too large to show"
+    return written if len(written) <= SHOWN else written[:SHOWN] + "…"
+
+
+def _written(value: object) -> str:
+    """In JSON; what is not valid Unicode by its escape."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isascii() or text.encode(errors="ignore").decode() == text else json.dumps(value)
 
 
 def _hole(name: str, kind: Type) -> Hole:
@@ -201,4 +255,4 @@ def _hole(name: str, kind: Type) -> Hole:
 def _refuse_unknown(where: str, found: Mapping[str, Any], known: set[str]) -> None:
     for key in found:
         if key not in known | ANNOTATIONS:
-            raise UserError(f"{where} has {key!r}, which cannot be promised; what can: {', '.join(sorted(known))}")
+            raise UserError(f"{where} has {shown(key)}, which cannot be promised; what can: {', '.join(sorted(known))}")

@@ -21,11 +21,10 @@ INTERVAL = re.compile(r"\s*(-?[0-9]{1,18})\s*-\s*(-?[0-9]{1,18})\s*")
 
 @dataclass(frozen=True)
 class Type:
-    """A set of strings: the `choices`, where there are any, else the matches of `pattern` without `forbidden` bytes."""
+    """A set of strings: the `choices`, where there are any, else the matches of `pattern`."""
 
     pattern: str = ""
     choices: tuple[str, ...] = ()
-    forbidden: bytes = b""
 
     def automaton(self, tokenizer: Codec, prefix: str = "") -> Automaton:
         """The token sequences whose text is `prefix` and then one of the strings.
@@ -35,7 +34,7 @@ class Type:
         """
         if self.choices:
             return of_sequences(self.spellings(tokenizer, prefix), tokenizer.vocabulary.rows)
-        return of_regex(self.pattern, tokenizer.tokens, prefix.encode(), self.forbidden)
+        return of_regex(self.pattern, tokenizer.tokens, prefix.encode())
 
     def spellings(self, tokenizer: Codec, prefix: str = "") -> list[list[int]]:
         """The choices in tokens."""
