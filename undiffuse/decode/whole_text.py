@@ -75,15 +75,20 @@ class WholeText(Constraint):
 
     def allowed(self, canvas: Canvas, sites: Sites) -> Bool[Tensor, "R M V"] | None:
         rows = len(self.spans[0].text.of_token) if self.spans else 0
-        everything = torch.ones(*canvas.ids.shape, rows, dtype=torch.bool, device=canvas.ids.device)
+        count, device = sites.index.shape[1], canvas.ids.device
+        # one more slot for the positions that are not asked about
+        everything = torch.ones(len(canvas.ids), count + 1, rows, dtype=torch.bool, device=device)
+        slot = sites.scatter(
+            torch.arange(count, device=device).expand_as(sites.index), torch.full_like(canvas.ids, count)
+        )
         decided = _decided(canvas)
         for span in self.spans:
             committed = decided[span.row][span.start : span.stop]
             if None in committed:
                 table = torch.as_tensor(span.text.allowed_everywhere(committed), device=everything.device)
                 of_token = torch.as_tensor(span.text.of_token, device=everything.device)
-                everything[span.row, span.start : span.stop] = table[:, of_token]
-        return sites.gather(everything)
+                everything[span.row, slot[span.row, span.start : span.stop]] = table[:, of_token]
+        return everything[:, :count]
 
     def together(
         self, canvas: Canvas, sites: Sites, chosen: Bool[Tensor, "R M"], ids: Int[Tensor, "R M"]
