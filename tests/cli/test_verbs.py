@@ -365,3 +365,21 @@ def test_a_text_ends_before_a_string(capsys, work):
     assert (found["text"], found["stopped"]) == (whole["text"][:cut], string)
     assert f"ended before {string!r}" in output(capsys, "generate", "--length", "9", "--until", string)[1]
     assert "stopped" not in whole
+
+
+def test_a_text_that_is_held_out_from_itself_is_noted(text, tmp_path, capsys):
+    out = tmp_path / "run"
+    tiny = ["--steps", "1", "--threads", "1", *TINY]
+    assert run(["train", str(text), "--valid", str(text), "--out", str(out), *tiny]) == 0
+    assert "note: the held-out text is the training text itself" in capsys.readouterr().err
+    assert "The held-out text is the training text itself" in (out / "report.md").read_text()
+    assert run(["train", str(text), "--out", str(tmp_path / "other"), *tiny]) == 0
+    assert "note:" not in capsys.readouterr().err
+    assert "is the training text itself" not in (tmp_path / "other" / "report.md").read_text()
+
+
+def test_evaluations_are_spoken_of_as_evaluations(work, capsys):
+    assert run(["generate", "--length", "300", "--max-nfe", "3"]) == 2
+    said = capsys.readouterr().err
+    assert "3 evaluations cannot complete 9 parts of the context: use --max-nfe 9 at least, or a shorter length" in said
+    assert "steps" not in said

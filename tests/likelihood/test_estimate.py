@@ -69,3 +69,8 @@ def test_the_perplexity_of_a_text_is_at_least_one():
 def test_what_never_varies_has_no_error():
     found = estimate([[2.0, 3.0]] * 8, [0, 0], passes=4)
     assert (found.stderr, found.interval) == (0.0, (5.0, 5.0))
+
+
+def test_draws_that_come_out_at_nothing_have_every_interval():
+    assert estimate([[0.0]], [0]).interval == (0.0, math.inf)
+    assert estimate([[1.0], [-1.0]], [0]).interval == (0.0, math.inf)

@@ -32,6 +32,9 @@ class TrainingBar:
         return self
 
     def __call__(self, report: "Report") -> None:
+        if report.note:
+            self._console.print(f"note: {report.note}", markup=False, soft_wrap=True)
+            return
         numbers = describe(report)
         self._bar.update(
             self._task, description=report.phase, completed=report.step, total=report.steps or None, numbers=numbers

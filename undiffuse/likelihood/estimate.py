@@ -87,6 +87,8 @@ class Estimate:
         mean, (stderr, degrees) = self.nats, self._spread(0, len(self.parts))
         if stderr == 0:
             return mean, mean
+        if mean <= 0:  # draws that came out at nothing have no scale
+            return 0.0, math.inf
         factor = _exp(student_t(degrees) * stderr / mean)
         return mean / factor, mean * factor
 

@@ -17,6 +17,7 @@ class Progress:
 
     `bits_per_byte` is the loss in the last line of metrics, which bounds −ln p only where `loss_is_bound`;
     `validation_bits_per_byte` is the last bound on held-out text. None: not yet known.
+    A `note` says what whoever started the run may not have meant.
     """
 
     phase: Phase
@@ -26,6 +27,7 @@ class Progress:
     bits_per_byte: float | None = None
     validation_bits_per_byte: float | None = None
     loss_is_bound: bool = True
+    note: str = ""
 
 
 Watcher = Callable[[Progress], None]

@@ -37,6 +37,10 @@ from .state import TrainingState
 from .trackers.tracker import check_tracker, tracking
 
 DEFAULT = Budget(minutes=2.0)
+SAME = (
+    "the held-out text is the training text itself, so its likelihood says nothing of new text: give another --valid, "
+    "or leave it out to hold out a tenth"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +116,8 @@ def train(
             "or leave it out"
         )
     parts = (text, read([valid], minimum_bytes=1)) if valid is not None else ((s := split(text)).train, s.valid)
+    if parts[0].digest == parts[1].digest:
+        progress(Progress("reading", note=SAME))
     request = {
         "files": [str(file) for file in files],
         "start": None if start is None else str(start),
