@@ -15,6 +15,8 @@ CONFIDENCES = ("raw", "filtered")
 COLD = 1e-30
 """The least temperature that float32 log-probabilities can be divided by."""
 NEARLY = 1e-4  # nats: how close to certain a token is when float32 begins to lose the difference
+HOT = 1e30
+"""The largest one: beyond it tokens that are excluded would count."""
 Joint = Callable[[Tensor, "Draws | None"], "Restricted | None"]
 """(ln p of every token at every site (R, M, V), keys or None for the best) → what a constraint makes of them."""
 
@@ -36,6 +38,10 @@ class Filters:
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < float("inf"):
             raise UserError(f"temperature must be 0 or more, not {self.temperature}; 1 samples the model as it is")
+        if self.temperature > HOT:
+            raise UserError(
+                f"temperature must be at most {HOT:g}, not {self.temperature:g}: all tokens are equal there"
+            )
         if self.temperature < COLD:
             object.__setattr__(self, "temperature", 0.0)
         if self.top_k is not None and self.top_k < 1:

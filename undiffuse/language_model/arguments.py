@@ -2,10 +2,15 @@
 
 import numbers
 import operator
-from collections.abc import Iterable
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from ..errors import UserError
+
+MOST = (1 << 53) - 1
+"""Beyond what any count is, and what floats and tensors count exactly."""
 
 
 def whole(name: str, value: object, least: int = 1) -> int:
@@ -17,6 +22,8 @@ def whole(name: str, value: object, least: int = 1) -> int:
         raise UserError(f"{shown} must be at least {least}, not {value}") from error
     if isinstance(value, bool) or number < least:
         raise UserError(f"{shown} must be at least {least}, not {value}")
+    if number > MOST:
+        raise UserError(f"{shown} must be at most {MOST}, not {number}")
     return number
 
 
@@ -41,11 +48,29 @@ def plain(name: str, hint: Any, value: Any) -> Any:
             return operator.index(value)
         except (TypeError, ValueError, RuntimeError) as error:
             raise UserError(f"{name.replace('_', ' ')} must be a whole number, not {value!r}") from error
+    if hint is str and not isinstance(value, str):
+        raise UserError(f"{name.replace('_', ' ')} must be a string, not {value!r}")
     return value
+
+
+def tensor(name: str, values: object) -> Tensor:
+    """What torch makes a tensor of; UserError for anything else."""
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{name} must be a tensor, or lists of numbers of one length: {error}") from error
+
+
+def many(name: str, values: Any) -> list[Any]:
+    """The members of a list, an array or a tensor; UserError for what has none."""
+    try:
+        return list(values)
+    except TypeError as error:
+        raise UserError(f"{name} must be a list, not {values!r}") from error
 
 
 def ids(name: str, values: object) -> tuple[int, ...]:
     """Rows of a table as a list, an array or a tensor of whole numbers gives them."""
-    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+    if isinstance(values, str | bytes):
         raise UserError(f"{name} must be a list of whole numbers, not {values!r}")
-    return tuple(whole(f"an id of {name}", value, 0) for value in values)
+    return tuple(whole(f"an id of {name}", value, 0) for value in many(name, values))

@@ -1,6 +1,6 @@
 """Decoding in terms of ids: what the published loops of each family do, on the one loop."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from ..decode.canvas import Canvas, start
 from ..decode.loop import denoise, finished
 from ..errors import UserError
 from ..randomness import Draws
-from .arguments import whole
+from .arguments import many, whole
 from .settings import Settings
 from .trained import Trained
 
@@ -74,9 +74,7 @@ def decode(
 def _prompts(model: Trained, prompt_ids: Prompts, settings: Settings) -> list[Tensor]:
     """The prompts as tensors, each of whole numbers that may stand in a text."""
     vocabulary = model.predictor.process.vocabulary
-    if not isinstance(prompt_ids, Iterable):
-        raise UserError(f"prompts must be a list of lists of ids, not {prompt_ids!r}")
-    prompts = [_ids(prompt) for prompt in prompt_ids]
+    prompts = [_ids(prompt) for prompt in many("prompts", prompt_ids)]
     if not prompts:
         raise UserError("there is no prompt: give one list of ids per request (it may be empty)")
     for number, prompt in enumerate(prompts):

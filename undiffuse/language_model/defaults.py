@@ -2,6 +2,7 @@
 
 from ..decode.strategies.strategy import Strategy
 from ..predictor import Predictor
+from .arguments import real
 
 
 def default_strategy(predictor: Predictor, *, drawing: bool) -> str:
@@ -29,7 +30,7 @@ def filling(
     """
     if isinstance(strategy, Strategy):
         return strategy, temperature
-    kind = strategy or default_strategy(predictor, drawing=False)
+    kind = default_strategy(predictor, drawing=False) if strategy is None else strategy
     if temperature is None and samples > 1:
         return kind, 1.0
     sharp = temperature is None and strategy is None and kind in ("ancestral", "tweedie")
@@ -42,5 +43,5 @@ def generating(
     """Strategy and temperature of a generation that was told neither, or one: as the model has it, temperature 1."""
     if isinstance(strategy, Strategy):
         return strategy, temperature
-    heat = 1.0 if temperature is None else temperature
-    return strategy or default_strategy(predictor, drawing=heat > 0), heat
+    heat = 1.0 if temperature is None else real("temperature", temperature)
+    return default_strategy(predictor, drawing=heat > 0) if strategy is None else strategy, heat

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..types import State, Tags
+from .arguments import tensor
 from .trained import Trained
 
 
@@ -16,14 +17,11 @@ def logits(model: Trained, ids: Int[Tensor, "B L"], valid: Bool[Tensor, "B L"] |
     A network that reads the noise level is told the share of masks of each row, one that reads which positions may
     change is told that masks may.
     """
-    try:
-        ids = torch.as_tensor(ids)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"ids must be whole numbers (B, L): {error}") from error
+    ids = tensor("ids", ids)
     process, rows = model.predictor.process, model.predictor.traits.vocab_rows
     if ids.ndim != 2 or ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool or not ids.numel():
         raise UserError(f"ids must be whole numbers (B, L), not {ids.dtype} {list(ids.shape)}")
-    valid = torch.ones_like(ids, dtype=torch.bool) if valid is None else torch.as_tensor(valid)
+    valid = torch.ones_like(ids, dtype=torch.bool) if valid is None else tensor("valid", valid)
     if valid.shape != ids.shape:
         raise UserError(f"valid {list(valid.shape)} must have the shape of ids, {list(ids.shape)}")
     ids, valid = ids.long().to(model.device), valid.bool().to(model.device)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from ..errors import UserError
+from .arguments import many
 
 TOKENS_AT_ONCE = 4096
 """Positions of a batch, padding included."""
@@ -15,9 +16,7 @@ Ready = TypeVar("Ready")
 
 def listed(texts: str | Iterable[str]) -> list[str]:
     """One text or several as a list; UserError for what is no text."""
-    if not isinstance(texts, Iterable) or isinstance(texts, bytes):
-        raise UserError(f"texts must be a string or a list of strings, not {texts!r}")
-    found = [texts] if isinstance(texts, str) else list(texts)
+    found = [texts] if isinstance(texts, str) else many("several texts", texts)
     for number, text in enumerate(found):
         with naming(number, len(found)):
             if not isinstance(text, str):

@@ -18,7 +18,7 @@ from ..decode.strategies.strategy import Strategy
 from ..errors import UserError
 from ..predictor import Predictor
 from ..text.codec import Codec
-from .arguments import ids, whole
+from .arguments import ids, many, whole
 from .check import Check, check
 from .decode import Decoded, Prompts, decode
 from .defaults import filling, generating
@@ -180,7 +180,9 @@ class LanguageModel:
         """
         each = listed(texts)
         before: list[str | None] = (
-            [prompts] if isinstance(prompts, str) else list([None] * len(each) if prompts is None else prompts)
+            [prompts]
+            if isinstance(prompts, str)
+            else list([None] * len(each) if prompts is None else many("prompts", prompts))
         )
         return score(self.trained, each, before, draws, precision, per_token, seed, as_)
 

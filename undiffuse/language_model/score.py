@@ -24,6 +24,8 @@ def score(
     draws = None if draws is None else whole("draws", draws)
     precision = None if precision is None else real("precision", precision)
     seed = check_seed(seed)
+    if as_ is not None and not isinstance(as_, str):
+        raise UserError(f"a convention is named by a string, not {as_!r}")
     convention = None if as_ is None else convention_of(as_)
     if len(prompts) != len(texts):
         raise UserError(f"{len(texts)} texts cannot follow {len(prompts)} prompts: give one prompt, or None, for each")

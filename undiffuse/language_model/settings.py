@@ -100,7 +100,6 @@ class Settings:
         for name, value in (
             ("steps", steps),
             ("block_length", block_length),
-            ("samples", samples),
             ("max_nfe", max_nfe),
         ):
             if value is not None:
@@ -108,7 +107,7 @@ class Settings:
         steps, block_length, max_nfe = (
             None if n is None else operator.index(n) for n in (steps, block_length, max_nfe)
         )
-        seed, samples = check_seed(seed), operator.index(samples)
+        seed, samples = check_seed(seed), whole("samples", samples)
         limited = steps is None and max_nfe is not None
         if limited:
             steps = max_nfe  # best spread over the whole text

@@ -1,9 +1,10 @@
 """Stop strings: a text ends before the first of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import UserError
+from .arguments import many
 
 
 @dataclass(frozen=True)
@@ -15,9 +16,7 @@ class Until:
     @classmethod
     def of(cls, until: str | Sequence[str]) -> "Until":
         """One string or several; UserError for what is none, or empty."""
-        if not isinstance(until, Iterable):
-            raise UserError(f"until must be a string or a list of strings, not {until!r}")
-        strings = (until,) if isinstance(until, str) else tuple(until)
+        strings = (until,) if isinstance(until, str) else tuple(many("until", until))
         for string in strings:
             if not isinstance(string, str) or not string:
                 raise UserError(f"a text ends before a string of one character at least, not before {string!r}")
