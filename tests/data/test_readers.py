@@ -2,6 +2,8 @@
 
 import io
 import json
+import random
+from contextlib import suppress
 
 import pytest
 
@@ -35,6 +37,34 @@ def test_json_that_python_cannot_hold_is_refused_in_words(tmp_path, value, reaso
     path = write(tmp_path / "a.jsonl", records({"text": TEXT}) + f'{{"text": "a", "n": {value}}}\n')
     with pytest.raises(UserError, match=rf"a\.jsonl:2: {reason}"):
         read([path])
+
+
+PARTS = [
+    *'{}[]":,\\\n\r\t -0',
+    "text",
+    "prompt",
+    "response",
+    '"text": "a"',
+    '{"text": "ab"}\n',
+    "9" * 5000,
+    "1e999",
+    "NaN",
+    "null",
+]
+PARTS += ["\\ud800", "\\u00", "é", "\u2028", "\ufeff", "\x00", "[" * 5000, '{"prompt": "", "response": "a"}\n']
+
+
+@pytest.mark.slow
+def test_no_random_records_end_otherwise_than_in_an_error_of_the_user(tmp_path):
+    read_ones = 0
+    for seed in range(1000):
+        dice = random.Random(seed)
+        content = "".join(dice.choices(PARTS, k=dice.randrange(1, 9))).encode()
+        if dice.random() < 0.2:
+            content = content[: dice.randrange(len(content))] + dice.randbytes(2)
+        with suppress(UserError):
+            read_ones += len(read([write(tmp_path / "a.jsonl", content)], minimum_bytes=1).documents) > 0
+    assert read_ones > 5
 
 
 def test_a_text_file_is_one_document_bit_for_bit(tmp_path):

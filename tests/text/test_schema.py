@@ -145,6 +145,8 @@ def test_other_schemas_are_refused(schema, message):
         ({"anyOf": [{"type": "string"}, {"type": "integer"}]}, "'anyOf' of other than one type and null"),
         ({"anyOf": None}, "'anyOf' of other than one type and null"),
         ({"$ref": "#/$defs/None"}, "has .ref '#/.defs/None', which is not among its .defs"),
+        ({"$ref": 10**5000}, "has .ref an int that is too large to show"),
+        ({"enum": [10**5000]}, "lists an int that is too large to show"),
         ({"enum": "ab"}, "an enum without values"),
         ({"type": "integer", "minimum": 3, "maximum": 2}, "none lies between 3 and 2"),
         ({"type": "integer", "minimum": True}, "has minimum True"),

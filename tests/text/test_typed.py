@@ -93,6 +93,24 @@ def test_tokens_move_as_in_the_index_over_the_whole_vocabulary(pattern):
         todo += [(int(mine[row]), to) for row, to in steps.items()]
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(?:a{1000}){1000}",
+        "((a{99}){99}b{2,}){9}",
+        r"\w{999}",
+        r"\p{L}{999}",
+        r"[\p{L}é]{0,999}",
+        "a{999999999}",
+        "(?:a{1}{99}){999}",
+        "a{" + "9" * 5000 + "}",
+    ],
+)
+def test_repetitions_that_would_fill_the_memory_are_refused_at_once(pattern):
+    with pytest.raises(ValueError, match="more than 4096 states; repeat less"):
+        of_regex(pattern, TOKENIZER.tokens)
+
+
 def test_lengths_are_the_numbers_of_tokens_that_can_spell_a_member():
     assert of_regex("aaa|aaaaa", Tokenizer.byte_level().tokens).lengths == (3, 5)
     lengths = of_regex("formal", TOKENIZER.tokens, b" ").lengths

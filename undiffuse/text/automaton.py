@@ -7,6 +7,7 @@ its automaton forgets the longer of two alternatives (`a|ab` never reads "ab") u
 it has no start for expressions that may match nothing, so a sentinel stands before them.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, reduce
@@ -20,6 +21,9 @@ Array = np.ndarray
 DEAD = -1
 STATES = 4096
 """The largest automaton over bytes; a repeated character takes up to nine states each time."""
+PIECE = re.compile(r"\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[0-9]+(?:,[0-9]*)?\}|.", re.DOTALL)
+WIDE = re.compile(r"\\[dDwWsSpP]")
+"""Classes of Unicode, which take some hundred states each."""
 CANDIDATES = 32
 """How many lengths of a hole are considered, the shortest ones."""
 SENTINEL = "\x01"
@@ -138,6 +142,7 @@ def of_regex(pattern: str, tokens: tuple[bytes, ...], prefix: bytes = b"") -> Au
     Tokens without bytes are in no member. ValueError for an expression that the library cannot read or that takes more
     than STATES states.
     """
+    _refuse_large(pattern)
     table, start, final = _over_bytes(pattern)
     table, state = _with_prefix(table, start, prefix)
     final = np.concatenate((final, np.zeros(len(table) - len(final), dtype=bool)))
@@ -154,6 +159,25 @@ def of_regex(pattern: str, tokens: tuple[bytes, ...], prefix: bytes = b"") -> Au
         of_token[row] = kind
     follow = np.stack(columns, axis=1)[:-1].astype(np.int64)
     return Automaton(np.where(follow == len(table) - 1, DEAD, follow), final[:-1], of_token)
+
+
+def _refuse_large(pattern: str) -> None:
+    """ValueError where repetitions alone take far more states than STATES, before the library builds them all."""
+    totals, last = [0], 0
+    for piece in PIECE.findall(pattern):
+        if piece == "(":
+            totals.append(0)
+            continue
+        if piece[0] == "{" and len(piece) > 1:
+            most = max(int(number) if len(number) < 9 else 10**9 for number in re.findall("[0-9]+", piece))
+            totals[-1] += last * max(most - 1, 0)
+            last *= max(most, 1)
+        else:
+            closes = piece == ")" and len(totals) > 1
+            last = totals.pop() if closes else 128 * len(WIDE.findall(piece)) or 1
+            totals[-1] += last
+        if sum(totals) > 4 * STATES:
+            raise ValueError(f"it takes more than {STATES} states; repeat less")
 
 
 def _over_bytes(pattern: str) -> tuple[Array, int, Array]:

@@ -29,6 +29,8 @@ FIELDS: dict[str, set[str]] = {
 }
 SHOWN = 80
 """Characters of a value in a message."""
+BITS = 14_000
+"""Longer integers have more digits than Python writes."""
 LARGEST = 10**15 - 1
 """Integers without a bound stay below 10¹⁵, which every JSON parser reads exactly."""
 LONGEST = 256
@@ -107,7 +109,7 @@ def _flat(where: str, field: Any, definitions: Mapping[str, Any], depth: int = 0
         raise UserError(f"{where} of the schema has a $ref that leads back to itself")
     if "$ref" in field:
         _refuse_unknown(where, field, {"$ref"})
-        start, _, key = str(field["$ref"]).rpartition("/")
+        start, _, key = (field["$ref"] if isinstance(field["$ref"], str) else "").rpartition("/")
         if start not in ("#/$defs", "#/definitions") or key not in definitions:
             raise UserError(f"{where} of the schema has $ref {shown(field['$ref'])}, which is not among its $defs")
         return _flat(where, definitions[key], definitions, depth + 1)
@@ -153,6 +155,8 @@ def _listed(name: str, field: Mapping[str, Any], kinds: list[str]) -> list[Segme
     for value in values:
         if not isinstance(value, str | int | float | None) or (isinstance(value, float) and not math.isfinite(value)):
             raise UserError(f"{where} of the schema lists {shown(value)}: only strings, numbers, true, false and null")
+        if isinstance(value, int) and value.bit_length() > BITS:
+            raise UserError(f"{where} of the schema lists {shown(value)}: write a smaller number")
         if kinds and not any(_is(value, kind) for kind in kinds):
             raise UserError(f"{where} of the schema lists {shown(value)}, which is not of type {' or '.join(kinds)}")
     written = tuple(dict.fromkeys(_written(value) for value in values))
