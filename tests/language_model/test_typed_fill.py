@@ -5,6 +5,7 @@ import json
 import math
 import re
 
+import jsonschema
 import pytest
 import torch
 
@@ -151,6 +152,7 @@ SCHEMA = {
 
 
 def _check(value: dict) -> None:
+    jsonschema.validate(value, SCHEMA, format_checker=jsonschema.FormatChecker())
     assert list(value) == list(SCHEMA["properties"])
     assert isinstance(value["name"], str)
     assert len(value["name"]) <= 8
