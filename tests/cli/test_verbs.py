@@ -35,7 +35,18 @@ def feed(monkeypatch, data: bytes) -> None:
 def test_train_prints_the_directory_and_says_what_to_try(capsys, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out, err = output(
-        capsys, "train", str(text), *TINY, "training.draws=16", "--steps", "3", "--dtype", "float32", "--seed", "5"
+        capsys,
+        "train",
+        str(text),
+        *TINY[:-2],
+        "training.draws=16",
+        "training.validations=1",
+        "--steps",
+        "3",
+        "--dtype",
+        "float32",
+        "--seed",
+        "5",
     )
     assert out == "runs/words\n"
     assert "training  3/3" in err
