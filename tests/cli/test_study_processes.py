@@ -133,7 +133,7 @@ def test_cells_that_are_there_stay_and_others_join_them(capsys, text, tmp_path):
     [
         (("--steps", "5"), "study.json holds a study with another steps (4, not 5): choose another --out"),
         (("--nfe", "2"), "holds a study with another nfe ([2, 4], not [2])"),
-        (("model.width=32",), "holds a study with another overrides"),
+        (("optimizer.lr=0.02",), "holds a study with another overrides"),
     ],
 )
 def test_another_study_is_not_mixed_in(capsys, whole, text, arguments, message):

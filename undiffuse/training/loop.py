@@ -100,15 +100,16 @@ def train(
     save: Callable[[], None],
     watch: Watcher,
     stopping: Callable[[], bool],
-    pilot: Pilot,
+    pilot: Pilot | None = None,
 ) -> None:
     """Takes the steps that are left, or those before `stopping` says to stop.
 
     `write` takes the records of metrics. `save` writes a checkpoint: it is called at least every `checkpoint_seconds`,
-    and at the end either way. `pilot` says where the run ends. UserError when the loss is no longer finite.
+    and at the end either way. `pilot` says where the run ends, if not where the job says. UserError when the loss is no
+    longer finite.
     """
     began = before = saved = time.monotonic()
-    first, course = state.step, pilot.begin(state.step)
+    first, course = state.step, Course(0, job.ends) if pilot is None else pilot.begin(state.step)
     job = replace(job, ends=course.ends)
     shown = Progress("training", first, job.ends[-1], loss_is_bound=job.objective.is_bound)
     while state.step < job.ends[-1] and not stopping():
@@ -131,7 +132,7 @@ def train(
             write({"step": state.step, "validation": score.json(), "objective": describe(state.objective)})
             shown = replace(shown, validation_bits_per_byte=score.bits_per_byte[0])
         watch(shown)
-        if state.step < last:
+        if pilot is not None and state.step < last:
             to_come = sum(step > state.step for step in job.validation_steps)
             after = pilot.after(state.step, now - started, state.seconds, to_come)
             if after != course:
