@@ -47,12 +47,12 @@ MUTATIONS = (
         "decode/greedy confidence, 4",
     ),
     Mutation(
-        STRATEGY,
-        "order = score.masked_fill(",
-        "order = (score + 1e-9 * torch.arange(score.shape[1])).masked_fill(",
+        "ranking.py",
+        "torch.empty_like(order).scatter_(1, order, level).argsort(dim=-1, stable=True)",
+        "order.shape[1] - 1 - torch.empty_like(order).scatter_(1, order, level).flip(1).argsort(dim=-1, stable=True)",
         "decode/greedy confidence, ties",
     ),
-    Mutation(STRATEGY, "(rank < count[:, None])", "(rank <= count[:, None])", "decode/greedy left-to-right, 4"),
+    Mutation(STRATEGY, "near) < count[:, None])", "near) <= count[:, None])", "decode/greedy left-to-right, 4"),
     Mutation(
         STRATEGY,
         "return -((decided - canvas.shared) // left)",
@@ -98,8 +98,8 @@ MUTATIONS = (
     ),
     Mutation(
         "decode/strategies/entropy_bounded.py",
-        "ordered.cumsum(-1) - ordered.cummax(-1).values",
-        "ordered.cumsum(-1)",
+        "summed.cumsum(-1) - summed.cummax(-1).values",
+        "summed.cumsum(-1)",
         "decode/greedy entropy-bounded, 2",
     ),
     Mutation(
