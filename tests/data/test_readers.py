@@ -172,3 +172,12 @@ def test_the_digest_sees_bounds_and_prompts():
     digests = {Corpus(tuple(documents)).digest for documents in corpora}
     assert len(digests) == len(corpora)
     assert Corpus((Document("abc"),), skipped=("x",)).digest in digests
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path):
+    plain, records = tmp_path / "a.txt", tmp_path / "b.jsonl"
+    plain.write_bytes(b"\xef\xbb\xbf" + b"A text.\n" * 40)
+    records.write_bytes(b"\xef\xbb\xbf" + b'{"text": "A record."}\n' * 40)
+    texts = [document.text for document in read([plain, records]).documents]
+    assert texts[0] == "A text.\n" * 40
+    assert set(texts[1:]) == {"A record."}

@@ -150,6 +150,8 @@ def test_json_has_the_agreed_keys(model):
     [
         ("no hole", {}, "there is no hole"),
         ("a [MASK:40]", {}, r"take 40 tokens and the model was trained on 32"),
+        ("a [MASK:999999999]", {}, r"take 999999999 tokens and the model was trained on 32"),
+        ("a [MASK:1-999999999] b", {}, r"take 999999999 tokens and the model was trained on 32"),
         ("a [MASK:3] b [MASK:3]", {"steps": 2, "block_length": 1}, "2 steps cannot fill 6 blocks of 1 tokens"),
         ("a [MASK]", {"strategy": "confidense"}, "did you mean 'confidence'"),
         ("a [MASK]", {"strategy": "ancestral", "temperature": 0.0}, "use temperature 0.1"),

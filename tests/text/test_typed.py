@@ -201,3 +201,36 @@ def test_without_the_library_expressions_are_refused_and_choices_work(monkeypatc
     with pytest.raises(UserError, match=r"pip install 'undiffuse\[constrain\]'"):
         form_of(parse("{n:/never compiled before/}"), TOKENIZER)
     assert form_of(parse("{n:yesno}"), TOKENIZER).blanks[0].lengths
+
+
+@pytest.mark.parametrize(
+    ("expression", "members", "others"),
+    [
+        ("^yes|no", ["yes", "no"], ["^yes", ""]),
+        ("^[A-Z]{2}$", ["AB"], ["A", "ABC"]),
+        ("(^a|b)c", ["ac", "bc"], ["c"]),
+        ("^(a|b$)", ["a", "b"], ["ab"]),
+        (r"\Aa\$?\z", ["a", "a$"], ["$"]),
+        ("[$^]a", ["$a", "^a"], ["a"]),
+        ("(?:^a)?b", ["ab", "b"], ["a"]),
+    ],
+)
+def test_anchors_hold_at_the_ends_of_the_hole(expression, members, others):
+    """As Python's `re` reads them, matched whole."""
+    automaton = of_regex(expression, tuple(bytes([byte]) for byte in range(128)))
+    for text in members + others:
+        assert _reads(automaton, text.encode()) == (text in members), text
+        assert (re.fullmatch(expression.replace(r"\z", r"\Z"), text) is not None) == (text in members), text
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("a^b", "its \\^ stands after something"),
+        ("(a$|b)c", "its \\$ stands before something"),
+        ("(^a)+", "repeats a group with an anchor"),
+    ],
+)
+def test_anchors_that_no_text_satisfies_are_refused(expression, message):
+    with pytest.raises(UserError, match=f"at column 3 is not a hole: .*{message}"):
+        form_of(parse(f"x {{n:/{expression}/}}"), TOKENIZER)

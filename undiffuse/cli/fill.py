@@ -122,7 +122,7 @@ def _schema(path: Path) -> "Mapping[str, Any]":
     from ..json_text import parsed
 
     try:
-        return parsed(path.read_text())
+        return parsed(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as a JSON schema: {error}") from error
 

@@ -3,6 +3,7 @@
 import difflib
 import re
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -79,6 +80,7 @@ def _nearest(path: Path) -> str:
 
 
 def _decode(data: bytes, name: str) -> str:
+    data = data.removeprefix(BOM_UTF8)
     if not data.strip():
         raise NotTextError(f"{name} is empty; give a text")
     try:

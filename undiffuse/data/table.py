@@ -15,9 +15,9 @@ def read_table(what: str, path: Path) -> tuple[str, ...]:
         if path.suffix == ".npy":
             rows = np.load(path, allow_pickle=False).tolist()
         elif path.suffix == ".json":
-            rows = parsed(path.read_text(encoding="utf-8"))
+            rows = parsed(path.read_text(encoding="utf-8-sig"))
         elif path.suffix == ".csv":
-            rows = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+            rows = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         else:
             raise UserError(f"{what} = {str(path)!r}: expected a file of numbers that ends in .csv, .npy or .json")
         return written(numbers(rows))

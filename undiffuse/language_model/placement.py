@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 import torch
 
@@ -30,17 +31,12 @@ class Placement:
 
     def __init__(self, model: Trained, form: Form, lengths: Sequence[int]) -> None:
         self.model, self.form, self.lengths = model, form, tuple(lengths)
-        ids: list[int] = []
-        self.holes: list[tuple[int, int]] = []
         remaining = iter(lengths)
-        for part in form.parts:
-            if isinstance(part, Blank):
-                size = next(remaining)
-                self.holes.append((len(ids), len(ids) + size))
-                ids += [0] * size
-            else:
-                ids += part.ids
-        first, stop = self._window(len(ids))
+        sizes = [next(remaining) if isinstance(part, Blank) else len(part.ids) for part in form.parts]
+        places = list(zip(form.parts, accumulate(sizes, initial=0), sizes, strict=False))
+        self.holes = [(begin, begin + size) for part, begin, size in places if isinstance(part, Blank)]
+        first, stop = self._window(sum(sizes))  # before anything of that size is made
+        ids = [token for part, _, size in places for token in ([0] * size if isinstance(part, Blank) else part.ids)]
         self.ids = torch.tensor(ids[first:stop])
         self.holes = [(begin - first, end - first) for begin, end in self.holes]
 

@@ -21,7 +21,12 @@ Array = np.ndarray
 DEAD = -1
 STATES = 4096
 """The largest automaton over bytes; a repeated character takes up to nine states each time."""
-PIECE = re.compile(r"\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[0-9]+(?:,[0-9]*)?\}|.", re.DOTALL)
+PIECE = re.compile(
+    r"\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[0-9]+(?:,[0-9]*)?\}|\((?:\?(?:P?<[^>]*>|[a-zA-Z-]*:?))?|.",
+    re.DOTALL,
+)
+BEGIN, END = ("^", "\\A"), ("$", "\\z")
+"""What holds at the start and at the end of a text."""
 WIDE = re.compile(r"\\[dDwWsSpP]")
 """Classes of Unicode, which take some hundred states each."""
 CANDIDATES = 32
@@ -142,6 +147,7 @@ def of_regex(pattern: str, tokens: tuple[bytes, ...], prefix: bytes = b"") -> Au
     Tokens without bytes are in no member. ValueError for an expression that the library cannot read or that takes more
     than STATES states.
     """
+    pattern = _unanchored(pattern)
     _refuse_large(pattern)
     table, start, final = _over_bytes(pattern)
     table, state = _with_prefix(table, start, prefix)
@@ -161,11 +167,67 @@ def of_regex(pattern: str, tokens: tuple[bytes, ...], prefix: bytes = b"") -> Au
     return Automaton(np.where(follow == len(table) - 1, DEAD, follow), final[:-1], of_token)
 
 
+@dataclass
+class _Group:
+    """What is known while a group is read: whether its alternatives, and the present place, stand at the very start of
+    the text, whether the present or an earlier one was held to the end, and whether it has anchors or anything else."""
+
+    first: bool
+    here: bool
+    ended: bool = False
+    any_ended: bool = False
+    anchored: bool = False
+    filled: bool = False
+
+
+def _unanchored(pattern: str) -> str:
+    """The expression without its anchors, which hold anyway where a text is matched whole.
+
+    ValueError for one that stands behind or before something, or is repeated: no text of a hole would match there.
+    """
+    kept: list[str] = []
+    groups, closed, quantified = [_Group(True, True)], False, True
+    for piece in PIECE.findall(pattern):
+        group = groups[-1]
+        repeats = piece in ("*", "+") or (piece[0] == "{" and len(piece) > 1)
+        if repeats and closed:
+            raise ValueError(f"it repeats a group with an anchor ({piece} after ')'); anchors stand outside of it")
+        if repeats or (piece == "?" and not quantified):
+            kept.append(piece)
+            closed, quantified = False, True
+            continue
+        closed, quantified = False, piece in ("(", "|")
+        if piece in BEGIN or piece in END:
+            if piece in BEGIN and not group.here:
+                raise ValueError(f"its {piece} stands after something, where no text can begin")
+            group.anchored = quantified = True
+            group.ended |= piece in END
+            continue
+        if piece == "|":
+            group.any_ended |= group.ended
+            group.here, group.ended = group.first, False
+        elif piece == ")" and len(groups) > 1:
+            groups.pop()
+            outer, closed = groups[-1], group.anchored
+            outer.ended |= group.ended or group.any_ended
+            outer.anchored |= group.anchored
+            outer.filled |= group.filled
+            outer.here &= not group.filled
+        elif group.ended:
+            raise ValueError("its $ stands before something, where no text can end")
+        elif piece[0] == "(":
+            groups.append(_Group(group.here, group.here))
+        else:
+            group.here, group.filled = False, True
+        kept.append(piece)
+    return "".join(kept)
+
+
 def _refuse_large(pattern: str) -> None:
     """ValueError where repetitions alone take far more states than STATES, before the library builds them all."""
     totals, last = [0], 0
     for piece in PIECE.findall(pattern):
-        if piece == "(":
+        if piece[0] == "(":
             totals.append(0)
             continue
         if piece[0] == "{" and len(piece) > 1:

@@ -41,9 +41,9 @@ class Blank:
     hole: Hole | None = field(default=None, compare=False)
 
     @property
-    def lengths(self) -> tuple[int, ...]:
+    def lengths(self) -> Sequence[int]:
         """The numbers of tokens that it may hold."""
-        return self.language.lengths if self.language else tuple(range(self.minimum, self.maximum + 1))
+        return self.language.lengths if self.language else range(self.minimum, self.maximum + 1)
 
     def spellings(self, tokenizer: Codec) -> list[list[int]]:
         """The choices of its type in tokens, prefix included."""

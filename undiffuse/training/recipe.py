@@ -103,7 +103,7 @@ def _read_recipe(recipe: str | Path) -> dict[str, Any]:
     file = ALIASES.get(str(recipe), (recipe, ""))[0]
     source = Path(recipe) if is_path else _home() / f"{file}.toml"
     try:
-        return tomllib.loads(source.read_text(encoding="utf-8"))
+        return tomllib.loads(source.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"cannot read the recipe {recipe}: {error.strerror}") from error
     except ValueError as error:  # not TOML, or not UTF-8
