@@ -1,12 +1,17 @@
 """Holes in tokens: fixed text comes back, nothing merges across an edge, a space before a hole moves into it."""
 
+import json
+
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
 from undiffuse.text.form import Blank, Fixed, advice, form_of
 from undiffuse.text.holes import Hole, Text, parse
+from undiffuse.text.published_tokenizer import PublishedTokenizer
 from undiffuse.text.tokenizer import Tokenizer
+from undiffuse.vocabulary import Vocabulary
 
 BPE = Tokenizer.train(["The capital of France is unable to be the capital of Spain. " * 9], 400)
 BYTES = Tokenizer.byte_level()
@@ -83,3 +88,25 @@ def test_fixed_text_comes_back_bit_for_bit(tokenizer, texts, fill):
     fills = [blank.prefix + fill.encode() for blank in form.blanks]
     assert form.text(fills, tokenizer) == "".join(text + fill for text in texts)
     assert [blank.shown(data) for blank, data in zip(form.blanks, fills, strict=True)] == [fill] * len(texts)
+
+
+@pytest.mark.parametrize(
+    "normalizer",
+    [tokenizers.normalizers.NFC(), tokenizers.normalizers.Lowercase(), tokenizers.normalizers.Prepend("_")],
+    ids=["NFC", "lowercase", "prefix"],
+)
+def test_fixed_text_comes_back_bit_for_bit_whatever_the_tokenizer_makes_of_it(normalizer):
+    """Letters with separate accents, compatibility forms, jamo and capitals, which these normalizers change."""
+    library = tokenizers.Tokenizer(tokenizers.models.BPE())
+    library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=True)
+    library.decoder = tokenizers.decoders.ByteLevel()
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=260, initial_alphabet=alphabet, show_progress=False)
+    library.train_from_iterator(["cafe"], trainer)
+    library.normalizer = normalizer
+    rows = Vocabulary(library.get_vocab_size() + 2, mask=library.get_vocab_size(), eos=library.get_vocab_size() + 1)
+    codec = PublishedTokenizer(json.loads(library.to_str()), rows)
+    text = "Cafe\u0301 \u212b \u1112\u1161\u11ab \uf900"
+    assert codec.decode_bytes(codec.encode(text)).decode() != text
+    form = form_of(parse(f"{text} [MASK] {text}"), codec)
+    assert form.text([b" x"], codec) == f"{text} x {text}"

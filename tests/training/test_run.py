@@ -103,7 +103,7 @@ def test_bad_text_leaves_nothing_behind(tmp_path, content, message):
     ("options", "message"),
     [
         ({"steps": 1, "minutes": 1.0}, "minutes or steps, not both"),
-        ({"steps": 0}, "positive number of minutes or steps, not 0"),
+        ({"steps": 0}, "steps must be at least 1, not 0"),
         ({"steps": 1, "dtype": torch.float16}, "training.dtype = 'float16'"),
         ({"steps": 1, "overrides": ["model.widht=3"]}, "did you mean 'width'"),
         ({"steps": 1, "recipe": "mdml"}, "there is no recipe 'mdml'"),

@@ -22,9 +22,14 @@ SPACE = " "
 
 @dataclass(frozen=True)
 class Fixed:
-    """Tokens that never change; never empty."""
+    """Tokens that never change; never empty. `text` is what they stand for, which a tokenizer may change (NFC)."""
 
     ids: tuple[int, ...]
+    text: str | None = None
+
+    def bytes(self, tokenizer: Codec) -> bytes:
+        """What stands in the text, bit for bit as it was given."""
+        return tokenizer.decode_bytes(self.ids) if self.text is None else self.text.encode()
 
 
 @dataclass(frozen=True)
@@ -69,9 +74,7 @@ class Form:
     def text(self, fills: Sequence[bytes], tokenizer: Codec) -> str:
         """The whole text, one fill (prefix included) per blank. What is outside the holes comes back bit for bit."""
         remaining = iter(fills)
-        pieces = (
-            tokenizer.decode_bytes(part.ids) if isinstance(part, Fixed) else next(remaining) for part in self.parts
-        )
+        pieces = (part.bytes(tokenizer) if isinstance(part, Fixed) else next(remaining) for part in self.parts)
         return b"".join(pieces).decode()
 
 
@@ -95,7 +98,7 @@ def form_of(segments: Sequence[Segment], tokenizer: Codec) -> Form:
         moves = tokenizer.kind == "bpe" and isinstance(following, Hole) and segment.text.endswith(SPACE)
         prefix = SPACE if moves else ""
         text = segment.text.removesuffix(prefix)
-        parts += [Fixed(tuple(tokenizer.encode(text)))] if text else []
+        parts += [Fixed(tuple(tokenizer.encode(text)), text)] if text else []
     return Form(tuple(parts))
 
 
