@@ -137,6 +137,7 @@ def test_strategies_of_ours_are_not_from_outside():
 SMALL = ["tokenizer.kind=byte", "model.width=32", "model.depth=1"]
 
 
+@pytest.mark.slow
 def test_objective_and_process_may_be_objects(tmp_path):
     from undiffuse.objective.bound import Bound
     from undiffuse.objective.clipped import Clipped

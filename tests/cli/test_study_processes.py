@@ -63,6 +63,7 @@ def test_every_cell_says_what_the_page_needs(whole, text):
     assert plaid["likelihood"]["prior"] > 0
 
 
+@pytest.mark.slow
 def test_bits_per_byte_are_those_of_the_run(whole):
     manifest = json.loads((whole / "runs" / "mdlm-0" / "manifest.json").read_text())
     cell = json.loads((whole / "cells" / "mdlm-0.json").read_text())
@@ -143,6 +144,7 @@ def test_another_study_is_not_mixed_in(capsys, whole, text, arguments, message):
     assert not (whole / "runs" / "udlm-0").exists()
 
 
+@pytest.mark.slow
 def test_a_study_of_another_text_is_not_mixed_in(capsys, whole, text, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text("Other words, then. " + text.read_text())

@@ -40,6 +40,7 @@ def test_every_token_once_per_epoch_at_any_size(size):
     assert data.tokens == data.bytes == len(text.encode())
 
 
+@pytest.mark.slow
 @given(
     texts=st.lists(st.text(min_size=1, max_size=30), min_size=2, max_size=6),
     length=st.integers(2, 20),

@@ -73,6 +73,7 @@ def test_every_name_is_known_and_nothing_is_imported_by_asking(installed):
     assert not any(name.startswith("elsewhere") for name in sys.modules)
 
 
+@pytest.mark.slow
 def test_components_are_held_to_the_laws(installed):
     assert holds("schedule/* steep") >= 3
     assert holds("process/* plain-masks") == 2

@@ -362,6 +362,7 @@ def test_an_empty_study_is_a_page_too(tmp_path):
     read((tmp_path / "index.html").read_text())
 
 
+@pytest.mark.slow
 def test_plots_have_no_random_names_or_dates():
     pytest.importorskip("matplotlib")
     pictures = draw(ASKED, systems(cells()))

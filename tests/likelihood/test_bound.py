@@ -172,6 +172,7 @@ def test_every_term_belongs_to_tokens(noisy_start):
     assert estimate.per_token[:5].sum().item() == pytest.approx(estimate.of_rows(0, 1)[0])
 
 
+@pytest.mark.slow
 def test_every_pass_reconstructs_anew_and_the_standard_error_says_so(noisy_start):
     """100 windows with one text are 100 estimates of one number: their spread is what each of them states."""
     few, many = (bound(noisy_start, windows([TEXTS[0]] * 100, 8), draws=draws) for draws in (64, 256))

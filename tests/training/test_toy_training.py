@@ -188,6 +188,7 @@ class Sharpened(BayesDenoiser):
         return torch.stack((torch.sigmoid(x), torch.sigmoid(-x)), dim=-1)
 
 
+@pytest.mark.slow
 def test_texts_of_a_sharper_optimum_have_its_law():
     """Q is the chain under the optimum, 0.11 from P: the loss rewards the most probable token."""
     predictor = toy(SHARP)
