@@ -394,3 +394,10 @@ def test_evaluations_are_spoken_of_as_evaluations(work, capsys):
     said = capsys.readouterr().err
     assert "3 evaluations cannot complete 9 parts of the context: use --max-nfe 9 at least, or a shorter length" in said
     assert "steps" not in said
+
+
+def test_a_byte_order_mark_is_no_finding(capsys, work, tmp_path):
+    plain, marked = tmp_path / "plain.txt", tmp_path / "marked.txt"
+    plain.write_bytes(b"ab cd ab")
+    marked.write_bytes(b"\xef\xbb\xbfab cd ab")
+    assert json_of(capsys, "check", str(marked)) == json_of(capsys, "check", str(plain))

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 AROUND = 40
 """Characters of text shown on either side of a finding; closer findings share a line."""
 
+BYTE_ORDER_MARK = "\ufeff"
+"""What some editors put before a text: not a word of it, and no finding."""
+
 
 def check(
     files: Annotated[
@@ -60,7 +63,8 @@ def check(
         raise UserError("give one text: a FILE, - for standard input, or --text TEXT")
     if files:
         names = ["standard input" if file == "-" else file for file in files]
-        texts = [read_text(file, None) if file == "-" else read_text(None, Path(file)) for file in files]
+        read = [read_text(file, None) if file == "-" else read_text(None, Path(file)) for file in files]
+        texts = [text.removeprefix(BYTE_ORDER_MARK) for text in read]
     else:
         names, texts = ["TEXT"], [read_text(text, None)]
     loaded = load_model(model, device, dtype, threads, plugins)

@@ -3,7 +3,6 @@
 import inspect
 import re
 import sys
-from codecs import BOM_UTF8
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,14 @@ _OVERRIDE = re.compile(r"[A-Za-z_][\w.-]*=")
 
 
 def read_text(text: str | None, file: Path | None) -> str:
-    """The text of `TEXT`, `--file F` or `-`, bit for bit but for a byte order mark of a file.
-
-    UserError unless there is exactly one and it is UTF-8.
-    """
+    """The text of `TEXT`, `--file F` or `-`, bit for bit; UserError unless there is exactly one and it is UTF-8."""
     if (text is None) == (file is None):
         raise UserError("give one text: as an argument, with --file FILE, or - to read standard input")
     if file is not None:
         return decode(_bytes_of(file), str(file))
     assert text is not None
     if text == "-":
-        return decode(sys.stdin.buffer.read().removeprefix(BOM_UTF8), "standard input")
+        return decode(sys.stdin.buffer.read(), "standard input")
     return decode(text.encode("utf-8", "surrogateescape"), "TEXT")  # the shell hands over any bytes
 
 
@@ -71,7 +67,7 @@ def decode(data: bytes, name: str) -> str:
 
 def _bytes_of(file: Path) -> bytes:
     try:
-        return file.read_bytes().removeprefix(BOM_UTF8)
+        return file.read_bytes()
     except FileNotFoundError:
         raise UserError(f"there is no file {file}") from None
     except IsADirectoryError:
