@@ -11,8 +11,9 @@ class UserError(Exception):
     """
 
 
-def not_finite(number_format: str) -> UserError:
-    """Of a network whose predictions are no numbers; `number_format` is that of its weights."""
+def not_finite(dtype: object) -> UserError:
+    """Of a network whose predictions are no numbers; `dtype` is that of its weights."""
+    number_format = str(dtype).removeprefix("torch.")
     fix = (
         "this format overflows: load it with --dtype bfloat16 or float32 (dtype=)"
         if number_format == "float16"

@@ -23,9 +23,10 @@ Plugins = Annotated[
     list[str] | None,
     typer.Option("--plugin", metavar="PACKAGE", help="Allow a model to import this installed package (repeatable)."),
 ]
-Threads = Annotated[
+Threads = Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all cores).")]
+TrainThreads = Annotated[
     int | None,
-    typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all cores; train --minutes measures)."),
+    typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all; with --minutes what is fastest)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 Model = Annotated[

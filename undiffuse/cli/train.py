@@ -7,7 +7,7 @@ import typer
 
 from ..errors import UserError
 from ..figures import error, figure
-from .options import Device, Dtype, Plugins, Threads
+from .options import Device, Dtype, Plugins, TrainThreads
 
 if TYPE_CHECKING:
     from ..training.run import Run
@@ -47,7 +47,7 @@ def train(
     ] = None,
     device: Device = None,
     dtype: Dtype = None,
-    threads: Threads = None,
+    threads: TrainThreads = None,
     plugins: Plugins = None,
 ) -> None:
     """Train a model of your text.

@@ -76,7 +76,7 @@ def read(
     prediction = predictor.read(hidden, State(sites.gather(canvas.ids), latent), sites.gather(t))
     finite = prediction.logits.amax(-1) < torch.inf  # false of NaN
     if bool((sites.live & ~finite).any()):
-        raise not_finite(str(hidden.dtype).removeprefix("torch."))
+        raise not_finite(hidden.dtype)
     return prediction
 
 

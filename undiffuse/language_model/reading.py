@@ -111,5 +111,5 @@ def _look(model: Trained, texts: Sequence[Int[Tensor, " n"]], glances: Sequence[
     prediction = model.predictor.read(found[sites], state[sites], t[sites])
     log_p = prediction.leave_one_out() if process.mask is None else prediction.posterior()
     if bool(log_p.isnan().any()):
-        raise not_finite(str(found.dtype).removeprefix("torch."))
+        raise not_finite(found.dtype)
     return log_p

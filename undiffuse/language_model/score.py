@@ -53,7 +53,7 @@ def score(
         convention=convention,
     )
     if bool(estimate.per_token.isnan().any()):
-        raise not_finite(model.number_format)
+        raise not_finite(model.predictor.denoiser.number_format)
     per_text, row = [], 0
     for text, ids, taken in zip(texts, documents, joined, strict=True):
         nats, stderr = estimate.of_rows(row, row := row + -(-len(taken) // model.context))

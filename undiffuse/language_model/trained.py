@@ -27,8 +27,3 @@ class Trained:
     @cached_property
     def device(self) -> torch.device:
         return self.predictor.denoiser.device
-
-    @property
-    def number_format(self) -> str:
-        """That of the weights, such as float32."""
-        return str(self.predictor.denoiser.number_format).removeprefix("torch.")

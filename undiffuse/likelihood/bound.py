@@ -112,7 +112,7 @@ def bound(
             steps=process.steps,
             per_token=(per_token / len(diffusion) + prior)[text.editable],
         )
-        if precision is None or estimate.stderr <= precision * estimate.nats:
+        if precision is None or not estimate.stderr > precision * estimate.nats:  # NaN ends it too
             return estimate
 
 
