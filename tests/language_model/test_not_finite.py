@@ -14,6 +14,7 @@ VERBS = {
     "greedy": lambda model: model.generate("The", length=3, temperature=0.0),
     "drawn": lambda model: model.generate("The", length=3, temperature=1.0),
     "score": lambda model: model.score("The quick brown fox"),
+    "to a precision": lambda model: model.score("The quick brown fox", precision=0.01),
     "check": lambda model: model.check("The quick brown fox"),
     "decode": lambda model: model.decode([[1]], 3, strategy="confidence"),
 }

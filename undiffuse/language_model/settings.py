@@ -1,6 +1,5 @@
 """How a verb decodes: strategy and numbers, checked before anything runs."""
 
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_type_hints
@@ -97,15 +96,9 @@ class Settings:
             built = _named(kind, given)
         else:
             kind, built = _given(strategy, given)
-        for name, value in (
-            ("steps", steps),
-            ("block_length", block_length),
-            ("max_nfe", max_nfe),
-        ):
-            if value is not None:
-                whole(name, value)
         steps, block_length, max_nfe = (
-            None if n is None else operator.index(n) for n in (steps, block_length, max_nfe)
+            None if value is None else whole(name, value)
+            for name, value in (("steps", steps), ("block_length", block_length), ("max_nfe", max_nfe))
         )
         seed, samples = check_seed(seed), whole("samples", samples)
         limited = steps is None and max_nfe is not None

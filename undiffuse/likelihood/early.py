@@ -21,13 +21,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..objective.times.estimator import WHOLE, Cells, Estimator, element_draws
+from ..objective.times.estimator import WHOLE, Cells, Estimator
 from ..objective.times.shared_offset import SharedOffset
 from ..process.needs import Need, jumps, law_of
 from ..process.prediction import Prediction
 from ..process.process import Process
 from ..randomness import Draws
-from ..types import Batch, Noised
+from ..types import Noised
 
 HALVINGS = 60
 """Of [0, 1], until the spacing of float64 near 1."""
@@ -48,26 +48,18 @@ class Early(Estimator):
     def quantiles(self, cells: Cells, draws: Draws) -> Float[Tensor, "B C"]:
         return SharedOffset().quantiles(cells, draws)
 
-    def noise(
-        self,
-        process: Process,
-        batch: Batch,
-        draws: Draws,
-        rows: int,
-        span: int | None = None,
-        clip: tuple[float, float] = WHOLE,
-    ) -> Noised:
-        cells = self.cells(batch, rows, span)
-        level = self.levels(cells, draws, WHOLE)
-        low = torch.full_like(level, process.first, dtype=torch.float64)
+    def levels(self, cells: Cells, draws: Draws, clip: tuple[float, float]) -> Float[Tensor, "B C"]:
+        return super().levels(cells, draws, WHOLE)  # of F, which goes through all of it wherever noise begins
+
+    def placed(self, process: Process, levels: Float[Tensor, "B C"]) -> Float[Tensor, "B C"]:
+        low = torch.full_like(levels, process.first, dtype=torch.float64)
         high = torch.ones_like(low)
         for _ in range(HALVINGS):
             middle = (low + high) / 2
-            below = _place(process, middle) < level
+            below = _place(process, middle) < levels
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         # in discrete time rounding must not lead into the first step; every time within a step is the same
-        t = ((low + high) / 2).clamp(min=1.5 * process.first)
-        return process.corrupt(batch.ids, cells.at(t), element_draws(batch, draws), batch.editable)
+        return ((low + high) / 2).clamp(min=1.5 * process.first)
 
     def integrand(self, process: Process, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
         t = noised.t.where(noised.editable, 1.0)

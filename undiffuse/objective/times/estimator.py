@@ -111,8 +111,12 @@ class Estimator(ABC):
     ) -> Noised:
         """Corrupt a batch: one time per cell (see `cells`), drawn from [0, 1] or from the part of it that is given."""
         cells = self.cells(batch, rows, span)
-        t = cells.at(self.levels(cells, draws, clip))
+        t = cells.at(self.placed(process, self.levels(cells, draws, clip)))
         return process.corrupt(batch.ids, t, element_draws(batch, draws), batch.editable)
+
+    def placed(self, process: Process, levels: Float[Tensor, "B C"]) -> Float[Tensor, "B C"]:
+        """The times that the levels stand for."""
+        return levels
 
     def integrand(self, process: Process, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
         """Nats per position whose expectation, summed over positions, is the diffusion term of the bound."""
