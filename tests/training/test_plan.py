@@ -8,10 +8,9 @@ import torch
 
 from undiffuse.errors import UserError
 from undiffuse.training import planning
-from undiffuse.training.plan import Budget, Plan, best_dtype, dial, sized
-from undiffuse.training.planning import affordable, make_plan
+from undiffuse.training.plan import Budget, Plan, affordable, best_dtype, dial, sized
+from undiffuse.training.planning import make_plan, numbers_of_threads
 from undiffuse.training.recipe import resolve
-from undiffuse.training.run import numbers_of_threads
 
 
 def configuration(*overrides: str):

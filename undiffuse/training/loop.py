@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ from ..types import Batch
 from .configuration import TrainingSettings
 from .gradients import backward, normalize
 from .learning_rate import factor
+from .pilot import Pilot
 from .plan import Course
 from .progress import Progress, Watcher
 from .state import TrainingState
@@ -85,14 +86,6 @@ def _shown(job: Job, batch: Batch) -> Batch:
     return drop_prompts(batch, share, mask, Draws.seeded(job.seed).stream("prompt dropout"))
 
 
-class Pilot(Protocol):
-    """Who says how a run goes on; see `pilot`."""
-
-    def begin(self, step: int) -> Course: ...
-
-    def after(self, step: int, seconds: float, spent: float, validations: int) -> Course: ...
-
-
 def train(
     job: Job,
     state: TrainingState,
@@ -119,7 +112,7 @@ def train(
         state.seconds += now - before
         before = now
         pace = (now - began) / (state.step - first)
-        shown = replace(shown, step=state.step, steps=last, seconds=_left(course, state, pace * (last - state.step)))
+        shown = replace(shown, step=state.step, steps=last, seconds=pace * (last - state.step))
         if state.step % job.settings.report_every == 0 or state.step == last:
             line = _line(job, state)
             write(line | {"time": {"seconds": state.seconds, "seconds_per_step": pace}})
@@ -137,16 +130,12 @@ def train(
             after = pilot.after(state.step, now - started, state.seconds, to_come)
             if after != course:
                 course, job = after, replace(job, ends=after.ends)
+                began, first = now, state.step  # the pace is that of the course
                 write({"step": state.step, "course": asdict(course)})
         if time.monotonic() - saved > job.settings.checkpoint_seconds:
             save()
             saved = time.monotonic()
     save()
-
-
-def _left(course: Course, state: TrainingState, at_this_pace: float) -> float:
-    """Seconds that are left: of a run that has minutes, those of its time."""
-    return at_this_pace if course.until is None else max(0.0, course.until - state.seconds)
 
 
 def _line(job: Job, state: TrainingState) -> dict[str, Any]:

@@ -12,8 +12,7 @@ from dataclasses import replace
 
 import torch
 
-from .plan import Course, Plan
-from .planning import affordable
+from .plan import Course, Plan, affordable
 
 STRAYED = 4 / 3
 """How many times slower or faster than planned steps must be."""

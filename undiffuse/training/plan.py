@@ -8,6 +8,7 @@ import torch
 
 from ..errors import UserError
 from .configuration import SIZES, Configuration
+from .validation import PART_DRAWS
 
 STEPS_PER_MINUTE = 600
 """What a budget in steps counts as, in minutes of the machine on which the dial was set (`planning`)."""
@@ -112,6 +113,17 @@ def sized(configuration: Configuration, size: Size) -> Configuration:
     rows = size.rows + -size.rows % settings.accumulation if settings.rows == "auto" else settings.rows
     dtype = best_dtype() if settings.dtype == "auto" else settings.dtype
     return replace(configuration, model=model, training=replace(settings, rows=rows, dtype=dtype))
+
+
+def affordable(
+    configuration: Configuration, minutes: float, seconds_per_step: float, validations: int | None = None
+) -> int:
+    """Steps that fit into so many minutes with so many validations (all of a run): a pass costs a third of a step."""
+    settings = configuration.training
+    passes = PART_DRAWS + configuration.objective.search_passes
+    count = settings.validations if validations is None else validations
+    validation = count * settings.windows * passes / int(settings.rows) / 3
+    return max(10, int(minutes * 60 / seconds_per_step - validation))
 
 
 def _heads(width: Any) -> int:

@@ -15,9 +15,8 @@ import torch
 from .assembly import Assembly
 from .configuration import Configuration
 from .loop import Job, take_step
-from .plan import Budget, Course, Plan, dial, sized
+from .plan import Budget, Course, Plan, affordable, dial, sized
 from .state import TrainingState
-from .validation import PART_DRAWS
 
 REFERENCE_SPEED = 1.5e11
 """Training speed, in operations per second, of the machine on which the dial was set (two cores with AVX512-BF16)."""
@@ -86,15 +85,9 @@ def _operations(job: Job, configuration: Configuration) -> int:
     return 6 * (job.parameters - table) * job.rows * job.source.length
 
 
-def affordable(
-    configuration: Configuration, minutes: float, seconds_per_step: float, validations: int | None = None
-) -> int:
-    """Steps that fit into so many minutes with so many validations (all of a run): a pass costs a third of a step."""
-    settings = configuration.training
-    passes = PART_DRAWS + configuration.objective.search_passes
-    count = settings.validations if validations is None else validations
-    validation = count * settings.windows * passes / int(settings.rows) / 3
-    return max(10, int(minutes * 60 / seconds_per_step - validation))
+def numbers_of_threads(most: int) -> tuple[int, ...]:
+    """What is tried: all, half of them, and so on down to one."""
+    return (most, *numbers_of_threads(most // 2)) if most > 1 else (1,)
 
 
 def measure(job: Job, state: TrainingState) -> float:

@@ -28,7 +28,7 @@ from .loop import train as train_loop
 from .metrics import MetricsFile
 from .pilot import Pilot
 from .plan import Budget, Plan
-from .planning import extended, make_plan
+from .planning import extended, make_plan, numbers_of_threads
 from .progress import Progress, Watcher, interruptible, unwatched
 from .recipe import resolve
 from .run_directory import RunDirectory, free_path
@@ -273,11 +273,6 @@ def _plan(
         plan = extended(assembly, plan, budget, run.finished_seconds, threads)
     run.keep_plan(plan)
     return plan
-
-
-def numbers_of_threads(most: int) -> tuple[int, ...]:
-    """What is tried: all, half of them, and so on down to one."""
-    return (most, *numbers_of_threads(most // 2)) if most > 1 else (1,)
 
 
 def _new_tokenizer(run: RunDirectory, configuration: Configuration, text: Corpus, progress: Watcher) -> Tokenizer:
