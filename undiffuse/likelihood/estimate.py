@@ -116,7 +116,7 @@ class Estimate:
             return math.inf, most
         whole, squares = variance.sum().item(), variance.square().sum().item()
         degrees = whole**2 * (free + 2) / squares - 2 if squares > 0 else most
-        return math.sqrt(whole), min(max(degrees, free), most)
+        return math.sqrt(whole), min(max(degrees, float(free)), most)
 
 
 def _exp(x: float) -> float:
