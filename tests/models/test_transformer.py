@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from undiffuse.errors import UserError
+from undiffuse.models.rotary import Angles, rotate
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.types import Rows, State, Tags
 
@@ -43,6 +44,8 @@ VARIANTS = [
     {"activation": "relu2", "qk_norm": False},
     {"kv_heads": 2},
     {"causal": True},
+    {"causal": True, "output_offset": -1},
+    {"rotary_dim": 4},
 ]
 
 
@@ -92,6 +95,27 @@ def test_only_relative_positions_matter():
     assert_same(logits(model, ids, positions=shifted), logits(model, ids))
     reverse = torch.arange(8, -1, -1).expand_as(ids)
     assert (logits(model, ids, positions=reverse) - logits(model, ids)).abs().max() > 0.01
+
+
+def test_a_part_of_a_head_turns_with_its_position():
+    """The first dimensions turn as a head of their number does, the rest not at all."""
+    x = torch.randn(1, 2, 5, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    angles = Angles.at(torch.arange(5)[None], 4, 100.0, torch.float64)
+    turned = rotate(x, angles)
+    assert torch.equal(turned[..., 4:], x[..., 4:])
+    assert torch.equal(turned[..., :4], rotate(x[..., :4], angles))
+    assert not torch.equal(turned[:, :, 1:, :4], x[:, :, 1:, :4])
+
+
+def test_the_causal_twin_and_a_published_causal_network_are_one():
+    """Row i of one is given what row i − 1 of the other is; rotary angles know differences of positions alone."""
+    twin, published = network(causal=True), network(causal=True, output_offset=-1)
+    assert (twin.traits.reads_previous, twin.traits.logit_row) == (True, 0)
+    assert (published.traits.reads_previous, published.traits.logit_row) == (False, -1)
+    assert twin.traits.one_sided
+    assert published.traits.one_sided
+    ids = ids_of(2, 9)
+    assert_same(logits(twin, ids), logits(published, ids))
 
 
 def test_queries_that_may_see_nothing_stay_finite():

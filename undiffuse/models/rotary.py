@@ -18,14 +18,23 @@ class Angles:
     sin: Float[Tensor, "B 1 L d"]  # negative in the first half
 
     @classmethod
-    def at(cls, positions: Int[Tensor, "B L"], head_dim: int, base: float, dtype: torch.dtype) -> "Angles":
-        """Angle of pair i at position p: p · base^(−2i/d); float64 until the end, so that far positions keep theirs."""
-        pair = torch.arange(0, head_dim, 2, dtype=torch.float64, device=positions.device)
-        angle = positions[:, None, :, None].double() * base ** (-pair / head_dim)
+    def at(cls, positions: Int[Tensor, "B L"], turned: int, base: float, dtype: torch.dtype) -> "Angles":
+        """Angle of pair i at position p: p · base^(−2i/d), d the dimensions that are turned.
+
+        In float64 until the end, so that far positions keep theirs.
+        """
+        pair = torch.arange(0, turned, 2, dtype=torch.float64, device=positions.device)
+        angle = positions[:, None, :, None].double() * base ** (-pair / turned)
         cos, sin = angle.cos(), angle.sin()
         return cls(torch.cat((cos, cos), dim=-1).to(dtype), torch.cat((-sin, sin), dim=-1).to(dtype))
 
 
 def rotate(x: Float[Tensor, "B H L d"], angles: Angles) -> Float[Tensor, "B H L d"]:
-    """Turn every pair of dimensions by its position's angle. Two passes over x: on a CPU they are what it costs."""
+    """Turn every pair of dimensions by its position's angle. Two passes over x: on a CPU they are what it costs.
+
+    Angles of fewer dimensions turn the first of x, and the rest stay as they are.
+    """
+    turned = angles.cos.shape[-1]
+    if turned < x.shape[-1]:
+        return torch.cat((rotate(x[..., :turned], angles), x[..., turned:]), dim=-1)
     return torch.addcmul(x * angles.cos, x.roll(x.shape[-1] // 2, dims=-1), angles.sin)

@@ -18,7 +18,7 @@ class Traits:
     `rule` is the attention rule it was trained with. `block_length` is set for networks trained by block diffusion:
     positions of an attention block; None: one block is everything. `logit_row` says which row speaks of a position:
     0, its own, or −1, the one before (shifted families). `reads_previous` networks are given the token before each
-    position instead of its own: the autoregressive twin.
+    position instead of its own.
 
     `takes` names what it reads besides the state and positions, by the fields of `Rows`; `row_level` says that it was
     trained on rows of one noise level each. The head `gives` logits, or the clean embedding, whose rounding they are.
@@ -37,6 +37,11 @@ class Traits:
     keeps: frozenset[Keeping] = frozenset()
 
     @property
+    def one_sided(self) -> bool:
+        """Whether every row sees the text before it alone: the autoregressive twin, and published causal models."""
+        return self.rule is causal
+
+    @property
     def both_sides(self) -> bool:
         """Whether every row sees the text before and after it."""
-        return self.block_length is None and self.rule is not causal
+        return self.block_length is None and not self.one_sided

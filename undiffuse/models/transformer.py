@@ -33,16 +33,18 @@ class TransformerConfig:
     is trained on. `time_conditioning` reads the noise level of each position, `editable_input` whether it may change.
     `block_length` trains by block diffusion: bidirectional inside blocks of so many positions, causal between them.
 
-    `feed_forward` is the kind of the feed-forward layers.
+    `feed_forward` is the kind of the feed-forward layers; the first `dense_layers` of them are dense.
 
     `causal` makes the autoregressive twin: every row is given the token before its position, and sees only rows before.
+    With an `output_offset` of −1 every row is given its own token and speaks of the next, as published ones do.
     `dropout` is the share of each branch's and the embedding's outputs that training drops. `latent` is the size of the
     vectors that Gaussian noise is added to (0: none), which the table of tokens then holds; `feedback` says whether an
     estimate of them is read too, `noise_curve` which kind of curve the noise learns to follow, `output` whether the
     head gives logits or the clean embedding.
 
-    For public checkpoints: `head_dim` (0: D/H), `scales` (learned, in every norm), `norm_eps` (0: torch's own),
-    `qkv_bias`, `tied` (the head is the embedding), `output_offset` (−1: row i − 1 speaks of position i).
+    For public checkpoints: `head_dim` (0: D/H), `rotary_dim` of its dimensions that positions turn (0: all), `scales`
+    (learned, in every norm), `norm_eps` (0: torch's own), `qkv_bias`, `tied` (the head is the embedding),
+    `output_offset` (−1: row i − 1 speaks of position i).
     """
 
     rows: int
@@ -72,6 +74,8 @@ class TransformerConfig:
     tied: bool = False
     output_offset: int = 0
     feed_forward: FeedForward = field(default_factory=Dense)
+    dense_layers: int = 0
+    rotary_dim: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.rope_base < float("inf"):
@@ -95,6 +99,8 @@ class TransformerConfig:
                 raise UserError(f"model: {name} must be at least 1, not {getattr(self, name)}")
         if self.head_dim % 2 or self.head_dim < 0:
             raise UserError(f"model: head_dim must be even, not {self.head_dim}")
+        if self.dense_layers < 0:
+            raise UserError(f"model: dense_layers must not be negative, not {self.dense_layers}")
         if self.hidden < 0:
             raise UserError(f"model: hidden must not be negative, not {self.hidden}")
         if not self.head_dim and (self.width % self.heads or (self.width // self.heads) % 2):
@@ -106,6 +112,10 @@ class TransformerConfig:
         if self.kv_heads < 0 or self.heads % self.groups:
             raise UserError(
                 f"model: {self.heads} heads cannot share {self.kv_heads} key heads; kv_heads must divide heads"
+            )
+        if self.rotary_dim % 2 or not 0 <= self.rotary_dim <= self.head_width:
+            raise UserError(
+                f"model: rotary_dim must be even and at most the {self.head_width} of a head, not {self.rotary_dim}"
             )
         for name, known in (
             ("norm", ("layernorm", "rmsnorm")),
@@ -152,7 +162,7 @@ class Transformer(nn.Module, Denoiser):
         self.gamma = None if config.noise_curve == "none" else CURVES[config.noise_curve]()
         self.editable = nn.Embedding(2, width) if config.editable_input else None
         self.noise = NoiseEmbedding(width) if config.time_conditioning else None
-        self.blocks = nn.ModuleList(self._block(condition) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(self._block(layer, condition) for layer in range(config.depth))
         self.norm = self._norm(width)
         given = config.latent if config.output == "embedding" else config.rows
         self.unembedding = None if config.tied else nn.Linear(width, given, bias=False)
@@ -161,7 +171,7 @@ class Transformer(nn.Module, Denoiser):
     def _norm(self, size: int) -> Norm:
         return Norm(size, self.config.norm, scales=self.config.scales, eps=self.config.norm_eps)
 
-    def _block(self, condition: int | None) -> Layer:
+    def _block(self, layer: int, condition: int | None) -> Layer:
         c = self.config
         q_norm: Norm | None = None
         k_norm: Norm | None = None
@@ -170,7 +180,8 @@ class Transformer(nn.Module, Denoiser):
             if c.scales:
                 q_norm, k_norm = self._norm(c.head_width), self._norm(c.head_width)
         attention = Attention(c.width, c.heads, c.groups, c.head_width, bias=c.qkv_bias, q_norm=q_norm, k_norm=k_norm)
-        feed_forward = c.feed_forward.build(c.width, c.hidden_width, c.activation)
+        kind = Dense() if layer < c.dense_layers else c.feed_forward
+        feed_forward = kind.build(c.width, c.hidden_width, c.activation)
         return Layer(attention, feed_forward, c.width, (self._norm(c.width), self._norm(c.width)), condition)
 
     def _initialize(self) -> None:
@@ -204,7 +215,7 @@ class Transformer(nn.Module, Denoiser):
             rule if c.block_length is None else rules.block_diffusion,
             c.block_length,
             c.output_offset,
-            reads_previous=c.causal,
+            reads_previous=c.causal and not c.output_offset,
             takes=frozenset(name for name, taken in inputs if taken),
             row_level=c.block_length is None,
             gives=c.output,
@@ -250,7 +261,8 @@ class Transformer(nn.Module, Denoiser):
         if self.editable is not None:
             x = x + self.editable(_given(rows.editable, "editable").long())
         condition = None if self.noise is None else self.noise(_given(rows.level, "level"))
-        angles = Angles.at(tags.position, self.config.head_width, self.config.rope_base, x.dtype)
+        turned = self.config.rotary_dim or self.config.head_width
+        angles = Angles.at(tags.position, turned, self.config.rope_base, x.dtype)
         bias = bias_of(self.traits.rule(tags, tags if kv is None else kv.tags(tags)), x.dtype)
         if isinstance(kv, Features):
             every = torch.ones_like(tags.position, dtype=torch.bool)
