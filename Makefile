@@ -13,7 +13,7 @@ help:
 	@echo "make demo QUICK=1    the same in under 45 seconds"
 	@echo "make test            the test suite, in under four minutes on two cores (PROFILE=1: what each test costs)"
 	@echo "make test-all        every test there is, and shapes checked in every call"
-	@echo "make verify-kernels  the laws, under the arithmetic of other processors"
+	@echo "make verify-kernels  every law on every component, also under the arithmetic of other processors"
 	@echo "make check           format, lint, types, import rings"
 	@echo "make docs            the docs as a site in build/docs"
 	@echo "make setup           .venv with the undiffuse command"

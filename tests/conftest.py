@@ -24,7 +24,7 @@ install(CHECKS)
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("undiffuse")
     group.addoption(
-        "--every-shape", action="store_true", help="check shapes in every call, and laws on every component"
+        "--every-shape", action="store_true", help="check shapes in every call, and laws on more components"
     )
     group.addoption("--cost", action="store_true", help="list CPU seconds by folder, file and test")
 

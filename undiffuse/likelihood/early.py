@@ -53,22 +53,22 @@ class Early(Estimator):
 
     def placed(self, process: Process, levels: Float[Tensor, "B C"]) -> Float[Tensor, "B C"]:
         low = torch.full_like(levels, process.first, dtype=torch.float64)
-        high = torch.ones_like(low)
+        high, kept = torch.ones_like(low), _kept(process)
         for _ in range(HALVINGS):
             middle = (low + high) / 2
-            below = _place(process, middle) < levels
+            below = _place(process, middle, kept) < levels
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         # in discrete time rounding must not lead into the first step; every time within a step is the same
         return ((low + high) / 2).clamp(min=1.5 * process.first)
 
     def integrand(self, process: Process, prediction: Prediction, noised: Noised) -> Float[Tensor, "*lead"]:
-        t = noised.t.where(noised.editable, 1.0)
+        t, kept = noised.t.where(noised.editable, 1.0), _kept(process)
         nats = process.bound(prediction, noised)
         if process.steps is not None:
-            drawn = _place(process, t) - _place(process, t - 1 / process.steps)
+            drawn = _place(process, t, kept) - _place(process, t - 1 / process.steps, kept)
             return nats / (process.steps - 1) / drawn
-        most, least = _kept(process)
-        slope = -law_of(process).schedule.derivative(t) / (most - least) / (2 * _root(process, t))
+        most, least = kept
+        slope = -law_of(process).schedule.derivative(t) / (most - least) / (2 * _root(process, t, kept))
         return 2 * nats / (1 + slope)
 
 
@@ -76,16 +76,17 @@ def _kept(process: Process) -> tuple[float, float]:
     """α where the diffusion term begins and where it ends."""
     schedule = law_of(process).schedule
     first = torch.tensor(process.first, dtype=torch.float64)
-    return schedule.ends[0] if process.steps is None else schedule.alpha(first).item(), schedule.ends[1]
+    begin, end = schedule.ends
+    return begin if process.steps is None else schedule.alpha(first).item(), end
 
 
-def _root(process: Process, t: Float[Tensor, "*lead"]) -> Float[Tensor, "*lead"]:
-    """√ν."""
-    most, least = _kept(process)
+def _root(process: Process, t: Float[Tensor, "*lead"], kept: tuple[float, float]) -> Float[Tensor, "*lead"]:
+    """√ν, given `_kept`."""
+    most, least = kept
     noise = law_of(process).schedule.one_minus_alpha(t.double()) - (1 - most)
     return (noise.clamp(min=0) / (most - least)).sqrt()
 
 
-def _place(process: Process, t: Float[Tensor, "*lead"]) -> Float[Tensor, "*lead"]:
-    """F."""
-    return ((t - process.first) / (1 - process.first) + _root(process, t)) / 2
+def _place(process: Process, t: Float[Tensor, "*lead"], kept: tuple[float, float]) -> Float[Tensor, "*lead"]:
+    """F, given `_kept`."""
+    return ((t - process.first) / (1 - process.first) + _root(process, t, kept)) / 2
