@@ -73,7 +73,7 @@ def by_subject() -> list:  # type: ignore[type-arg]
 
 @pytest.mark.parametrize("law", by_subject())
 def test_law_holds(law: Law, request: pytest.FixtureRequest) -> None:
-    """On one component after another until the law has cost so many seconds; `make verify-kernels` takes all of them."""
+    """On one component after another until the law has cost so many seconds; `make verify-kernels` checks them all."""
     every = request.config.getoption("every_shape")
     ends, checked = time.process_time() + (SECONDS_OF_ALL if every else SECONDS), 0
     for result in law.check(lambda *_: True):

@@ -41,7 +41,9 @@ MUTATIONS = (
     ),
     # likelihood
     Mutation(EARLY, "2 * nats / (1 + slope)", "nats / (1 + slope)", "likelihood/unbiased exact network, growing"),
-    Mutation(EARLY, "_place(process, middle, kept) < levels", "middle < levels", "likelihood/unbiased exact network, growing"),
+    Mutation(
+        EARLY, "_place(process, middle, kept) < levels", "middle < levels", "likelihood/unbiased exact network, growing"
+    ),
     Mutation(
         EARLY,
         "nats / (process.steps - 1) / drawn",
