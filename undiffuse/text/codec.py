@@ -1,12 +1,22 @@
 """What the verbs ask of a tokenizer: text to ids, ids to bytes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from ..vocabulary import Vocabulary
 
 Kind = Literal["bpe", "byte"]
+
+
+@dataclass(frozen=True)
+class Control:
+    """A token that templates write: its row, and whether it takes the blanks on its left or right with it."""
+
+    row: int
+    lstrip: bool = False
+    rstrip: bool = False
 
 
 class Codec(ABC):
@@ -30,6 +40,11 @@ class Codec(ABC):
     @abstractmethod
     def encode(self, text: str) -> list[int]:
         """Ids of real tokens alone, whatever the text spells."""
+
+    @property
+    def controls(self) -> Mapping[str, Control]:
+        """What only a template may write, by its text."""
+        return {}
 
     def token_bytes(self, token: int) -> bytes:
         """The bytes of one row."""

@@ -15,7 +15,7 @@ import tokenizers
 
 from ..errors import UserError
 from ..vocabulary import Vocabulary
-from .codec import Codec, Kind
+from .codec import Codec, Control, Kind
 from .tokenizer import BYTE_OF, utf8
 
 # How Qwen2 cuts a text before merging (its tokenizer class has it in code, beside vocab.json and merges.txt).
@@ -56,8 +56,10 @@ class PublishedTokenizer(Codec):
             )
 
     @classmethod
-    def from_merges(cls, vocabulary: Mapping[str, int], merges: str, rows: Vocabulary) -> "PublishedTokenizer":
-        """From the content of `vocab.json` and `merges.txt`, in Qwen2's way of cutting text."""
+    def from_merges(
+        cls, vocabulary: Mapping[str, int], merges: str, rows: Vocabulary, added: Mapping[str, int] | None = None
+    ) -> "PublishedTokenizer":
+        """From the content of `vocab.json` and `merges.txt`, in Qwen2's way of cutting text, and its added tokens."""
         lines = [line for line in merges.splitlines() if line and not line.startswith("#version")]
         pairs = [(left, right) for left, _, right in (line.partition(" ") for line in lines)]
         library = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=dict(vocabulary), merges=pairs))
@@ -69,7 +71,8 @@ class PublishedTokenizer(Codec):
             ]
         )
         library.decoder = tokenizers.decoders.ByteLevel()
-        return cls(json.loads(library.to_str()), rows)
+        listed = [{"id": row, "content": text} for text, row in (added or {}).items()]
+        return cls({**json.loads(library.to_str()), "added_tokens": listed}, rows)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -103,6 +106,15 @@ class PublishedTokenizer(Codec):
         for row in self.rows.unpredictable:
             tokens[row] = b""
         return tuple(tokens)
+
+    @cached_property
+    def controls(self) -> Mapping[str, Control]:
+        listed = self.content.get("added_tokens") or []
+        return {
+            token["content"]: Control(token["id"], token.get("lstrip") is True, token.get("rstrip") is True)
+            for token in listed
+            if token["content"]
+        }
 
     @cached_property
     def _library(self) -> tokenizers.Tokenizer:

@@ -18,7 +18,7 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from ..errors import UserError
 from ..vocabulary import Vocabulary
-from .codec import Codec, Kind
+from .codec import Codec, Control, Kind
 
 CONTROLS = ("mask", "bos", "eos", "pad")
 LONGEST_TOKEN = 16  # bytes: rules and runs of dashes stay several tokens
@@ -158,6 +158,10 @@ class Tokenizer(Codec):
             b"" if spelling in controls else bytes(BYTE_OF[character] for character in spelling)
             for spelling in self._spellings
         )
+
+    @cached_property
+    def controls(self) -> dict[str, Control]:
+        return {_control(name): Control(self._spellings[_control(name)]) for name in CONTROLS}
 
     @property
     def kind(self) -> Kind:

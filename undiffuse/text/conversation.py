@@ -1,0 +1,102 @@
+"""A rendered conversation as tokens: control tokens where the template wrote them, everything else as plain text.
+
+What lies between two control tokens is encoded as one text, whoever wrote it, so the ids are those that a model was
+trained on; but what a message spells is never looked for control tokens, so none of its text can become one.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate, groupby
+
+from ..errors import UserError
+from .codec import Codec, Control
+from .template import Template
+from .traced import ANSWER, SAID, Traced
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A control token, or plain text between two of them, which is never empty (`row` is None)."""
+
+    row: int | None
+    text: Traced
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The ids of a conversation, and which of them its template says that the model writes (`generation`)."""
+
+    ids: tuple[int, ...]
+    answer: tuple[bool, ...]
+
+
+def pieces(text: Traced, tokenizer: Codec) -> list[Piece]:
+    """A rendered conversation cut at its control tokens."""
+    found: list[Piece] = []
+    done = 0
+    for begin, end, control in _controls(text, tokenizer.controls):
+        while control.lstrip and begin > done and text.plain[begin - 1].isspace():
+            begin -= 1
+        while control.rstrip and end < len(text) and text.plain[end].isspace():
+            end += 1
+        if done < begin:
+            found.append(Piece(None, text.part(done, begin)))
+        if begin < end and done < end:
+            found.append(Piece(control.row, text.part(begin, end)))
+            done = end
+    if done < len(text):
+        found.append(Piece(None, text.part(done, len(text))))
+    return found
+
+
+def encode(text: Traced, tokenizer: Codec) -> Encoded:
+    """The tokens of a rendered conversation; UserError for text that is not valid Unicode."""
+    ids: list[int] = []
+    answer: list[bool] = []
+    for piece in pieces(text, tokenizer):
+        own = tokenizer.encode(piece.text.plain) if piece.row is None else [piece.row]
+        ids += own
+        answer += _in_answer(piece, own, tokenizer)
+    return Encoded(tuple(ids), tuple(answer))
+
+
+def end_of_turn(template: Template, tokenizer: Codec) -> int | None:
+    """The control token that a template writes after an answer; None where there is none."""
+    said = "An answer"
+    asked = [{"role": "user", "content": "A question"}, {"role": "assistant", "content": said}]
+    try:
+        text = template.render(asked, answer=False)
+    except UserError:
+        return None
+    end = text.plain.rfind(said) + len(said)
+    if end < len(said):
+        return None
+    return next((control.row for begin, _, control in _controls(text, tokenizer.controls) if begin >= end), None)
+
+
+def _controls(text: Traced, controls: Mapping[str, Control]) -> Iterator[tuple[int, int, Control]]:
+    """Begin and end of every control token, where every character is the template's own; the longest of several."""
+    if not controls:
+        return
+    spelled = re.compile("|".join(map(re.escape, sorted(controls, key=len, reverse=True))))
+    at = 0
+    for said, run in groupby(text.origin, key=lambda bits: bits & SAID):
+        length = len(list(run))
+        if not said:
+            for match in spelled.finditer(text.plain, at, at + length):
+                yield match.start(), match.end(), controls[match[0]]
+        at += length
+
+
+def _in_answer(piece: Piece, ids: list[int], tokenizer: Codec) -> list[bool]:
+    """Which tokens of a piece begin in an answer."""
+    of_byte = [
+        bool(bits & ANSWER)
+        for character, bits in zip(piece.text.plain, piece.text.origin, strict=True)
+        for _ in character.encode()
+    ]
+    if piece.row is not None or len(set(of_byte)) < 2:
+        return of_byte[:1] * len(ids)
+    begins = accumulate((len(tokenizer.token_bytes(token)) for token in ids), initial=0)
+    return [of_byte[min(begin, len(of_byte) - 1)] for begin, _ in zip(begins, ids, strict=False)]

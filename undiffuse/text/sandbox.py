@@ -1,0 +1,279 @@
+"""Where the template of a stranger runs: Jinja without access to anything, within bounds of time and memory.
+
+Every operation that makes text is counted before it is carried out, every turn of a loop and every call; there is no
+way to wait or to fill the memory. Strings keep the origin of their characters (`traced`).
+"""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from jinja2 import Undefined, nodes, pass_context
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment, SecurityError
+from jinja2.visitor import NodeTransformer
+
+from .traced import ANSWER, Traced, followed, joined, reach, shown
+
+SECONDS = 5.0
+STEPS = 200_000
+CHARACTERS = 4_000_000
+LARGEST = 10_000
+"""Of a width, an indentation, a number of repetitions."""
+BITS = 4096
+"""Of a whole number."""
+
+MAKERS = ("capitalize", "lower", "upper", "title", "trim", "replace", "string", "indent", "truncate", "escape", "e")
+"""Filters that make a string; `join`, `safe` and `tojson` are our own."""
+OTHERS = (
+    *("abs", "batch", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items", "last"),
+    *("length", "list", "map", "max", "min", "reject", "rejectattr", "reverse", "round", "select", "selectattr"),
+    *("sort", "sum", "unique", "wordcount"),
+)
+"""Filters that pass on what they are given. Filters that can make much of little (center, format, …) are left out."""
+
+
+@dataclass
+class Budget:
+    """What one rendering may still use: text that it makes (characters), steps that it takes, and time."""
+
+    characters: int = CHARACTERS
+    steps: int = STEPS
+    until: float = field(default_factory=lambda: time.monotonic() + SECONDS)
+
+    def spend(self, characters: int) -> None:
+        """One step that makes so much; SecurityError where it is too much."""
+        self.characters -= characters
+        self.steps -= 1
+        if self.characters < 0:
+            raise SecurityError("it makes too much text")
+        if self.steps < 0 or time.monotonic() > self.until:
+            raise SecurityError("it takes too long")
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """For one rendering. What Hugging Face templates use is there: `generation`, `break`, `tojson`, `raise_exception`,
+    `strftime_now`, blocks whose line breaks are trimmed."""
+
+    intercepted_binops = frozenset(SandboxedEnvironment.default_binop_table)
+
+    def __init__(self, budget: Budget) -> None:
+        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols], finalize=_final)
+        self.budget = budget
+        self.filters = {name: _filter(name) for name in (*MAKERS, *OTHERS)}
+        self.filters |= {"join": _join, "safe": _safe, "tojson": _tojson, COUNTED: _counted, JOINED: _concatenated}
+        self.globals = {
+            **{name: self.globals[name] for name in ("range", "dict", "namespace", "cycler", "joiner")},
+            "raise_exception": _raise,
+            "strftime_now": _now,
+        }
+
+    def concat(self, pieces: Iterable[str]) -> str:
+        """What a template, a macro or a block writes."""
+        return joined(self._spent(pieces))
+
+    def _spent(self, pieces: Iterable[str]) -> Iterator[str]:
+        for piece in pieces:
+            self.budget.spend(len(piece))
+            yield piece
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        parsed = Parser(self, source, name, filename).parse()
+        return Counting().visit(parsed)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        size = _size(left, right, operator)
+        self.budget.spend(size)
+        return super().call_binop(context, operator, left, right)
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+        owner = getattr(__obj, "__self__", None)
+        if not isinstance(owner, str):
+            __self.budget.spend(0)
+            return super().call(__context, __obj, *args, **kwargs)
+        name, given = __obj.__name__, (owner, args, kwargs)
+        if name in REFUSED:
+            raise SecurityError(f"the method {name!r} of strings is not available")
+        pieces = list(args[0]) if name == "join" and args else None
+        args = args if pieces is None else (pieces, *args[1:])
+        __self.budget.spend(_made(owner, name, args, kwargs))
+        if reach((args, kwargs) if pieces is None else pieces):
+            __obj = getattr(Traced.of(owner), name)
+        found = super().call(__context, __obj, *args, **kwargs)
+        return followed(found, reach(given)) if isinstance(found, str) else found
+
+    def wrap_str_format(self, value: Any) -> Any:
+        if super().wrap_str_format(value) is not None:
+            raise SecurityError("the method 'format' of strings is not available")
+        return None
+
+
+REFUSED = ("center", "encode", "expandtabs", "ljust", "maketrans", "rjust", "translate", "zfill")
+COUNTED, JOINED = " counted", " joined"
+"""Filters that no template can name."""
+
+
+class Counting(NodeTransformer):
+    """Loops count their turns, and `~` keeps the origin of what it joins."""
+
+    def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802
+        self.generic_visit(node)
+        node.iter = _filtered(node.iter, COUNTED)
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:  # noqa: N802
+        self.generic_visit(node)
+        return _filtered(nodes.List(node.nodes, lineno=node.lineno), JOINED)
+
+
+class Generation(Extension):
+    """`{% generation %}` … `{% endgeneration %}`: what the model itself writes."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.CallBlock(self.call_method("_answer"), [], [], body).set_lineno(line)
+
+    def _answer(self, caller: Any) -> Traced:
+        return Traced.of(caller()).marked(ANSWER)
+
+
+def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+
+
+def _final(value: Any) -> Any:
+    return value if isinstance(value, Undefined) else shown(value)
+
+
+PLAIN = SandboxedEnvironment()
+
+
+def _filter(name: str) -> Any:
+    """A filter of Jinja, counted."""
+
+    @pass_context
+    def filtered(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if name not in MAKERS:
+            _budget(context).spend(0 if name != "batch" else max(map(_number, args), default=0))
+            return PLAIN.call_filter(name, value, args, kwargs, context=context)
+        value = value if isinstance(value, Undefined) else shown(value)
+        bits = reach((value, args, kwargs))
+        if isinstance(value, str):
+            _budget(context).spend(_made(value, name, args, kwargs))
+            value = Traced.of(value)
+        return followed(PLAIN.call_filter(name, value, args, kwargs, context=context), bits)
+
+    return filtered
+
+
+@pass_context
+def _join(context: Context, value: Any, d: str = "", attribute: str | int | None = None) -> str:
+    if attribute is not None:
+        value = PLAIN.call_filter("map", value, (), {"attribute": attribute}, context=context)
+    pieces = [_final(piece) for piece in value]
+    _budget(context).spend(sum(len(str(piece)) + len(d) for piece in pieces))
+    return Traced.of(shown(d)).join(map(str, pieces))
+
+
+@pass_context
+def _safe(context: Context, value: Any) -> str:
+    return _final(value)
+
+
+@pass_context
+def _tojson(
+    context: Context,
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    _number(indent)
+    text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    _budget(context).spend(len(text))
+    return followed(text, reach(value))
+
+
+@pass_context
+def _counted(context: Context, values: Any) -> Iterator[Any]:
+    budget = _budget(context)
+    for value in values:
+        budget.spend(0)
+        yield value
+
+
+@pass_context
+def _concatenated(context: Context, pieces: list[Any]) -> str:
+    whole = joined([_final(piece) for piece in pieces])
+    _budget(context).spend(len(whole))
+    return whole
+
+
+class RefusedError(Exception):
+    """What a template says with `raise_exception`."""
+
+
+def _raise(message: object = "") -> None:
+    raise RefusedError(str(message))
+
+
+def _now(form: str) -> str:
+    return followed(datetime.now().strftime(form), reach(form))
+
+
+def _budget(context: Context) -> Budget:
+    room = context.environment
+    assert isinstance(room, Sandbox)
+    return room.budget
+
+
+def _number(value: object) -> int:
+    """A number that says how much is made; SecurityError where it says too much."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise SecurityError(
+            f"{value:.3g} is too large a number here" if abs(value) < 1 << 999 else "a number is too large"
+        )
+    return abs(value) if isinstance(value, int) else 0
+
+
+def _made(text: str, name: str, args: tuple, kwargs: Mapping[str, Any]) -> int:
+    """Characters that a method or filter makes of a text, at most."""
+    numbers = [_number(value) for value in (*args, *kwargs.values())]
+    if name == "replace" and len(args) > 1:
+        old, new = str(args[0]), str(args[1])
+        return len(text) + text.count(old) * len(new)
+    if name == "join" and args:
+        return sum(len(str(piece)) + len(text) for piece in args[0])
+    if name == "indent":
+        width = len(args[0]) if args and isinstance(args[0], str) else max(numbers, default=4)
+        return len(text) + (text.count("\n") + 1) * (width + len(str(kwargs.get("width", ""))))
+    return len(text)
+
+
+def _size(left: Any, right: Any, operator: str) -> int:
+    """What an operator makes, at most; SecurityError for what is too large."""
+    sized = (str, list, tuple)
+    if operator == "%" and isinstance(left, str):
+        raise SecurityError("'%' on strings is not available")
+    if operator == "+" and isinstance(left, sized) and isinstance(right, sized):
+        return len(left) + len(right)
+    if operator == "*" and isinstance(left, sized) and isinstance(right, int):
+        return len(left) * max(right, 0)
+    if operator == "*" and isinstance(right, sized) and isinstance(left, int):
+        return len(right) * max(left, 0)
+    if isinstance(left, int) and isinstance(right, int):
+        bits = left.bit_length() + right.bit_length()
+        if operator == "**":
+            bits = left.bit_length() * abs(right)
+        if bits > 2 * BITS:
+            raise SecurityError("a number is too large")
+    return 0
