@@ -90,9 +90,9 @@ def test_every_public_name_is_there(name):
         (["verify", "--dtype", "float32"], r"No such option: --dtype"),
         (["list", "--device", "cpu"], r"No such option: --device"),
         (["config", "default", "--threads", "1"], r"No such option: --threads"),
-        (["generate", "--device", "cpx"], r"--device cpx: there is no such device; did you mean 'cpu'\?"),
-        (["generate", "--device", "cpu:1"], r"--device cpu:1: this machine has 1 cpu devices; use --device cpu"),
-        (["generate", "--device", "cuda:99"], r"--device cuda:99: this machine has \d+ cuda devices; use --device cpu"),
+        (["generate", "--device", "cpx"], r"device cpx: there is no such device; did you mean 'cpu'\?"),
+        (["generate", "--device", "cpu:1"], r"device cpu:1: this machine has 1 cpu devices; use cpu"),
+        (["generate", "--device", "cuda:99"], r"device cuda:99: this machine has \d+ cuda devices; use cpu"),
         (
             ["generate", "--dtype", "float31"],
             r"--dtype float31: there is no such number format; did you mean 'float32'\?",

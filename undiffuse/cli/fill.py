@@ -56,7 +56,8 @@ def fill(
         typer.Option(
             "--temperature",
             metavar="T",
-            help="0: the best tokens (default for one sample; 0.1 where noise shows tokens); 1: draw.",
+            help="0 takes the most probable tokens, 1 draws as the model does (default: 0 for one sample, 1 for "
+            "several; 0.1 for one sample of a model without a mask).",
         ),
     ] = None,
     samples: Samples = 1,

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .console import stderr
-from .machine import best_device, prepare
+from .machine import prepare
 
 if TYPE_CHECKING:
     from ..language_model import LanguageModel
@@ -20,4 +20,4 @@ def load_model(
     if directory is None:
         directory = newest_run()
         stderr().print(f"model: {directory}", style="dim", markup=False, soft_wrap=True)
-    return load(directory, device=where or best_device(), dtype=number_format, plugins=plugins or ())
+    return load(directory, device=where, dtype=number_format, plugins=plugins or ())

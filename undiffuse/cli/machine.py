@@ -3,6 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
+from ..device import device_of
 from ..errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -21,36 +22,13 @@ def spin_briefly() -> None:
         os.environ[SPIN[0]] = SPIN[1]
 
 
-def prepare(
-    device: str | None, dtype: str | None, threads: int | None
-) -> "tuple[torch.device | None, torch.dtype | None]":
-    """Set the number of threads; the device and number format, None where the user left the choice open."""
+def prepare(device: str | None, dtype: str | None, threads: int | None) -> "tuple[torch.device, torch.dtype | None]":
+    """Set the number of threads; the device, and the number format, None where the user left the choice open."""
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
-    return _device(device), _dtype(dtype)
-
-
-def best_device() -> "torch.device":
-    """The first GPU, if there is one."""
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _device(name: str | None) -> "torch.device | None":
-    if name is None:
-        return None
-    import torch
-
-    kind, _, index = name.partition(":")
-    present = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if kind not in present or (index and not index.isdecimal()):
-        raise UserError(f"--device {name}: there is no such device{did_you_mean(kind, present)}")
-    if int(index or 0) >= present[kind]:
-        raise UserError(f"--device {name}: this machine has {present[kind]} {kind} devices; use --device cpu")
-    return torch.device(name)
+    return device_of(device), _dtype(dtype)
 
 
 def _dtype(name: str | None) -> "torch.dtype | None":

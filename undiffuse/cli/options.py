@@ -8,12 +8,12 @@ import typer
 Device = Annotated[
     str | None,
     typer.Option(
-        "--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps (default: a GPU if there is one)."
+        "--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1 (default: auto, a GPU if there is one)."
     ),
 ]
 CheckDevice = Annotated[
     str | None,
-    typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps (default: cpu)."),
+    typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1 (default: cpu)."),
 ]
 Dtype = Annotated[
     str | None,

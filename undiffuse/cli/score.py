@@ -27,7 +27,11 @@ def score(
     per_text: Annotated[bool, typer.Option("--per-text", help="Also the nats of each text.")] = False,
     as_: Annotated[
         str | None,
-        typer.Option("--as", metavar="PAPER", help="Count as sedd, duo, gidd or mdlm print it; no bound."),
+        typer.Option(
+            "--as",
+            metavar="PAPER",
+            help="Count as the code of a paper does (sedd, duo, gidd, mdlm), to compare with its table.",
+        ),
     ] = None,
     seed: Seed = 0,
     json: Json = False,

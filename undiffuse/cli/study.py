@@ -8,7 +8,7 @@ import typer
 
 from ..errors import UserError, did_you_mean
 from ..figures import error, figure
-from .options import CheckDevice, Device, Dtype, Json, Model, Plugins, Seed, Threads
+from .options import Device, Dtype, Json, Model, Plugins, Seed, Threads
 
 if TYPE_CHECKING:
     from ..language_model import LanguageModel
@@ -139,7 +139,7 @@ def processes(
     ] = 300,
     plots: Annotated[bool, typer.Option("--plot/--no-plot", help="Draw plots into the page too.")] = True,
     json: Json = False,
-    device: CheckDevice = None,
+    device: Device = None,
     threads: Threads = None,
 ) -> None:
     """Train recipes on a text at equal cost and measure all in one unit.
@@ -175,7 +175,7 @@ def processes(
         overrides=overrides,
         valid=None if valid is None else str(valid),
         asked=Asked(nfe=_numbers("--nfe", nfe), samples=samples, length=length, blanks=blanks),
-        device=where or "cpu",
+        device=where,
         threads=threads,
     )
     console, failed = stderr(), []

@@ -1,6 +1,5 @@
 """`undiffuse verify`: the mathematics of this installation against exact enumeration."""
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,10 +29,10 @@ def verify(
     from .machine import prepare
 
     # the worlds are tiny: more threads would wait for each other
-    where, _ = prepare(device, None, threads or 1)
+    where, _ = prepare(device or "cpu", None, threads or 1)
     results = []
     console = stdout()
-    with where or nullcontext():
+    with where:
         for result in check(pattern):
             results.append(result)
             if not json:

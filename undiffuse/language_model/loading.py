@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from ..device import AUTO, device_of
 from . import storage
 from .model import LanguageModel
 
@@ -12,7 +13,7 @@ from .model import LanguageModel
 def load(
     directory: str | Path | None = None,
     *,
-    device: str | torch.device = "cpu",
+    device: str | torch.device = AUTO,
     dtype: torch.dtype | None = None,
     family: str | None = None,
     mask_id: int | None = None,
@@ -30,7 +31,7 @@ def load(
     return LanguageModel.of(
         storage.read(
             directory,
-            device=device,
+            device=device_of(device),
             dtype=dtype,
             family=family,
             mask_id=mask_id,

@@ -10,6 +10,7 @@ import torch
 from ..data.corpus import Corpus
 from ..data.readers import read
 from ..data.split import split
+from ..device import AUTO, device_of
 from ..errors import UserError
 from ..kinds import OBJECTIVES, describe, describe_process, refuse_packages
 from ..language_model import LanguageModel
@@ -71,7 +72,7 @@ def train(
     objective: Objective | None = None,
     process: Process | None = None,
     plugins: Collection[str] = (),
-    device: str | torch.device | None = "cpu",
+    device: str | torch.device | None = AUTO,
     dtype: str | torch.dtype | None = None,
     threads: int | None = None,
     progress: Watcher = unwatched,
@@ -98,7 +99,7 @@ def train(
     if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
         raise UserError(f"overrides must be a list of strings KEY=VALUE, not {overrides!r}")
     seed, threads = check_seed(seed), None if threads is None else whole("threads", threads)
-    where = _device(device)
+    where = device_of(device)
     budget = _budget(minutes, steps) or DEFAULT
     if dtype is not None:
         overrides = (*overrides, f"training.dtype={str(dtype).removeprefix('torch.')}")
@@ -224,7 +225,7 @@ def _assembly(run: RunDirectory, plugins: Collection[str], progress: Watcher) ->
         start.tokenizer if start else run.tokenizer() or _new_tokenizer(run, configuration, train_text, progress)
     )
     return Assembly(
-        configuration, train_text, valid_text, tokenizer, request["seed"], torch.device(request["device"]), start
+        configuration, train_text, valid_text, tokenizer, request["seed"], device_of(request["device"]), start
     )
 
 
@@ -286,13 +287,6 @@ def _new_tokenizer(run: RunDirectory, configuration: Configuration, text: Corpus
         tokenizer = Tokenizer.train((document.text for document in text.documents), size)
     run.keep_tokenizer(tokenizer)
     return tokenizer
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    try:
-        return torch.device(device or "cpu")
-    except (RuntimeError, TypeError) as error:
-        raise UserError(f"there is no device {device!r}: say cpu, cuda, cuda:1 or mps") from error
 
 
 def _name(files: Sequence[str | Path]) -> str:
