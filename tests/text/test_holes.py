@@ -51,6 +51,11 @@ def test_mistakes_say_what_and_where(source, message):
         parse(source)
 
 
+def test_runs_of_backslashes_are_read_in_one_go():
+    """From every one of them to the end would be 2·10¹⁰ characters."""
+    assert parse("\\" * 200_000 + "a[MASK]")[0] == Text("\\" * 200_000 + "a")
+
+
 MASKS = ["[MASK]", "[MASK:2]", "[MASK:2-3]", "____", "_____", "[MASK", "[MASK:"]
 TYPED = ["{a:yesno}", "{b:int(1-2)}", "{c:/a}/}", "{d:choice(x|\\))}", "/}"]
 PIECES = st.sampled_from([*MASKS, *TYPED, *"\\]_ a\n{}"])

@@ -6,8 +6,10 @@ import re
 import pytest
 
 from undiffuse.errors import UserError
+from undiffuse.text.form import form_of
 from undiffuse.text.holes import Hole, Text
 from undiffuse.text.schema import object_segments
+from undiffuse.text.tokenizer import Tokenizer
 
 
 def _segments(field):
@@ -159,6 +161,11 @@ def test_other_schemas_are_refused(schema, message):
 def test_what_cannot_be_promised_is_refused_by_name(field, message):
     with pytest.raises(UserError, match=message):
         _segments(field)
+
+
+def test_patterns_with_too_many_states_are_refused():
+    with pytest.raises(UserError, match="'a' of the schema cannot be filled: it takes more than 4096 states"):
+        form_of(_segments({"type": "string", "pattern": "b[a-z]{20}"}), Tokenizer.byte_level())
 
 
 def test_alternatives_in_a_group_keep_their_anchors():

@@ -1,9 +1,13 @@
 """Types of holes against enumeration, and automata over tokens against the library's own index."""
 
 import datetime
+import random
 import re
 import sys
+from functools import reduce
+from itertools import chain, product
 
+import numpy as np
 import pytest
 from outlines_core import Index, Vocabulary
 
@@ -111,6 +115,58 @@ def test_repetitions_that_would_fill_the_memory_are_refused_at_once(pattern):
         of_regex(pattern, TOKENIZER.tokens)
 
 
+@pytest.mark.parametrize(
+    "pattern", [".*b[a-z]{20}", "[ab]*a[ab]{20}", "(?:a*b*c*d*){99}", r"(?:\w*a\w{2}){5}", "a{5000}"]
+)
+def test_expressions_with_too_many_states_are_refused_while_they_are_counted(pattern):
+    """Of the second there are two million, and memory would end before."""
+    with pytest.raises(ValueError, match="more than 4096 states; repeat less, or keep what comes first from"):
+        of_regex(pattern, TOKENIZER.tokens)
+
+
+def test_expressions_with_too_many_ways_are_refused_before_they_are_counted():
+    with pytest.raises(ValueError, match="more than 1048576 pairs of neighboring characters"):
+        of_regex("a?" * 2000, TOKENIZER.tokens)
+
+
+def test_what_takes_few_states_is_read_however_it_is_written():
+    """Any twenty characters, of which a search from everywhere would make a million states."""
+    automaton = of_regex(".{20}", TOKENIZER.tokens)
+    assert _reads(automaton, ("é" * 20).encode())
+    assert not _reads(automaton, b"a" * 19)
+
+
+ATOMS = ["a", "b", "é", ".", r"\d", "[ab]", "[^a]", "(?i:K)", r"\x41", "(?s:.)", "(?x: a b #\n)", "[]a]", ""]
+QUANTIFIERS = ["", "", "", "*", "+?", "?", "{2}", "{0,2}?", "{1,}", "{0}"]
+LETTERS = "abé1k\n]"
+
+
+def _expression(dice, depth=0):
+    branches = []
+    for _ in range(dice.choice([1, 1, 2])):
+        items = []
+        for _ in range(dice.randrange(1, 4)):
+            group = depth < 2 and dice.random() < 0.4
+            atom = f"({dice.choice(['', '?:'])}{_expression(dice, depth + 1)})" if group else dice.choice(ATOMS)
+            items.append(atom + (dice.choice(QUANTIFIERS) if group or atom[:1] in list("abé.[\\") else ""))
+        branches.append("".join(items))
+    return "|".join(branches)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_expressions_hold_what_python_matches(seed):
+    """All texts of up to three letters."""
+    dice = random.Random(seed)
+    pattern = _expression(dice)
+    automaton = of_regex(pattern, tuple(bytes([byte]) for byte in range(256)))
+    moves = np.where(automaton.next == DEAD, len(automaton.next), automaton.next)[:, automaton.of_token]
+    moves = np.concatenate((moves, np.full((1, 256), len(moves)))).tolist()
+    final, known = [*automaton.final, False], re.compile(pattern)
+    for text in map("".join, chain(*(product(LETTERS, repeat=size) for size in range(4)))):
+        state = reduce(lambda state, byte: moves[state][byte], text.encode(), 0)
+        assert final[state] == bool(known.fullmatch(text)), text
+
+
 def test_lengths_are_the_numbers_of_tokens_that_can_spell_a_member():
     assert of_regex("aaa|aaaaa", Tokenizer.byte_level().tokens).lengths == (3, 5)
     lengths = of_regex("formal", TOKENIZER.tokens, b" ").lengths
@@ -180,9 +236,16 @@ def test_mistakes_in_types_say_what_and_where(source, message):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("x {n:/(/}", r"'{n:/\(/}' at column 3 is not a hole: its expression cannot be read"),
+        ("x {n:/(/}", r"'{n:/\(/}' at column 3 cannot be filled: a group is not closed: its '\)' is missing"),
+        (r"{n:/\Qa/}", r"cannot be filled: its expression cannot be read in Rust's dialect: \\Q$"),
+        ("{n:/a{2/}", r"its expression cannot be read in Rust's dialect: a\{2$"),
+        (r"{n:/a\b/}", r"its \\b cannot be promised: a hole has no word boundaries"),
+        ("{n:/(?=a)/}", r"its '\(\?=a' cannot be read; Rust's dialect has no look-around"),
+        ("{n:/[a/}", "a class is not closed"),
+        ("{n:/a|*/}", "its '\\*' repeats nothing"),
+        ("{n:/" + "(" * 1000 + ")" * 1000 + "/}", "nested deeper than 120 groups"),
         (r"{n:/[^\s\S]/}", "nothing can stand in .* at column 1"),
-        ("{n:/(?:é{100}){100}/}", "more than 4096; repeat less|cannot be read"),
+        ("{n:/(?:é{100}){100}/}", "more than 4096 states; repeat less"),
     ],
 )
 def test_types_without_texts_are_refused(source, message):
@@ -194,6 +257,12 @@ def test_the_space_before_a_typed_hole_belongs_to_it():
     blank = form_of(parse("The {tone:choice(formal|abc)}"), TOKENIZER).blanks[0]
     assert blank.prefix == b" "
     assert blank.lengths == tuple(sorted({len(TOKENIZER.encode(text)) for text in (" formal", " abc")}))
+
+
+def test_lists_of_texts_whose_table_would_fill_the_memory_are_refused():
+    words = "|".join(f"{chr(0x4E00 + number)}{chr(0x9FFF - number)}" for number in range(5000))
+    with pytest.raises(UserError, match=r"its choices take .* tokens, .* different: list fewer or shorter ones"):
+        form_of(parse(f"{{x:choice({words})}}"), Tokenizer.train([words.replace("|", " ") * 2], 8000))
 
 
 def test_without_the_library_expressions_are_refused_and_choices_work(monkeypatch):
@@ -232,5 +301,5 @@ def test_anchors_hold_at_the_ends_of_the_hole(expression, members, others):
     ],
 )
 def test_anchors_that_no_text_satisfies_are_refused(expression, message):
-    with pytest.raises(UserError, match=f"at column 3 is not a hole: .*{message}"):
+    with pytest.raises(UserError, match=f"at column 3 cannot be filled: .*{message}"):
         form_of(parse(f"x {{n:/{expression}/}}"), TOKENIZER)

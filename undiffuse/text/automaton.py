@@ -1,13 +1,10 @@
 """Languages of token sequences: what a typed hole may hold, as a deterministic automaton over rows of the vocabulary.
 
-outlines-core turns a regular expression into an automaton over bytes; here every token becomes the composition of its
-bytes' transitions, so half a character is as good a token as any, and a fill is whatever its tokens' bytes spell.
-Tokens with the same transitions form a class, and all work is per class. Two things the library does not do by itself:
-its automaton forgets the longer of two alternatives (`a|ab` never reads "ab") unless the expression ends in \\z, and
-it has no start for expressions that may match nothing, so a sentinel stands before them.
+A regular expression is an automaton over bytes (`expression`, `positions`); here every token becomes the composition of
+its bytes' transitions, so half a character is as good a token as any, and a fill is whatever its tokens' bytes spell.
+Tokens with the same transitions form a class, and all work is per class.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, reduce
@@ -15,23 +12,14 @@ from itertools import islice
 
 import numpy as np
 
-from ..errors import UserError
+from .expression import read
 
 Array = np.ndarray
 DEAD = -1
-STATES = 4096
-"""The largest automaton over bytes; a repeated character takes up to nine states each time."""
-PIECE = re.compile(
-    r"\\[pP]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[0-9]+(?:,[0-9]*)?\}|\((?:\?(?:P?<[^>]*>|[a-zA-Z-]*:?))?|.",
-    re.DOTALL,
-)
-BEGIN, END = ("^", "\\A"), ("$", "\\z")
-"""What holds at the start and at the end of a text."""
-WIDE = re.compile(r"\\[dDwWsSpP]")
-"""Classes of Unicode, which take some hundred states each."""
+ENTRIES = 1 << 24
+"""The largest table of listed texts: states times kinds of tokens."""
 CANDIDATES = 32
 """How many lengths of a hole are considered, the shortest ones."""
-SENTINEL = "\x01"
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +107,7 @@ class Automaton:
 
 
 def of_sequences(sequences: Iterable[Sequence[int]], rows: int) -> Automaton:
-    """The automaton of finitely many sequences of tokens, from a table of `rows` rows."""
+    """The automaton of finitely many sequences of tokens, from a table of `rows` rows. ValueError for too many."""
     nodes: list[dict[int, int]] = [{}]
     ends = set()
     for sequence in sequences:
@@ -131,6 +119,10 @@ def of_sequences(sequences: Iterable[Sequence[int]], rows: int) -> Automaton:
             node = nodes[node][token]
         ends.add(node)
     used = sorted({token for node in nodes for token in node})
+    if len(nodes) * len(used) > ENTRIES:
+        raise ValueError(
+            f"its choices take {len(nodes)} tokens, {len(used)} of them different: list fewer or shorter ones"
+        )
     of_token: Array = np.zeros(rows, dtype=np.int64)
     of_token[used] = np.arange(1, len(used) + 1)
     follow: Array = np.full((len(nodes), len(used) + 1), DEAD, dtype=np.int64)
@@ -147,10 +139,8 @@ def of_regex(pattern: str, tokens: tuple[bytes, ...], prefix: bytes = b"") -> Au
     Tokens without bytes are in no member. ValueError for an expression that the library cannot read or that takes more
     than STATES states.
     """
-    pattern = _unanchored(pattern)
-    _refuse_large(pattern)
-    table, start, final = _over_bytes(pattern)
-    table, state = _with_prefix(table, start, prefix)
+    table, final = read(pattern).automaton()
+    table, state = _with_prefix(table, 0, prefix)
     final = np.concatenate((final, np.zeros(len(table) - len(final), dtype=bool)))
     table, final = _trimmed(table, final, state)
     table = table.astype(np.int16)
@@ -165,111 +155,6 @@ def of_regex(pattern: str, tokens: tuple[bytes, ...], prefix: bytes = b"") -> Au
         of_token[row] = kind
     follow = np.stack(columns, axis=1)[:-1].astype(np.int64)
     return Automaton(np.where(follow == len(table) - 1, DEAD, follow), final[:-1], of_token)
-
-
-@dataclass
-class _Group:
-    """What is known while a group is read: whether its alternatives, and the present place, stand at the very start of
-    the text, whether the present or an earlier one was held to the end, and whether it has anchors or anything else."""
-
-    first: bool
-    here: bool
-    ended: bool = False
-    any_ended: bool = False
-    anchored: bool = False
-    filled: bool = False
-
-
-def _unanchored(pattern: str) -> str:
-    """The expression without its anchors, which hold anyway where a text is matched whole.
-
-    ValueError for one that stands behind or before something, or is repeated: no text of a hole would match there.
-    """
-    kept: list[str] = []
-    groups, closed, quantified = [_Group(True, True)], False, True
-    for piece in PIECE.findall(pattern):
-        group = groups[-1]
-        repeats = piece in ("*", "+") or (piece[0] == "{" and len(piece) > 1)
-        if repeats and closed:
-            raise ValueError(f"it repeats a group with an anchor ({piece} after ')'); anchors stand outside of it")
-        if repeats or (piece == "?" and not quantified):
-            kept.append(piece)
-            closed, quantified = False, True
-            continue
-        closed, quantified = False, piece in ("(", "|")
-        if piece in BEGIN or piece in END:
-            if piece in BEGIN and not group.here:
-                raise ValueError(f"its {piece} stands after something, where no text can begin")
-            group.anchored = quantified = True
-            group.ended |= piece in END
-            continue
-        if piece == "|":
-            group.any_ended |= group.ended
-            group.here, group.ended = group.first, False
-        elif piece == ")" and len(groups) > 1:
-            groups.pop()
-            outer, closed = groups[-1], group.anchored
-            outer.ended |= group.ended or group.any_ended
-            outer.anchored |= group.anchored
-            outer.filled |= group.filled
-            outer.here &= not group.filled
-        elif group.ended:
-            raise ValueError("its $ stands before something, where no text can end")
-        elif piece[0] == "(":
-            groups.append(_Group(group.here, group.here))
-        else:
-            group.here, group.filled = False, True
-        kept.append(piece)
-    return "".join(kept)
-
-
-def _refuse_large(pattern: str) -> None:
-    """ValueError where repetitions alone take far more states than STATES, before the library builds them all."""
-    totals, last = [0], 0
-    for piece in PIECE.findall(pattern):
-        if piece[0] == "(":
-            totals.append(0)
-            continue
-        if piece[0] == "{" and len(piece) > 1:
-            most = max(int(number) if len(number) < 9 else 10**9 for number in re.findall("[0-9]+", piece))
-            totals[-1] += last * max(most - 1, 0)
-            last *= max(most, 1)
-        else:
-            closes = piece == ")" and len(totals) > 1
-            last = totals.pop() if closes else 128 * len(WIDE.findall(piece)) or 1
-            totals[-1] += last
-        if sum(totals) > 4 * STATES:
-            raise ValueError(f"it takes more than {STATES} states; repeat less")
-
-
-def _over_bytes(pattern: str) -> tuple[Array, int, Array]:
-    """An automaton over bytes (S + 1, 256) whose last state is dead, its first state, and its final states."""
-    try:
-        from outlines_core import Index, Vocabulary
-    except ImportError as error:
-        raise UserError("typed holes need outlines-core: pip install 'undiffuse[constrain]'") from error
-    vocabulary = Vocabulary(256, {bytes([byte]): [byte] for byte in range(256)})
-    try:
-        index = Index(f"{SENTINEL}(?:{pattern})\\z", vocabulary)
-    except ValueError as error:
-        if "Found no transitions" in str(error):  # nothing matches
-            return np.zeros((1, 256), dtype=np.int64), 0, np.zeros(1, dtype=bool)
-        reason = " ".join(str(error).split())
-        raise ValueError(f"its expression cannot be read; Rust's dialect has no look-around ({reason})") from error
-    transitions = index.get_transitions()
-    names = {*transitions, *(after for steps in transitions.values() for after in steps.values())}
-    if len(names) > STATES:
-        raise ValueError(f"it takes {len(names)} states, more than {STATES}; repeat less")
-    number = {name: place for place, name in enumerate(sorted(names))}
-    dead = len(number)
-    table: Array = np.full((dead + 1, 256), dead, dtype=np.int64)
-    for name, steps in transitions.items():
-        for byte, after in steps.items():
-            if byte < 256:
-                table[number[name], byte] = number[after]
-    final: Array = np.zeros(dead + 1, dtype=bool)
-    final[[number[name] for name in index.get_final_states() if name in number]] = True
-    return table, int(table[number[index.get_initial_state()], ord(SENTINEL)]), final
 
 
 def _with_prefix(table: Array, start: int, prefix: bytes) -> tuple[Array, int]:

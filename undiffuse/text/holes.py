@@ -24,7 +24,7 @@ OPEN_RANGE = (1, 8)  # tokens in a hole written as underscores
 SYNTAX = "[MASK], [MASK:5], [MASK:2-6], ____ or {name:type}"
 TYPES = "choice(formal|casual), yesno, date, int(1-99) or /regex/"
 HOLE = re.compile(
-    r"""(?P<escapes>\\*)(?P<hole>\[MASK\]|\[MASK:(?P<length>[^\]\n]*)(?P<end>\]?)|____+
+    r"""(?<!\\)(?P<escapes>\\*)(?P<hole>\[MASK\]|\[MASK:(?P<length>[^\]\n]*)(?P<end>\]?)|____+
     |\{(?P<name>[A-Za-z_][A-Za-z0-9_]*):
         (?P<type>(?:yesno|date)(?=\})|/(?:\\.|[^\\/\n])+/(?=\})|(?:choice|int)\((?:\\.|[^\\)\n])*\)?)(?P<close>\}?))""",
     re.VERBOSE,
@@ -99,16 +99,16 @@ def _hole(match: re.Match[str]) -> Hole:
         return Hole(*((1, 1) if source == "[MASK]" else OPEN_RANGE), source, where=where)
     if not match["end"]:
         raise UserError(
-            f"the hole at {where} is not closed: {source[:24]!r} lacks a ']' (write \\[MASK: for the plain text)"
+            f"the hole {where} is not closed: {source[:24]!r} lacks a ']' (write \\[MASK: for the plain text)"
         )
     length = LENGTH.fullmatch(match["length"])
     if length is None:
-        raise UserError(f"{source!r} at {where} is not a hole; write {SYNTAX}, or \\{source} for the plain text")
+        raise UserError(f"{source!r} {where} is not a hole; write {SYNTAX}, or \\{source} for the plain text")
     minimum, maximum = int(length[1]), int(length[2] or length[1])
     if minimum < 1:
-        raise UserError(f"{source!r} at {where} holds no token; use at least [MASK:1]")
+        raise UserError(f"{source!r} {where} holds no token; use at least [MASK:1]")
     if maximum < minimum:
-        raise UserError(f"{source!r} at {where} ends below its start; write [MASK:{maximum}-{minimum}]")
+        raise UserError(f"{source!r} {where} ends below its start; write [MASK:{maximum}-{minimum}]")
     return Hole(minimum, maximum, source, where=where)
 
 
@@ -117,24 +117,26 @@ def _typed(match: re.Match[str], source: str, where: str) -> Hole:
     if not match["close"] or (written[0] in "ci" and written[-1] != ")"):
         plain = f"\\{source[:12]}"
         raise UserError(
-            f"the hole at {where} is not closed: {source[:24]!r} lacks a ')}}' (write {plain} for the plain text)"
+            f"the hole {where} is not closed: {source[:24]!r} lacks a ')}}' (write {plain} for the plain text)"
         )
     try:
         return Hole(1, 1, source, match["name"], parse_type(written), where)
     except ValueError as error:
-        raise UserError(f"{source!r} at {where} is not a hole: {error}") from error
+        raise UserError(f"{source!r} {where} is not a hole: {error}") from error
 
 
 def _refuse_repeated(holes: Sequence[Hole]) -> None:
+    names: set[str] = set()
     for place, hole in enumerate(holes):
-        if any(hole.name == other.name for other in holes[:place]):
+        if hole.name in names:
             raise UserError(
-                f"{hole.source!r} at {hole.where} has the name of an earlier hole; each is filled by itself: "
+                f"{hole.source!r} {hole.where} has the name of an earlier hole; each is filled by itself: "
                 f"write {{{hole.name}{place + 1}:…}}"
             )
+        names.add(hole.name)
 
 
 def _place(source: str, offset: int) -> str:
     line = source.count("\n", 0, offset) + 1
     column = offset - (source.rfind("\n", 0, offset) + 1) + 1
-    return f"line {line}, column {column}" if "\n" in source else f"column {column}"
+    return f"at line {line}, column {column}" if "\n" in source else f"at column {column}"

@@ -253,7 +253,7 @@ def _written(value: object) -> str:
 
 
 def _hole(name: str, kind: Type) -> Hole:
-    return Hole(1, 1, name, name, kind, "the schema")
+    return Hole(1, 1, name, name, kind, "of the schema")
 
 
 def _refuse_unknown(where: str, found: Mapping[str, Any], known: set[str]) -> None:
