@@ -120,7 +120,7 @@ def test_repetitions_that_would_fill_the_memory_are_refused_at_once(pattern):
 )
 def test_expressions_with_too_many_states_are_refused_while_they_are_counted(pattern):
     """Of the second there are two million, and memory would end before."""
-    with pytest.raises(ValueError, match="more than 4096 states; repeat less, or keep what comes first from"):
+    with pytest.raises(ValueError, match="more than 4096 states; repeat less, or say where the repetition begins"):
         of_regex(pattern, TOKENIZER.tokens)
 
 

@@ -23,7 +23,7 @@ def refuse_too_long(model: Trained, form: Form) -> None:
     """UserError for holes that may not fit the context. A hole with a type takes what room there is."""
     for blank in form.blanks:
         if blank.language and blank.minimum > model.context:
-            what = f"{blank.hole.source!r} {blank.hole.where}" if blank.hole else "a hole"
+            what = blank.hole.named if blank.hole else "a hole"
             raise UserError(
                 f"nothing that fits can stand in {what}: it takes at least {blank.minimum} tokens, and the model was "
                 f"trained on {model.context}"

@@ -108,7 +108,7 @@ def _blank(hole: Hole, prefix: str, tokenizer: Codec) -> Blank:
     try:
         language = hole.type.automaton(tokenizer, prefix)
     except ValueError as error:
-        raise UserError(f"{hole.source!r} {hole.where} cannot be filled: {error}") from error
+        raise UserError(f"{hole.named} cannot be filled: {error}") from error
     if not language.lengths:
-        raise UserError(f"nothing can stand in {hole.source!r} {hole.where}: its expression matches no text")
+        raise UserError(f"nothing can stand in {hole.named}: its expression matches no text")
     return Blank(language.lengths[0], language.lengths[-1], prefix.encode(), language, hole)

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from ..errors import UserError
 from .typed import Type, parse_type
 
+SHOWN = 80
+"""Characters of a hole in a message."""
 OPEN_RANGE = (1, 8)  # tokens in a hole written as underscores
 SYNTAX = "[MASK], [MASK:5], [MASK:2-6], ____ or {name:type}"
 TYPES = "choice(formal|casual), yesno, date, int(1-99) or /regex/"
@@ -52,6 +54,11 @@ class Hole:
     name: str = ""
     type: Type | None = None
     where: str = field(default="", compare=False)
+
+    @property
+    def named(self) -> str:
+        """How a message calls it."""
+        return f"{_cut(self.source)} {self.where}"
 
 
 Segment = Text | Hole
@@ -103,12 +110,12 @@ def _hole(match: re.Match[str]) -> Hole:
         )
     length = LENGTH.fullmatch(match["length"])
     if length is None:
-        raise UserError(f"{source!r} {where} is not a hole; write {SYNTAX}, or \\{source} for the plain text")
+        raise UserError(f"{_cut(source)} {where} is not a hole; write {SYNTAX}, or \\{source} for the plain text")
     minimum, maximum = int(length[1]), int(length[2] or length[1])
     if minimum < 1:
-        raise UserError(f"{source!r} {where} holds no token; use at least [MASK:1]")
+        raise UserError(f"{_cut(source)} {where} holds no token; use at least [MASK:1]")
     if maximum < minimum:
-        raise UserError(f"{source!r} {where} ends below its start; write [MASK:{maximum}-{minimum}]")
+        raise UserError(f"{_cut(source)} {where} ends below its start; write [MASK:{maximum}-{minimum}]")
     return Hole(minimum, maximum, source, where=where)
 
 
@@ -122,7 +129,12 @@ def _typed(match: re.Match[str], source: str, where: str) -> Hole:
     try:
         return Hole(1, 1, source, match["name"], parse_type(written), where)
     except ValueError as error:
-        raise UserError(f"{source!r} {where} is not a hole: {error}") from error
+        raise UserError(f"{_cut(source)} {where} is not a hole: {error}") from error
+
+
+def _cut(source: str) -> str:
+    """As it was written, unless that is long."""
+    return repr(source if len(source) <= SHOWN else source[:SHOWN] + "…")
 
 
 def _refuse_repeated(holes: Sequence[Hole]) -> None:
@@ -130,7 +142,7 @@ def _refuse_repeated(holes: Sequence[Hole]) -> None:
     for place, hole in enumerate(holes):
         if hole.name in names:
             raise UserError(
-                f"{hole.source!r} {hole.where} has the name of an earlier hole; each is filled by itself: "
+                f"{hole.named} has the name of an earlier hole; each is filled by itself: "
                 f"write {{{hole.name}{place + 1}:…}}"
             )
         names.add(hole.name)

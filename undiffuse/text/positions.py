@@ -25,7 +25,7 @@ class TooLargeError(ValueError):
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"it takes more than {what}; repeat less, or keep what comes first from what comes next: [^b]*b.{{20}}"
+            f"it takes more than {what}; repeat less, or say where the repetition begins ([^b]*b.{{20}} for .*b.{{20}})"
         )
 
 
@@ -125,8 +125,8 @@ class Positions:
             rows.append(row)
         table: Array = np.full((len(rows) + 1, BYTES), len(rows), dtype=np.int64)
         for place, row in enumerate(rows):
-            for bytes_, state in row.items():
-                table[place, list(bytes_)] = state
+            for bytes_, after in row.items():
+                table[place, list(bytes_)] = after
         return table, np.array([final for _, final in states] + [False])
 
     def _after(self, positions: int) -> int:
