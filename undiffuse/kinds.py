@@ -156,6 +156,7 @@ MODELS = Components("model", "undiffuse.models", "torch.nn:Module", only=("trans
 FEED_FORWARDS = Components(
     "feed-forward layer", "undiffuse.models.feed_forward", "undiffuse.models.feed_forward.feed_forward:FeedForward"
 )
+LAYERS = Components("layer", "undiffuse.models.layers", "undiffuse.models.layers.layer_kind:LayerKind")
 CHECKPOINT_FAMILIES = Components(
     "family",
     "undiffuse.models",
@@ -182,6 +183,7 @@ COMPONENTS = {
         TIMES,
         MODELS,
         FEED_FORWARDS,
+        LAYERS,
         CHECKPOINT_FAMILIES,
         OPTIMIZERS,
         TRACKERS,

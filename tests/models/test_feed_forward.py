@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -11,13 +12,14 @@ from undiffuse.errors import UserError
 from undiffuse.kinds import FEED_FORWARDS
 from undiffuse.models.feed_forward.dense import Dense
 from undiffuse.models.feed_forward.experts import Experts
+from undiffuse.models.feed_forward.feed_forward import Activation
 from undiffuse.models.feed_forward.sigmoid_experts import SigmoidExperts
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.types import Rows, State, Tags
 
 KINDS = {kind: FEED_FORWARDS.load(kind)() for kind in FEED_FORWARDS.kinds}
 CONFIG = TransformerConfig(rows=17, width=16, depth=2, heads=2, context=8)
-ACTIVATIONS = ("gelu", "relu2", "swiglu")
+ACTIVATIONS = get_args(Activation)
 
 
 def layer(kind, activation="gelu"):

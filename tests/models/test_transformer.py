@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from undiffuse.errors import UserError
+from undiffuse.models.feed_forward.dense import Dense
+from undiffuse.models.layers.adaptive import Adaptive
+from undiffuse.models.layers.post_norm import PostNorm
 from undiffuse.models.rotary import Angles, rotate
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.types import Rows, State, Tags
@@ -46,6 +49,9 @@ VARIANTS = [
     {"causal": True},
     {"causal": True, "output_offset": -1},
     {"rotary_dim": 4},
+    {"layer": PostNorm(), "positions": "learned", "first_position": 2, "types": 2, "embedding_norm": True},
+    {"layer": Adaptive(12), "activation": "gelu-tanh", "feed_forward": Dense(bias=True), "head_bias": True},
+    {"local_window": 2, "local_base": 50.0, "global_every": 2, "embedding_norm": True, "head_transform": True},
 ]
 
 
@@ -186,8 +192,14 @@ def test_parameters_have_the_size_that_the_configuration_says():
         ({"heads": 32}, "heads=16"),
         ({"kv_heads": 3}, "4 heads cannot share 3 key heads"),
         ({"depth": 0}, "depth must be at least 1, not 0"),
+        ({"layer": PostNorm(), "norm": "rmsnorm"}, "norms with a bias, which are of the kind layernorm"),
+        ({"layer": PostNorm(), "time_conditioning": True}, "this kind of layer reads no noise level"),
+        ({"positions": "none"}, "'none' is none of rotary, learned"),
+        ({"local_window": -1}, "local_window must not be negative, not -1"),
+        ({"global_every": 0}, "global_every must be at least 1, not 0"),
+        ({"local_base": 0.0}, r"local_base must be a positive number, not 0\.0"),
         ({"norm": "batchnorm"}, "'batchnorm' is none of layernorm, rmsnorm"),
-        ({"activation": "tanh"}, "'tanh' is none of gelu, relu2, swiglu"),
+        ({"activation": "tanh"}, "'tanh' is none of gelu, gelu-tanh, relu2, swiglu, geglu"),
     ],
 )
 def test_impossible_networks_are_refused(changes, message):

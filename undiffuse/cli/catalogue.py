@@ -23,6 +23,7 @@ MEANING = {
     "times": "how a batch draws its noise levels (objective.times)",
     "models": "networks",
     "feed-forward layers": "what a layer does to every row alone (model.feed_forward)",
+    "layers": "how the layers of a network stand around attention and feed-forward (model.layer)",
     "families": "of public checkpoints that can be loaded (--model DIR)",
     "optimizers": "how weights follow gradients (optimizer)",
     "trackers": "programs that show the metrics of a run (training.track)",

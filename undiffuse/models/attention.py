@@ -54,7 +54,8 @@ def attend(
 class Attention(nn.Module):
     """Self-attention of some rows. One matrix makes queries, keys and values; `matrices` gives its parts by height.
 
-    `q_norm` and `k_norm` normalize every query and key before the rotary turn; None leaves them as they are.
+    `q_norm` and `k_norm` normalize every query and key before the rotary turn; None leaves them as they are. Without
+    `angles` nothing is turned: positions are in what is read.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Attention(nn.Module):
         head_dim: int,
         *,
         bias: bool = False,
+        out_bias: bool = False,
         q_norm: nn.Module | None = None,
         k_norm: nn.Module | None = None,
     ) -> None:
@@ -72,7 +74,7 @@ class Attention(nn.Module):
         self.heads, self.kv_heads, self.head_dim = heads, kv_heads, head_dim
         self.q_norm, self.k_norm = q_norm, k_norm
         self.qkv = nn.Linear(width, (heads + 2 * kv_heads) * head_dim, bias=bias)
-        self.out = nn.Linear(heads * head_dim, width, bias=False)
+        self.out = nn.Linear(heads * head_dim, width, bias=out_bias)
 
     @property
     def matrices(self) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
@@ -85,7 +87,7 @@ class Attention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "B L D"],
-        angles: Angles,
+        angles: Angles | None,
         bias: Bias | None,
         queries: Tags,
         kv: KV | None,
@@ -97,12 +99,13 @@ class Attention(nn.Module):
         return self.out(attend(q, k, v, bias).transpose(1, 2).flatten(2))
 
     def project(
-        self, x: Float[Tensor, "B L D"], angles: Angles
+        self, x: Float[Tensor, "B L D"], angles: Angles | None
     ) -> tuple[Float[Tensor, "B H L d"], Float[Tensor, "B G L d"], Float[Tensor, "B G L d"]]:
         """Queries and keys, after the rotary turn, and values of some rows."""
         split = self.qkv(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
         qk, v = split.split((self.heads + self.kv_heads, self.kv_heads), dim=1)
-        q, k = rotate(self._normalized(qk), angles).split((self.heads, self.kv_heads), dim=1)
+        qk = self._normalized(qk)
+        q, k = (qk if angles is None else rotate(qk, angles)).split((self.heads, self.kv_heads), dim=1)
         return q, k, v
 
     def _normalized(self, qk: Float[Tensor, "B heads L d"]) -> Float[Tensor, "B heads L d"]:

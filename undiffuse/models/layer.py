@@ -1,5 +1,6 @@
 """A block of the trunk: normalization, and the residual branch around each sublayer."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -23,17 +24,20 @@ class Norm(nn.Module):
     """LayerNorm or RMSNorm over the last dimension.
 
     Without learned scales unless asked: the next matrix can hold them, and their gradients doubled the time of the
-    layer. `eps` 0 is torch's own.
+    layer. `eps` 0 is torch's own. `bias` is for LayerNorm.
     """
 
-    def __init__(self, size: int, kind: NormKind, *, scales: bool = False, eps: float = 0.0) -> None:
+    def __init__(
+        self, size: int, kind: NormKind, *, scales: bool = False, eps: float = 0.0, bias: bool = False
+    ) -> None:
         super().__init__()
         self.kind, self.eps, self.shape = kind, eps, (size,)
         self.scale = nn.Parameter(torch.ones(size)) if scales else None
+        self.bias = nn.Parameter(torch.zeros(size)) if bias else None
 
     def forward(self, x: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead D"]:
         if self.kind == "layernorm":
-            return F.layer_norm(x, self.shape, self.scale, eps=self.eps or 1e-5)
+            return F.layer_norm(x, self.shape, self.scale, self.bias, eps=self.eps or 1e-5)
         return F.rms_norm(x, self.shape, self.scale, eps=self.eps or None)
 
 
@@ -51,13 +55,29 @@ class Dropout:
         return x * kept / (1 - self.share)
 
 
-class Residual(nn.Module):
-    """x + gate · branch(norm(x) · scale + shift); the noise level, if there is one, gives shift, scale and gate."""
+class Around(nn.Module, ABC):
+    """What stands around a branch of a layer."""
 
-    def __init__(self, width: int, norm: Norm, condition: int | None) -> None:
+    @abstractmethod
+    def forward(
+        self,
+        x: Float[Tensor, "B L D"],
+        condition: Float[Tensor, "B L C"] | None,
+        branch: Callable[[Tensor], Tensor],
+        drop: Dropout,
+    ) -> Float[Tensor, "B L D"]: ...
+
+
+class Residual(Around):
+    """x + gate · branch(norm(x) · scale + shift); the noise level, if there is one, gives shift, scale and gate.
+
+    Without a `norm` the branch reads x as it is. `gate` is where the gate starts.
+    """
+
+    def __init__(self, width: int, norm: Norm | None, condition: int | None, gate: float = 1.0) -> None:
         super().__init__()
-        self.norm = norm
-        self.modulation = None if condition is None else Modulation(condition, width)
+        self.norm = nn.Identity() if norm is None else norm
+        self.modulation = None if condition is None else Modulation(condition, width, gate)
 
     def forward(
         self,
@@ -72,21 +92,32 @@ class Residual(nn.Module):
         return x + gate * drop(branch(self.norm(x) * scale + shift))
 
 
+class NormedSum(Around):
+    """norm(x + branch(x))."""
+
+    def __init__(self, norm: Norm) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(
+        self,
+        x: Float[Tensor, "B L D"],
+        condition: Float[Tensor, "B L C"] | None,
+        branch: Callable[[Tensor], Tensor],
+        drop: Dropout,
+    ) -> Float[Tensor, "B L D"]:
+        return self.norm(x + drop(branch(x)))
+
+
 class Layer(nn.Module):
-    """Attention, then feed-forward, each on its own residual branch (pre-norm)."""
+    """Attention, then feed-forward, each with what stands around it."""
 
     def __init__(
-        self,
-        attention: Attention,
-        feed_forward: RowLayer,
-        width: int,
-        norms: tuple[Norm, Norm],
-        condition: int | None,
+        self, attention: Attention, feed_forward: RowLayer, around_attention: Around, around_feed_forward: Around
     ) -> None:
         super().__init__()
         self.attention, self.feed_forward = attention, feed_forward
-        self.around_attention = Residual(width, norms[0], condition)
-        self.around_feed_forward = Residual(width, norms[1], condition)
+        self.around_attention, self.around_feed_forward = around_attention, around_feed_forward
 
     @property
     def matrices(self) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
@@ -96,7 +127,7 @@ class Layer(nn.Module):
         self,
         x: Float[Tensor, "B L D"],
         condition: Float[Tensor, "B L C"] | None,
-        angles: Angles,
+        angles: Angles | None,
         bias: Bias | None,
         queries: Tags,
         kv: KV | None,

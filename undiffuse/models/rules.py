@@ -20,6 +20,12 @@ def causal(queries: Tags, keys: Tags) -> Mask:
     return _both(past, _present(queries, keys))
 
 
+def nearby(queries: Tags, keys: Tags, window: int, allowed: Mask | None) -> Mask:
+    """Of the keys that a rule allows, those at most `window` positions away: a layer of local attention."""
+    distance = queries.position[:, :, None] - keys.position[:, None, :]
+    return _both(distance.abs() <= window, allowed)
+
+
 def block_diffusion(queries: Tags, keys: Tags) -> Mask | None:
     """Bidirectional inside a block, causal between blocks (BD3-LM, Arriola et al. 2025, section 3).
 

@@ -23,6 +23,8 @@ class Traits:
     `takes` names what it reads besides the state and positions, by the fields of `Rows`; `row_level` says that it was
     trained on rows of one noise level each. The head `gives` logits, or the clean embedding, whose rounding they are.
     `keeps` says what it can keep between passes: keys and values (`memory`), or what its layers added (`features`).
+    `accepts` names inputs that it can be given; those that it does not take as well are nothing unless someone gives
+    them (σ = 0 of MDLM). `bounded` networks have no position beyond `context`.
     """
 
     vocab_rows: int
@@ -35,6 +37,8 @@ class Traits:
     row_level: bool = False
     gives: Output = "logits"
     keeps: frozenset[Keeping] = frozenset()
+    accepts: frozenset[Input] = frozenset()
+    bounded: bool = False
 
     @property
     def one_sided(self) -> bool:

@@ -1,27 +1,31 @@
-"""The one trunk: a pre-norm transformer with rotary positions, bidirectional or causal by its rule."""
+"""The one trunk: a transformer of one kind of layers, bidirectional or causal by its rule."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..types import Rows, Rule
+from ..types import Rows, Rule, Tags
 from . import rules
-from .attention import Attention, bias_of
+from .attention import Attention, Bias, bias_of
 from .base import Denoiser
-from .conditioning import NoiseEmbedding
 from .curves import CURVES, NoiseCurve
 from .features import Features
 from .feed_forward.dense import Dense
-from .feed_forward.feed_forward import Activation, FeedForward
+from .feed_forward.feed_forward import GATED, Activation, FeedForward
+from .head_transform import HeadTransform
 from .kv import KV
 from .layer import Dropout, Layer, Norm, NormKind
+from .layers.layer_kind import LayerKind
+from .layers.pre_norm import PreNorm
 from .rotary import Angles
 from .traits import Input, Output, Traits
+
+Positions = Literal["rotary", "learned"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,12 @@ class TransformerConfig:
     For public checkpoints: `head_dim` (0: D/H), `rotary_dim` of its dimensions that positions turn (0: all), `scales`
     (learned, in every norm), `norm_eps` (0: torch's own), `qkv_bias`, `tied` (the head is the embedding),
     `output_offset` (−1: row i − 1 speaks of position i).
+
+    `layer` is the kind of the layers. `positions` turn queries and keys, or are learned vectors beside the tokens: the
+    first is row `first_position` of their table, and there is none beyond `context`. Of `types` vectors (0: none) the
+    first is added too. `embedding_norm` normalizes the embedding, which a first layer with a norm before attention does
+    not repeat. All layers but every `global_every`-th, counted from the first, see `local_window` positions to either
+    side (0: all) and turn by `local_base`. The head may begin with a layer (`head_transform`) and have a `head_bias`.
     """
 
     rows: int
@@ -76,10 +86,21 @@ class TransformerConfig:
     feed_forward: FeedForward = field(default_factory=Dense)
     dense_layers: int = 0
     rotary_dim: int = 0
+    layer: LayerKind = field(default_factory=PreNorm)
+    positions: Positions = "rotary"
+    first_position: int = 0
+    types: int = 0
+    embedding_norm: bool = False
+    local_window: int = 0
+    local_base: float = 10_000.0
+    global_every: int = 1
+    head_transform: bool = False
+    head_bias: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 < self.rope_base < float("inf"):
-            raise UserError(f"model: rope_base must be a positive number, not {self.rope_base}")
+        for name in ("rope_base", "local_base"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise UserError(f"model: {name} must be a positive number, not {getattr(self, name)}")
         if not 0 <= self.norm_eps < float("inf"):
             raise UserError(f"model: norm_eps must be 0 or more, not {self.norm_eps}")
         if self.block_length is not None and (self.block_length < 1 or self.causal):
@@ -94,9 +115,16 @@ class TransformerConfig:
             raise UserError('model: output="embedding" needs a latent size: set model.latent=16')
         if self.output_offset not in (0, -1):
             raise UserError(f"model: output_offset must be 0 or -1, not {self.output_offset}")
-        for name in ("rows", "width", "depth", "heads", "context"):
+        for name in ("rows", "width", "depth", "heads", "context", "global_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"model: {name} must be at least 1, not {getattr(self, name)}")
+        for name in ("first_position", "types", "local_window"):
+            if getattr(self, name) < 0:
+                raise UserError(f"model: {name} must not be negative, not {getattr(self, name)}")
+        if self.layer.biases and self.norm != "layernorm":
+            raise UserError("model: this kind of layer has norms with a bias, which are of the kind layernorm")
+        if self.time_conditioning and self.condition is None:
+            raise UserError("model: this kind of layer reads no noise level: leave out time_conditioning, or the layer")
         if self.head_dim % 2 or self.head_dim < 0:
             raise UserError(f"model: head_dim must be even, not {self.head_dim}")
         if self.dense_layers < 0:
@@ -119,7 +147,8 @@ class TransformerConfig:
             )
         for name, known in (
             ("norm", ("layernorm", "rmsnorm")),
-            ("activation", ("gelu", "relu2", "swiglu")),
+            ("activation", get_args(Activation)),
+            ("positions", get_args(Positions)),
             ("noise_curve", ("none", *CURVES)),
             ("output", ("logits", "embedding")),
         ):
@@ -146,7 +175,16 @@ class TransformerConfig:
         """Rows of the feed-forward layer."""
         if self.hidden:
             return self.hidden
-        return 32 * round(self.width * 8 / 3 / 32) if self.activation == "swiglu" else 4 * self.width
+        return 32 * round(self.width * 8 / 3 / 32) if self.activation in GATED else 4 * self.width
+
+    def is_local(self, layer: int) -> bool:
+        """Whether a layer sees the positions nearby alone."""
+        return self.local_window > 0 and layer % self.global_every != 0
+
+    @property
+    def condition(self) -> int | None:
+        """The size of the vector that the noise level becomes; None where it is not read."""
+        return self.layer.condition(self.width, self.time_conditioning)
 
 
 class Transformer(nn.Module, Denoiser):
@@ -155,23 +193,30 @@ class Transformer(nn.Module, Denoiser):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.config = config
-        width = config.width
-        condition = width if config.time_conditioning else None
+        width, condition = config.width, config.condition
         self.embedding = nn.Embedding(config.rows, config.latent or width)
         self.latent = nn.Linear(config.latent * (1 + config.feedback), width) if config.latent else None
         self.gamma = None if config.noise_curve == "none" else CURVES[config.noise_curve]()
         self.editable = nn.Embedding(2, width) if config.editable_input else None
-        self.noise = NoiseEmbedding(width) if config.time_conditioning else None
-        self.blocks = nn.ModuleList(self._block(layer, condition) for layer in range(config.depth))
-        self.norm = self._norm(width)
+        learned = config.first_position + config.context if config.positions == "learned" else 0
+        self.position = nn.Embedding(learned, width) if learned else None
+        self.token_type = nn.Embedding(config.types, width) if config.types else None
+        self.embedding_norm = self._norm(width) if config.embedding_norm else None
+        self.noise = None if condition is None else config.layer.embedding(condition)
+        self.blocks = nn.ModuleList(self._block(layer) for layer in range(config.depth))
+        self.norm = self._norm(width) if config.layer.ends_normed else None
+        self.last = config.layer.last(width, condition)
+        self.transform = HeadTransform(width, self._norm(width), config.layer.biases) if config.head_transform else None
         given = config.latent if config.output == "embedding" else config.rows
         self.unembedding = None if config.tied else nn.Linear(width, given, bias=False)
+        self.head_bias = nn.Parameter(torch.zeros(given)) if config.head_bias else None
         self._initialize()
 
     def _norm(self, size: int) -> Norm:
-        return Norm(size, self.config.norm, scales=self.config.scales, eps=self.config.norm_eps)
+        c = self.config
+        return Norm(size, c.norm, scales=c.scales, eps=c.norm_eps, bias=c.layer.biases)
 
-    def _block(self, layer: int, condition: int | None) -> Layer:
+    def _block(self, layer: int) -> Layer:
         c = self.config
         q_norm: Norm | None = None
         k_norm: Norm | None = None
@@ -179,10 +224,14 @@ class Transformer(nn.Module, Denoiser):
             q_norm = k_norm = Norm(c.head_width, "layernorm")
             if c.scales:
                 q_norm, k_norm = self._norm(c.head_width), self._norm(c.head_width)
-        attention = Attention(c.width, c.heads, c.groups, c.head_width, bias=c.qkv_bias, q_norm=q_norm, k_norm=k_norm)
+        biases = {"bias": c.qkv_bias, "out_bias": c.layer.biases}
+        attention = Attention(c.width, c.heads, c.groups, c.head_width, **biases, q_norm=q_norm, k_norm=k_norm)
         kind = Dense() if layer < c.dense_layers else c.feed_forward
         feed_forward = kind.build(c.width, c.hidden_width, c.activation)
-        return Layer(attention, feed_forward, c.width, (self._norm(c.width), self._norm(c.width)), condition)
+        normed = c.embedding_norm and layer == 0 and c.layer.ends_normed
+        first, second = (None if normed else self._norm(c.width)), self._norm(c.width)
+        around = (c.layer.around(c.width, norm, c.condition) for norm in (first, second))
+        return Layer(attention, feed_forward, *around)
 
     def _initialize(self) -> None:
         """Inner matrices have variance 1/fan-in; outputs of branches and the head are zero: all tokens start alike."""
@@ -194,6 +243,9 @@ class Transformer(nn.Module, Denoiser):
             nn.init.zeros_(self.unembedding.weight)
         if self.editable is not None:
             nn.init.zeros_(self.editable.weight)
+        for beside in (self.position, self.token_type):
+            if beside is not None:
+                nn.init.zeros_(beside.weight)
         for block in self.blocks:
             nn.init.normal_(block.attention.qkv.weight, std=self.config.width**-0.5)
             nn.init.zeros_(block.attention.out.weight)
@@ -219,8 +271,16 @@ class Transformer(nn.Module, Denoiser):
             takes=frozenset(name for name, taken in inputs if taken),
             row_level=c.block_length is None,
             gives=c.output,
-            keeps=frozenset({"keys", "features"}),
+            keeps=frozenset({"keys", "features"} if self._adds else {"keys"}),
+            accepts=frozenset({"level"} if c.condition is not None else ()),
+            bounded=c.positions == "learned",
         )
+
+    @property
+    def _adds(self) -> bool:
+        """Whether what a layer added in an earlier pass can stand for what it would add now."""
+        c = self.config
+        return c.layer.adds and not any(map(c.is_local, range(c.depth)))
 
     @property
     def device(self) -> torch.device:
@@ -260,22 +320,58 @@ class Transformer(nn.Module, Denoiser):
             x = torch.where(rows.given.mask[..., None], rows.given.vectors.to(x.dtype), x)
         if self.editable is not None:
             x = x + self.editable(_given(rows.editable, "editable").long())
-        condition = None if self.noise is None else self.noise(_given(rows.level, "level"))
-        turned = self.config.rotary_dim or self.config.head_width
-        angles = Angles.at(tags.position, turned, self.config.rope_base, x.dtype)
-        bias = bias_of(self.traits.rule(tags, tags if kv is None else kv.tags(tags)), x.dtype)
+        x = self._placed(x, tags)
+        condition = None if self.noise is None else self.noise(self._level(rows))
+        views = self._views(tags, tags if kv is None else kv.tags(tags), x.dtype)
         if isinstance(kv, Features):
             every = torch.ones_like(tags.position, dtype=torch.bool)
             live = every if tags.live is None else tags.live
+            angles, bias = views[False]
+            assert angles is not None
             # under full attention every query sees the same keys
-            return self.norm(kv.run(list(self.blocks), x, angles, live, None if bias is None else bias[:, :, :1]))
+            return self._ended(kv.run(list(self.blocks), x, angles, live, None if bias is None else bias[:, :, :1]))
         drop = Dropout(self.config.dropout, rows.dropout)
         x = drop(x)
         for layer, block in enumerate(self.blocks):
-            x = block(x, condition, angles, bias, tags, kv, layer, drop)
+            x = block(x, condition, *views[self.config.is_local(layer)], tags, kv, layer, drop)
         if kv is not None:
             kv.mark(tags)
-        return self.norm(x)
+        return self._ended(x, condition)
+
+    def _placed(self, x: Float[Tensor, "B L D"], tags: Tags) -> Float[Tensor, "B L D"]:
+        """With what stands beside a token: its learned position, its type."""
+        if self.position is not None:
+            x = x + self.position(tags.position + self.config.first_position)
+        if self.token_type is not None:
+            x = x + self.token_type.weight[0]
+        return x if self.embedding_norm is None else self.embedding_norm(x)
+
+    def _level(self, rows: Rows) -> Float[Tensor, "B L"]:
+        """The noise level of each row; none of a network that is not told it and could be."""
+        if self.config.time_conditioning or rows.level is not None:
+            return _given(rows.level, "level")
+        return torch.zeros_like(rows.tags.position, dtype=torch.float64)
+
+    def _views(self, queries: Tags, keys: Tags, dtype: torch.dtype) -> dict[bool, tuple[Angles | None, Bias | None]]:
+        """How rows are turned and what they see: of the layers that see everything, and of the local ones."""
+        c, rule = self.config, self.traits.rule(queries, keys)
+        turned = c.positions == "rotary"
+
+        def view(base: float, seen: Tensor | None) -> tuple[Angles | None, Bias | None]:
+            angles = Angles.at(queries.position, c.rotary_dim or c.head_width, base, dtype) if turned else None
+            return angles, bias_of(seen, dtype)
+
+        views = {False: view(c.rope_base, rule)}
+        if any(map(c.is_local, range(c.depth))):
+            views[True] = view(c.local_base, rules.nearby(queries, keys, c.local_window, rule))
+        return views
+
+    def _ended(
+        self, x: Float[Tensor, "B L D"], condition: Float[Tensor, "B L C"] | None = None
+    ) -> Float[Tensor, "B L D"]:
+        """What the head reads."""
+        x = x if self.norm is None else self.norm(x)
+        return x if self.last is None else self.last(x, condition)
 
     def _embedded(self, rows: Rows) -> Float[Tensor, "B L D"]:
         state = rows.state
@@ -292,9 +388,10 @@ class Transformer(nn.Module, Denoiser):
 
     def head(self, hidden: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead V"]:
         """Logits over the V rows; the clean embedding of d numbers where `output` says so."""
-        if self.unembedding is None:
-            return nn.functional.linear(hidden, self.embedding.weight)
-        return self.unembedding(hidden)
+        if self.transform is not None:
+            hidden = self.transform(hidden)
+        matrix = self.embedding if self.unembedding is None else self.unembedding
+        return nn.functional.linear(hidden, matrix.weight, self.head_bias)
 
 
 def _given(value: Tensor | None, name: str) -> Tensor:

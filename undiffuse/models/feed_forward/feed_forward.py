@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Activation = Literal["gelu", "relu2", "swiglu"]
+Activation = Literal["gelu", "gelu-tanh", "relu2", "swiglu", "geglu"]
+GATED: tuple[Activation, ...] = ("swiglu", "geglu")
 
 
 class RowLayer(nn.Module, ABC):
@@ -39,7 +40,7 @@ class FeedForward(ABC):
 
 def gates(activation: Activation) -> int:
     """How many times the inner width the first matrix has: twice where one half gates the other."""
-    return 2 if activation == "swiglu" else 1
+    return 2 if activation in GATED else 1
 
 
 def activated(inner: Float[Tensor, "*lead E"], activation: Activation) -> Float[Tensor, "*lead F"]:
@@ -47,11 +48,16 @@ def activated(inner: Float[Tensor, "*lead E"], activation: Activation) -> Float[
     match activation:
         case "gelu":
             return F.gelu(inner)
+        case "gelu-tanh":
+            return F.gelu(inner, approximate="tanh")
         case "relu2":
             return SquaredReLU.apply(inner)
         case "swiglu":
             gate, value = inner.chunk(2, dim=-1)
             return F.silu(gate) * value
+        case "geglu":
+            gate, value = inner.chunk(2, dim=-1)
+            return F.gelu(gate) * value
 
 
 class SquaredReLU(torch.autograd.Function):
