@@ -21,7 +21,7 @@ class Dense(FeedForward):
 class DenseLayer(RowLayer):
     """down(f(up(x)))."""
 
-    def __init__(self, width: int, hidden: int, activation: Activation, bias: bool) -> None:
+    def __init__(self, width: int, hidden: int, activation: Activation, bias: bool = False) -> None:
         super().__init__()
         self.activation = activation
         self.up = nn.Linear(width, gates(activation) * hidden, bias=bias)
