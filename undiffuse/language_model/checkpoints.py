@@ -4,6 +4,7 @@ No code of the directory is run, and nothing is read but JSON and tensors. The n
 the tensors as they come, each exactly once; rotary tables are computed, never read.
 """
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from ..process.schedules.one_minus_t import OneMinusT
 from ..text.codec import Codec
 from ..text.published_tokenizer import NoTokenizer, PublishedTokenizer
 from ..vocabulary import Vocabulary
+from .memory import require
 from .special_ids import vocabulary_of
 from .stored_tensors import CONFIG, WEIGHTS, Tensors, read_json
 from .trained import Trained
@@ -90,17 +92,25 @@ def build(
     device: str | torch.device,
     dtype: torch.dtype | None,
 ) -> Transformer:
-    """The network with its tensors; UserError where one has another shape than the config says."""
+    """The network with its tensors.
+
+    UserError where one has another shape than the config says, or all take more memory than there is.
+    """
     tensors.check(parts)
-    with torch.device("meta"), Uninitialized():
-        network = Transformer(shape)
+    network = outline(shape)
     expected = {name: value.shape for name, value in network.state_dict().items()}
     named = {name for part in parts for name in part.parameters}
     assert expected.keys() == named, expected.keys() ^ named
     dtype = dtype or tensors.format(parts)
-    parameters = {name: value.to(device=device, dtype=dtype) for name, value in tensors.read(parts, expected)}
-    network.load_state_dict(parameters, assign=True)
+    require(sum(map(math.prod, expected.values())), dtype, device, str(tensors.directory))
+    network.load_state_dict(dict(tensors.read(parts, expected, device, dtype)), assign=True)
     return network.eval().requires_grad_(False)
+
+
+def outline(shape: TransformerConfig) -> Transformer:
+    """A network without memory: names and shapes of its parameters."""
+    with torch.device("meta"), Uninitialized():
+        return Transformer(shape)
 
 
 def write(model: Trained, directory: Path, family: str, config: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ A directory without a manifest and with a config.json is a public checkpoint: `c
 
 import hashlib
 import json
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields
 from importlib.metadata import version
@@ -12,14 +13,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensor_bytes
-from torch import Tensor
 
 from ..durable import new_directory, write_bytes, write_json
 from ..errors import UserError, did_you_mean
 from ..kinds import build_process, describe, describe_process, parameters_of, refuse_packages
+from ..models.parts import Copied
 from ..models.transformer import Transformer, TransformerConfig
 from ..predictor import Predictor
 from ..text.published_tokenizer import PublishedTokenizer
@@ -27,6 +26,8 @@ from ..text.tokenizer import Tokenizer
 from ..types import HeadKind
 from ..vocabulary import Vocabulary
 from . import checkpoints, probe
+from .memory import require
+from .stored_tensors import Tensors
 from .trained import Trained
 
 FORMAT = 1
@@ -122,16 +123,10 @@ def read(
         raise UserError(f"family and mask_id are for public checkpoints, and {directory} is not one")
     manifest = _manifest(directory)
     refuse_packages(manifest, plugins, str(directory))
-    content = _read(directory / WEIGHTS)
-    if hashlib.sha256(content).hexdigest() != manifest["weights"]["sha256"]:
-        raise UserError(
-            f"{directory / WEIGHTS} is not the file that was saved ({len(content)} bytes, wrong checksum): it is "
-            "truncated or damaged; copy it again, or train again"
-        )
     tokenizer = _tokenizer(directory, manifest["tokenizer"])
-    network = Transformer(_config(manifest["model"], directory))
-    _load_weights(network, content, directory)
-    network.to(device=device, dtype=dtype or torch.float32).eval().requires_grad_(False)
+    network = checkpoints.outline(_config(manifest["model"], directory))
+    _load_weights(network, directory, manifest["weights"]["sha256"], device, dtype or torch.float32)
+    network.eval().requires_grad_(False)
     process = build_process(manifest["process"], tokenizer.vocabulary)
     predictor = Predictor(network, process, _head(manifest, directory))
     if check_head:
@@ -190,18 +185,30 @@ def _config(spec: Mapping[str, Any], directory: Path) -> TransformerConfig:
     return TransformerConfig(**parameters_of(TransformerConfig, spec))
 
 
-def _load_weights(network: Transformer, content: bytes, directory: Path) -> None:
-    """Every parameter exactly once."""
-    try:
-        weights: dict[str, Tensor] = read_tensors(content)
-    except SafetensorError as error:
-        raise UserError(f"{directory / WEIGHTS} is not a safetensors file: {error}") from error
+def _load_weights(
+    network: Transformer, directory: Path, digest: str, device: str | torch.device, dtype: torch.dtype
+) -> None:
+    """Every parameter exactly once. UserError for a file that is not the one of this digest, before memory is taken."""
+    path = directory / WEIGHTS
     expected = {name: value.shape for name, value in network.state_dict().items()}
-    found = {name: value.shape for name, value in weights.items()}
-    if expected != found:
-        wrong = sorted({*expected.items()} ^ {*found.items()})[0]
-        raise UserError(f"{directory / WEIGHTS} does not fit its manifest, first at {wrong[0]} {list(wrong[1])}")
-    network.load_state_dict(weights)
+    require(sum(map(math.prod, expected.values())), dtype, device, str(directory))
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; the model is incomplete") from error
+    if found != digest:
+        raise UserError(
+            f"{path} is not the file that was saved ({path.stat().st_size} bytes, wrong checksum): it is "
+            "truncated or damaged; copy it again, or train again"
+        )
+    tensors = Tensors.of(directory)
+    shapes = {name: stored.shape for name, stored in tensors.stored.items()}
+    if expected != shapes:
+        wrong = sorted({*expected.items()} ^ {*shapes.items()})[0]
+        raise UserError(f"{path} does not fit its manifest, first at {wrong[0]} {list(wrong[1])}")
+    parts = [Copied(name, name) for name in expected]
+    network.load_state_dict(dict(tensors.read(parts, expected, device, dtype)), assign=True)
 
 
 def _read(path: Path) -> bytes:

@@ -86,8 +86,17 @@ class Tensors:
         """The number format of all, or where they differ the narrowest that holds every one of them exactly."""
         return reduce(torch.promote_types, (FORMATS[self.stored[name].format] for p in parts for name in p.tensors))
 
-    def read(self, parts: Sequence[Part], shapes: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, Tensor]]:
-        """Every parameter by name. UserError where a tensor has another shape than its part of the parameters has."""
+    def read(
+        self,
+        parts: Sequence[Part],
+        shapes: Mapping[str, Sequence[int]],
+        device: str | torch.device,
+        dtype: torch.dtype,
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter by name, in fresh memory that the mapped files are copied to once.
+
+        UserError where a tensor has another shape than its part of the parameters has.
+        """
         for part in parts:
             for name, shape in zip(part.tensors, part.shapes([shapes[p] for p in part.parameters]), strict=True):
                 if self.stored[name].shape != tuple(shape):
@@ -100,8 +109,20 @@ class Tensors:
             for file in {stored.file for stored in self.stored.values()}
         }
         for part in parts:
-            found = part.read([files[self.stored[name].file].get_tensor(name) for name in part.tensors])
-            yield from zip(part.parameters, found, strict=True)
+            parameters = [torch.empty(tuple(shapes[name]), dtype=dtype, device=device) for name in part.parameters]
+            fill(part, parameters, [files[self.stored[name].file].get_tensor(name) for name in part.tensors])
+            yield from zip(part.parameters, parameters, strict=True)
+
+
+def fill(part: Part, parameters: Sequence[Tensor], tensors: Sequence[Tensor]) -> None:
+    """Copy tensors to where they belong in the parameters, changing their number format on the way."""
+    places = part.write(parameters)
+    inside = {parameter.untyped_storage().data_ptr() for parameter in parameters}
+    whole = sum(place.numel() for place in places) == sum(parameter.numel() for parameter in parameters)
+    if not whole or any(place.untyped_storage().data_ptr() not in inside for place in places):
+        places, tensors = parameters, part.read(tensors)
+    for place, tensor in zip(places, tensors, strict=True):
+        place.copy_(tensor)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,0 +1,91 @@
+"""Memory for weights: how much a device has left, and whether a model fits."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from ..errors import UserError
+
+GIB = 2**30
+NARROWER = (torch.bfloat16,)
+
+
+def require(numbers: int, dtype: torch.dtype, device: str | torch.device, what: str) -> None:
+    """UserError, with the arithmetic, if so many numbers are more than the device has room for."""
+    device = torch.device(device)
+    free = available(device)
+    if free is None or numbers * dtype.itemsize <= free:
+        return
+    fits = next((d for d in NARROWER if d.itemsize < dtype.itemsize and numbers * d.itemsize <= free), None)
+    fix = "" if fits is None else f"load it with --dtype {_name(fits)} ({shown(numbers * fits.itemsize)}), or "
+    raise UserError(
+        f"{what} does not fit: its {numbers:,} numbers of {dtype.itemsize} bytes ({_name(dtype)}) are "
+        f"{shown(numbers * dtype.itemsize)}, and {shown(free)} of memory are free on {device}; {fix}use a machine with "
+        "more memory"
+    )
+
+
+def available(device: torch.device) -> int | None:
+    """Bytes that can still be taken on a device, None where nothing says."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+    return min(_of_the_machine(), default=None) if device.type == "cpu" else None
+
+
+def shown(size: float) -> str:
+    """Bytes in GiB, or in MiB below one."""
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / 2**20:.0f} MiB"
+
+
+def _of_the_machine() -> Iterator[int]:
+    """What is left by each account of main memory that the system keeps."""
+    meminfo = _table(Path("/proc/meminfo"))
+    if "MemAvailable:" in meminfo:
+        yield meminfo["MemAvailable:"] * 1024
+    elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    yield from _of_groups(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
+
+
+def _of_groups(listed: Path, root: Path) -> Iterator[int]:
+    """What limits on this process's control groups leave, in both versions; file pages that can go count as free."""
+    for line in listed.read_text().splitlines() if listed.is_file() else ():
+        number, controllers, path = line.split(":", 2)
+        if number == "0":
+            top, names = root, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            top, names = root / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        group = top / path.lstrip("/")
+        for place in (group, *group.parents):
+            limit, used = (_number(place / name) for name in names[:2])
+            if limit is not None and used is not None:
+                yield max(limit - used + _table(place / "memory.stat").get(names[2], 0), 0)
+            if place == top:
+                break
+
+
+def _number(path: Path) -> int | None:
+    """The number in a file; None where there is no such file, or no limit ("max")."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _table(path: Path) -> dict[str, int]:
+    """First words of lines with the numbers after them."""
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+    except OSError:
+        return {}
+    return {words[0]: int(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
