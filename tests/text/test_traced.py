@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from undiffuse.text.sandbox import METHODS
 from undiffuse.text.traced import SAID, Traced, followed, joined, reach, shown
 
 PIECES = st.lists(st.sampled_from(["A", "B B", " ", "C\n", "<i>", "ab", " x ", "\n", "1,2", ","]), max_size=6)
@@ -71,6 +72,16 @@ def test_case_keeps_the_origin(pieces):
 
 def test_where_one_character_becomes_several_all_are_of_the_message():
     assert (Traced("ß").upper().plain, Traced("ß").upper().origin) == ("SS", bytes([SAID, SAID]))
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_every_method_that_templates_have_keeps_the_origin(name):
+    given = {"join": [["x"]], "partition": ["x"], "rpartition": ["x"], "replace": ["x", "y"]}.get(name, [])
+    given = given or (["x"] if name in ("count", "find", "index", "rfind", "rindex", "startswith", "endswith") else [])
+    given = given or (["x"] if name.startswith("remove") else [])
+    found = getattr(Traced("axb"), name)(*given)
+    made = found if isinstance(found, list | tuple) else [found]
+    assert all(isinstance(each, Traced) for each in made if isinstance(each, str))
 
 
 def test_what_replaces_a_part_of_a_message_is_of_the_message():

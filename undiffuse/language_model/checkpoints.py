@@ -28,8 +28,9 @@ from ..process.schedules.one_minus_t import OneMinusT
 from ..text.codec import Codec
 from ..text.published_tokenizer import NoTokenizer, PublishedTokenizer
 from ..vocabulary import Vocabulary
+from . import voice
 from .memory import require
-from .special_ids import vocabulary_of
+from .special_ids import added_ids, vocabulary_of
 from .stored_tensors import CONFIG, WEIGHTS, Tensors, read_json
 from .trained import Trained
 
@@ -68,7 +69,8 @@ def load(
     files = {name: read_json(directory / name) for name in TOKENIZER_FILES if name.endswith("json")}
     vocabulary = vocabulary_of(shape.rows, layout, config, files, mask_id)
     process = Interpolating(vocabulary, OneMinusT(), Mask())
-    manifest = {"layout": kind, "config": config}
+    chat = voice.read(directory, config, files, read_json(directory / "generation_config.json"))
+    manifest = {"layout": kind, "config": config, **chat}
     tokenizer = _tokenizer(directory, files, vocabulary)
     return Trained(Predictor(network, process, "leave_one_out"), tokenizer, manifest, name=str(directory))
 
@@ -126,6 +128,7 @@ def write(model: Trained, directory: Path, family: str, config: Mapping[str, Any
     save_file(weights, directory / WEIGHTS, metadata={"format": "pt"})
     if isinstance(model.tokenizer, PublishedTokenizer):
         write_json(directory / "tokenizer.json", model.tokenizer.content)
+    voice.write(directory, model.manifest)
     write_json(directory / CONFIG, config)
 
 
@@ -188,5 +191,5 @@ def _tokenizer(directory: Path, files: Mapping[str, Mapping[str, Any]], vocabula
         return PublishedTokenizer(files["tokenizer.json"], vocabulary)
     if files["vocab.json"] and (directory / "merges.txt").is_file():
         merges = (directory / "merges.txt").read_text(encoding="utf-8")
-        return PublishedTokenizer.from_merges(files["vocab.json"], merges, vocabulary)
+        return PublishedTokenizer.from_merges(files["vocab.json"], merges, vocabulary, added_ids(files))
     return NoTokenizer(vocabulary, str(directory))

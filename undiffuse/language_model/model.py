@@ -1,7 +1,7 @@
 """A trained model that one can talk to."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -18,23 +18,28 @@ from ..decode.strategies.strategy import Strategy
 from ..errors import UserError
 from ..predictor import Predictor
 from ..text.codec import Codec
+from ..text.template import Message, Template
 from .arguments import ids, many, whole
+from .chat import chat, conversations_of, fill_answer
 from .check import Check, check
 from .decode import Decoded, Prompts, decode
 from .defaults import filling, generating
+from .embed import embed
 from .fill import fill, fill_object
 from .generate import generate
 from .logits import logits
 from .many import listed
-from .results import Filled, FilledObject, Generated, Score
+from .results import Answer, Filled, FilledObject, Generated, Score
 from .score import score
 from .settings import Settings
 from .storage import save
 from .trained import Trained
 from .until import Until
+from .voice import KEY
 
 OnEvent = Callable[[Event], None]
 Several = list[str] | tuple[str, ...]
+Conversation = list[Message] | tuple[Message, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +165,75 @@ class LanguageModel:
         settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, steps=steps, **options)
         found = finished(generate(self.trained, listed(prompt), length, settings, Until.of(until)), on_event)
         return found[0] if isinstance(prompt, str) else found
+
+    @overload
+    def chat(self, messages: Conversation, **options: Any) -> Answer: ...
+
+    @overload
+    def chat(self, messages: list[Conversation] | tuple[Conversation, ...], **options: Any) -> list[Answer]: ...
+
+    def chat(
+        self,
+        messages: Conversation | list[Conversation] | tuple[Conversation, ...],
+        *,
+        length: int | None = None,
+        temperature: float | None = None,
+        seed: int = 0,
+        strategy: str | Strategy | None = None,
+        system: str | None = None,
+        on_event: OnEvent | None = None,
+        **options: Any,
+    ) -> Answer | list[Answer]:
+        """The next message of a conversation, [{"role": "user", "content": "Hello"}], of `length` tokens at most.
+
+        Written as the model's chat template says, after a `system` message if one is given here. A list of
+        conversations gives the list of what each gives alone. An answer ends at the model's own end of turn and holds
+        no control token, and no text of a message can become one. Without a strategy a public checkpoint decodes as its
+        authors do, others give their best text. Further options are those of `fill`. UserError for a model without a
+        template (`with_template`), messages that are none, and conversations that do not fit the context.
+        """
+        conversations, one = conversations_of(messages, system)
+        kind, heat = filling(self.predictor, strategy, temperature, 1)
+        settings = Settings.of(kind, temperature=heat, seed=seed, **options)
+        found = finished(chat(self.trained, conversations, length, settings), on_event)
+        return found[0] if one else found
+
+    def fill_answer(
+        self,
+        messages: Conversation,
+        number: int,
+        *,
+        strategy: str | Strategy | None = None,
+        top: int = 1,
+        temperature: float | None = None,
+        seed: int = 0,
+        on_event: OnEvent | None = None,
+        **options: Any,
+    ) -> tuple[str, Filled]:
+        """An answer, message `number` from 0, with its holes filled given everything before and after it.
+
+        What becomes of it, and how its holes were filled; holes and options are those of `fill`. UserError for a model
+        that sees only what stands before.
+        """
+        kind, heat = filling(self.predictor, strategy, temperature, 1)
+        settings = Settings.of(kind, temperature=heat, seed=seed, **options)
+        return finished(fill_answer(self.trained, messages, number, settings, top), on_event)
+
+    def with_template(self, source: str) -> "LanguageModel":
+        """The same model with another chat template (Jinja, as Hugging Face has it), which `save` writes too.
+
+        UserError for one that cannot be read.
+        """
+        Template(source)
+        return replace(self, manifest={**self.manifest, KEY: {**(self.manifest.get(KEY) or {}), "template": source}})
+
+    def embed(self, texts: str | Several, layer: int = -1) -> Float[Tensor, "N D"]:
+        """One float32 vector per text: the mean over its tokens of the hidden states after `layer` layers.
+
+        0 are the embeddings, −1 is the last layer, normalized for the head. UserError for empty texts, and for texts
+        longer than the context.
+        """
+        return embed(self.trained, listed(texts), layer)
 
     def score(
         self,

@@ -106,6 +106,23 @@ class Generated:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """The next message of a conversation. `finished` says whether the model ended it, before its length did."""
+
+    text: str
+    tokens: int
+    nfe: int
+    seed: int
+    model: str
+    finished: bool = True
+
+    def json(self) -> dict[str, Any]:
+        record = asdict(self)
+        del record["finished"]
+        return record
+
+
+@dataclass(frozen=True)
 class TokenScore:
     """The contribution of one token to the bound, averaged over draws (nats)."""
 

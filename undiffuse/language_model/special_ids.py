@@ -31,7 +31,7 @@ def vocabulary_of(
 
 def _mask(layout: CheckpointFamily, config: Json, files: Mapping[str, Json]) -> int:
     """From the config, the tokenizer's mask field, a known name among added tokens; else the family's own."""
-    ids = _added(files)
+    ids = added_ids(files)
     field = (files.get("tokenizer_config.json") or {}).get("mask_token")
     spelled = field.get("content") if isinstance(field, Mapping) else field
     named = {f"its added token {name!r}": ids[name] for name in layout.mask_tokens if name in ids}
@@ -47,7 +47,7 @@ def _mask(layout: CheckpointFamily, config: Json, files: Mapping[str, Json]) -> 
     return next(iter(chosen), layout.mask_id)
 
 
-def _added(files: Mapping[str, Json]) -> dict[str, int]:
+def added_ids(files: Mapping[str, Json]) -> dict[str, int]:
     """Added tokens by their text, from all files that list them."""
     where = "tokenizer_config.json: added_tokens_decoder"
     listed = (files.get("tokenizer_config.json") or {}).get("added_tokens_decoder") or {}

@@ -8,6 +8,7 @@ import torch
 
 from ..predictor import Predictor
 from ..text.codec import Codec
+from .voice import Voice
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,3 +28,8 @@ class Trained:
     @cached_property
     def device(self) -> torch.device:
         return self.predictor.denoiser.device
+
+    @cached_property
+    def voice(self) -> Voice:
+        """How it takes part in a conversation. UserError where it has no chat template."""
+        return Voice.of(self.tokenizer, self.manifest)

@@ -14,6 +14,7 @@ class Dream(QwenNames):
 
     mask_id = 151666
     mask_tokens = ("<|mask|>",)
+    template = "chatml"
 
     def recognizes(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:
         layer = "model.layers.0.self_attn"

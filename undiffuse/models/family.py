@@ -93,10 +93,13 @@ class CheckpointFamily(ABC):
     """One family of public checkpoints.
 
     `mask_id` is the family's own, for configs that leave it out; `mask_tokens` are names that its tokenizers give it.
+    `template` is how its instructed models write conversations, for directories that do not say (a name in
+    text/templates; empty: nobody knows).
     """
 
     mask_id: ClassVar[int]
     mask_tokens: ClassVar[tuple[str, ...]]
+    template: ClassVar[str] = ""
 
     @abstractmethod
     def recognizes(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:

@@ -17,6 +17,7 @@ class LLaDA(CheckpointFamily):
 
     mask_id = 126336
     mask_tokens = ("<|mdm_mask|>", "<|mask|>")
+    template = "llada"
 
     def recognizes(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:
         return {"d_model", "mlp_hidden_size"} <= config.keys() and "model.transformer.wte.weight" in tensors

@@ -14,6 +14,7 @@ class SDAR(QwenNames):
 
     mask_id = 151669
     mask_tokens = ("<|MASK|>", "<|mask|>")
+    template = "chatml"
 
     def recognizes(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:
         layer = "model.layers.0"

@@ -96,16 +96,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if not isinstance(owner, str):
             __self.budget.spend(0)
             return super().call(__context, __obj, *args, **kwargs)
-        name, given = __obj.__name__, (owner, args, kwargs)
-        if name in REFUSED:
+        name = __obj.__name__
+        if name not in METHODS:
             raise SecurityError(f"the method {name!r} of strings is not available")
-        pieces = list(args[0]) if name == "join" and args else None
-        args = args if pieces is None else (pieces, *args[1:])
+        if name == "join":
+            args = tuple(map(list, args))
         __self.budget.spend(_made(owner, name, args, kwargs))
-        if reach((args, kwargs) if pieces is None else pieces):
+        if reach((args, kwargs)):
             __obj = getattr(Traced.of(owner), name)
-        found = super().call(__context, __obj, *args, **kwargs)
-        return followed(found, reach(given)) if isinstance(found, str) else found
+        return super().call(__context, __obj, *args, **kwargs)
 
     def wrap_str_format(self, value: Any) -> Any:
         if super().wrap_str_format(value) is not None:
@@ -113,7 +112,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return None
 
 
-REFUSED = ("center", "encode", "expandtabs", "ljust", "maketrans", "rjust", "translate", "zfill")
+QUESTIONS = {"count", "endswith", "find", "index", "rfind", "rindex", "startswith"}
+METHODS = frozenset(
+    name
+    for name in dir(str)
+    if name in QUESTIONS or name.startswith("is") or (name in vars(Traced) and not name.startswith("_"))
+)
+"""Of strings: what `Traced` follows. Methods that can make much of little (center, format, …) are left out."""
 COUNTED, JOINED = " counted", " joined"
 """Filters that no template can name."""
 

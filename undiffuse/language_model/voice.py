@@ -1,0 +1,123 @@
+"""How a model takes part in a conversation: its chat template, what ends its answers, and what those may hold."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..durable import write_bytes, write_json
+from ..errors import UserError
+from ..kinds import CHECKPOINT_FAMILIES
+from ..models.family import CheckpointFamily
+from ..text.codec import Codec
+from ..text.conversation import encode, end_of_turn
+from ..text.template import Message, Template
+from ..text.utf8 import HoleText
+
+KEY = "chat"
+"""Of a manifest: `template`, the special tokens that it may name, and ids that end an answer besides its own."""
+FILE = "chat_template.jinja"
+NAMES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """A template, the ids that end an answer, and the bytes of all rows that an answer may hold."""
+
+    template: Template
+    stops: tuple[int, ...]
+    text: HoleText
+    tokenizer: Codec
+
+    @classmethod
+    def of(cls, tokenizer: Codec, manifest: Json) -> "Voice":
+        """UserError for a model that has no chat template, or whose template cannot be read."""
+        said = manifest.get(KEY) or {}
+        template = _template(tokenizer, manifest)
+        vocabulary = tokenizer.vocabulary
+        stops = (end_of_turn(template, tokenizer), vocabulary.eos, *said.get("stops", ()))
+        allowed = dict.fromkeys(row for row in stops if row is not None and 0 <= row < vocabulary.rows)
+        stops = tuple(row for row in allowed if row not in vocabulary.unpredictable)
+        # what ends an answer stands between characters, as a line break does; other control tokens are no text
+        tokens = [b"\n" if row in stops else data for row, data in enumerate(tokenizer.tokens)]
+        return cls(template, stops, HoleText(tokens), tokenizer)
+
+    def ids(self, messages: Sequence[Message]) -> list[int]:
+        """A conversation up to the beginning of the next answer."""
+        ids = list(encode(self.template.render(messages, answer=True), self.tokenizer).ids)
+        if self.tokenizer.vocabulary.mask in ids:
+            raise UserError(f"{self.template.where} writes the mask, which is for what the model writes")
+        return ids
+
+
+def _template(tokenizer: Codec, manifest: Json) -> Template:
+    """The one that came with the model, else its family's, where the tokenizer has the tokens for that."""
+    said = manifest.get(KEY) or {}
+    names = said.get("names") or {}
+    if said.get("template"):
+        return Template(said["template"], names)
+    if "layout" in manifest:
+        family: CheckpointFamily = CHECKPOINT_FAMILIES.load(manifest["layout"])()
+        if family.template:
+            known = Template.known(family.template, names)
+            if end_of_turn(known, tokenizer) is not None:
+                return known
+    raise UserError(
+        "this model has no chat template, so it was hardly trained to answer: let it continue texts (undiffuse "
+        "generate), or say how conversations are written for it: --template FILE (in Python: model.with_template)"
+    )
+
+
+def chat_record(template: object, names: Mapping[str, str], stops: Iterable[int]) -> dict[str, Any]:
+    """What a manifest keeps; nothing of a model that says nothing about conversations."""
+    if isinstance(template, Sequence) and not isinstance(template, str):  # several, by name
+        named = {each.get("name"): each.get("template") for each in template if isinstance(each, Mapping)}
+        template = named.get("default", next(iter(named.values()), None))
+    if template is not None and not isinstance(template, str):
+        raise UserError(f"chat_template must be a string, or a list of named ones, not {template!r}")
+    said = {"template": template, "names": dict(names), "stops": sorted(set(stops))}
+    said = {name: value for name, value in said.items() if value}
+    return {KEY: said} if said else {}
+
+
+def read(directory: Path, config: Json, files: Mapping[str, Json], generation: Json) -> dict[str, Any]:
+    """The record of a directory, from its tokenizer's files and its settings of generation.
+
+    `chat_template.jinja` comes before the `chat_template` of `tokenizer_config.json`.
+    """
+    settings = {**(files.get("special_tokens_map.json") or {}), **(files.get("tokenizer_config.json") or {})}
+    spelled = {}
+    for name in NAMES:
+        token = settings.get(f"{name}_token")
+        token = token.get("content") if isinstance(token, Mapping) else token
+        if isinstance(token, str):
+            spelled[f"{name}_token"] = token
+    stops: list[int] = []
+    for where in (config, generation):
+        listed = where.get("eos_token_id")
+        stops += [row for row in (listed if isinstance(listed, list) else [listed]) if isinstance(row, int)]
+    there = (directory / FILE).is_file()
+    return chat_record(source(directory / FILE) if there else settings.get("chat_template"), spelled, stops)
+
+
+def source(path: Path) -> str:
+    """What a template's file holds."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is no text in UTF-8: {error}") from error
+
+
+def write(directory: Path, manifest: Json) -> None:
+    """The record as the files of a public layout."""
+    said = manifest.get(KEY) or {}
+    if "template" in said:
+        write_bytes(directory / FILE, said["template"].encode())
+    if "names" in said:
+        write_json(directory / "tokenizer_config.json", said["names"])
+    if "stops" in said:
+        write_json(directory / "generation_config.json", {"eos_token_id": said["stops"]})
