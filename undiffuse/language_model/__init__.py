@@ -1,14 +1,15 @@
-"""The language model: predictor, tokenizer and manifest, with the verbs fill, generate, check, score and stream."""
+"""The language model: predictor, tokenizer and manifest, with the verbs fill, generate, chat, check, score and stream."""
 
 from .check import Check, Finding
 from .decode import Decoded
 from .loading import load
 from .model import LanguageModel
-from .results import Alternative, Filled, FilledObject, Generated, HoleFill, Score
+from .results import Alternative, Answer, Filled, FilledObject, Generated, HoleFill, Score
 from .storage import newest_run
 
 __all__ = [
     "Alternative",
+    "Answer",
     "Check",
     "Decoded",
     "Filled",
