@@ -1,4 +1,4 @@
-"""The language model: predictor, tokenizer and manifest, with the verbs fill, generate, chat, check, score and stream."""
+"""The language model: predictor, tokenizer and manifest, with the verbs that people use it by."""
 
 from .check import Check, Finding
 from .decode import Decoded
