@@ -19,8 +19,12 @@ def load(
     mask_id: int | None = None,
     check_head: bool = True,
     plugins: Collection[str] = (),
+    revision: str | None = None,
 ) -> LanguageModel:
     """The model in a directory, or of the newest run under `runs`. UserError for anything that is not whole.
+
+    What does not exist here and has the form of an id of Hugging Face (`GSAI-ML/LLaDA-8B-Instruct`) is taken from
+    there, at a `revision`, through huggingface_hub and its cache: configs, tokenizers and safetensors alone.
 
     A directory of a public family (LLaDA, Dream, SDAR) loads as it is published; `family` and `mask_id` overrule what
     its files say. Without a `dtype` it keeps the one it is stored in; models of our own are float32. With
@@ -37,5 +41,6 @@ def load(
             mask_id=mask_id,
             check_head=check_head,
             plugins=plugins,
+            revision=revision,
         )
     )

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
@@ -25,7 +25,7 @@ from ..text.published_tokenizer import PublishedTokenizer
 from ..text.tokenizer import Tokenizer
 from ..types import HeadKind
 from ..vocabulary import Vocabulary
-from . import checkpoints, probe
+from . import checkpoints, hub, probe
 from .memory import require
 from .stored_tensors import Tensors
 from .trained import Trained
@@ -114,11 +114,14 @@ def read(
     mask_id: int | None,
     check_head: bool,
     plugins: Collection[str] = (),
+    revision: str | None = None,
 ) -> Trained:
     """See `loading.load`."""
-    directory = newest_run() if directory is None else Path(directory)
+    name = newest_run() if directory is None else Path(directory)
+    directory = hub.located(name, revision)
     if (directory / checkpoints.CONFIG).is_file() and not (directory / MANIFEST).is_file():
-        return checkpoints.load(directory, device=device, dtype=dtype, family=family, mask_id=mask_id, plugins=plugins)
+        model = checkpoints.load(directory, device=device, dtype=dtype, family=family, mask_id=mask_id, plugins=plugins)
+        return replace(model, name=str(name))
     if family is not None or mask_id is not None:
         raise UserError(f"family and mask_id are for public checkpoints, and {directory} is not one")
     manifest = _manifest(directory)
@@ -131,7 +134,7 @@ def read(
     predictor = Predictor(network, process, _head(manifest, directory))
     if check_head:
         probe.check_head(predictor, manifest, directory / MANIFEST, device)
-    return Trained(predictor, tokenizer, manifest, name=str(directory))
+    return Trained(predictor, tokenizer, manifest, name=str(name))
 
 
 def newest_run(root: str | Path = "runs") -> Path:

@@ -47,12 +47,7 @@ class Tensors:
                     f"{directory} has a {CONFIG} and neither {WEIGHTS} nor {INDEX}: download its weights as safetensors"
                 )
             return cls(directory, _described(directory, WEIGHTS))
-        place = read_json(directory / INDEX).get("weight_map")
-        if not isinstance(place, dict) or not all(isinstance(file, str) and file for file in place.values()):
-            raise UserError(f"{directory / INDEX} has no weight_map of tensors to files; copy it again")
-        outside = next((file for file in place.values() if Path(file).name != file), None)
-        if outside is not None:
-            raise UserError(f"{directory / INDEX} names {outside!r}, which is no file of this directory; copy it again")
+        place = _index(directory)
         held = {file: _described(directory, file) for file in sorted(set(place.values()))}
         twice = [
             name for name, count in Counter(name for names in held.values() for name in names).items() if count > 1
@@ -123,6 +118,24 @@ def fill(part: Part, parameters: Sequence[Tensor], tensors: Sequence[Tensor]) ->
         places, tensors = parameters, part.read(tensors)
     for place, tensor in zip(places, tensors, strict=True):
         place.copy_(tensor)
+
+
+def files_of_index(directory: Path) -> list[str]:
+    """The shards of a directory, whether they are there or not. UserError for an index that names others."""
+    return sorted(set(_index(directory).values()))
+
+
+def _index(directory: Path) -> dict[str, str]:
+    """The file of every tensor."""
+    place = read_json(directory / INDEX).get("weight_map")
+    if not isinstance(place, dict) or not all(isinstance(file, str) and file for file in place.values()):
+        raise UserError(f"{directory / INDEX} has no weight_map of tensors to files; copy it again")
+    for file in place.values():
+        if Path(file).name != file:
+            raise UserError(f"{directory / INDEX} names {file!r}, which is no file of this directory; copy it again")
+        if not file.endswith(".safetensors"):
+            raise UserError(f"{directory / INDEX} names {file!r}, and weights are read from safetensors alone")
+    return place
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,0 +1,109 @@
+"""Models on Hugging Face by their ids (`GSAI-ML/LLaDA-8B-Instruct`), through huggingface_hub and its cache.
+
+Configs, tokenizers, templates and safetensors are fetched, or one GGUF file that is named after the id: never code, and
+never pickles. What an id means is for huggingface_hub to say: its cache, its token, its mirror (HF_ENDPOINT), and
+whether there is a network at all (HF_HUB_OFFLINE).
+"""
+
+import glob
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import UserError
+from .stored_tensors import INDEX, WEIGHTS, files_of_index
+
+ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+SMALL = ("*.json", "*.jinja", "merges.txt", "vocab.txt")
+"""Of the top folder alone: what a directory has beside its weights, as far as it is read."""
+
+
+def is_id(source: str | Path) -> bool:
+    """Whether a name that may be a path means a model on Hugging Face: what exists here, or its folder, is a path."""
+    text = source.as_posix() if isinstance(source, Path) else source
+    owner, _, rest = text.partition("/")
+    name = rest.partition("/")[0] if text.endswith(".gguf") else rest
+    return not Path(text).exists() and not Path(owner).exists() and ID.fullmatch(f"{owner}/{name}") is not None
+
+
+def located(source: Path, revision: str | None) -> Path:
+    """Where a model lies here, if need be after it was fetched."""
+    if is_id(source):
+        return fetched(source, revision)
+    if revision is not None:
+        raise UserError(f"a revision is of a model on Hugging Face, and {source} is here: leave it out")
+    return source
+
+
+def fetched(source: str | Path, revision: str | None = None) -> Path:
+    """The directory in huggingface_hub's cache, or the GGUF file, with everything that is read of a model."""
+    text = source.as_posix() if isinstance(source, Path) else source
+    owner, name, *rest = text.split("/")
+    repository = f"{owner}/{name}"
+    if rest:
+        with _told(repository, revision):
+            from huggingface_hub import hf_hub_download
+
+            return Path(hf_hub_download(repository, "/".join(rest), revision=revision))
+    directory = _snapshot(repository, revision, SMALL)
+    weights = files_of_index(directory) if (directory / INDEX).is_file() else [WEIGHTS]
+    if not (directory / "config.json").is_file() and not (directory / "manifest.json").is_file():
+        raise UserError(
+            f"{repository} has no config.json: it is no model that is read; of a repository of GGUF files name one, "
+            f"as in {repository}/model-q8_0.gguf"
+        )
+    directory = _snapshot(repository, directory.name, [*SMALL, *map(glob.escape, weights)])
+    missing = [file for file in weights if not (directory / file).is_file()]
+    if missing:
+        raise UserError(
+            f"{repository} has no {missing[0]} in the cache or on Hugging Face: pickled weights (pytorch_model.bin) "
+            "are not read, choose a model that is published as safetensors"
+        )
+    return directory
+
+
+def _snapshot(repository: str, revision: str | None, files: Sequence[str]) -> Path:
+    with _told(repository, revision):
+        from huggingface_hub import snapshot_download
+
+        return Path(
+            snapshot_download(repository, revision=revision, allow_patterns=list(files), ignore_patterns=["*/*"])
+        )
+
+
+@contextmanager
+def _told(repository: str, revision: str | None) -> Iterator[None]:
+    """Every way in which huggingface_hub fails, as one line."""
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise UserError(
+            f"{repository} asks for consent: accept its terms at https://huggingface.co/{repository} and log in "
+            "(hf auth login)"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise UserError(f"{repository} has no revision {revision!r} on Hugging Face") from error
+    except errors.RepositoryNotFoundError as error:
+        raise UserError(
+            f"there is neither a file nor a directory {repository}, nor a model of that name on Hugging Face that this "
+            "computer may read (if it is private: hf auth login)"
+        ) from error
+    except errors.HFValidationError as error:
+        raise UserError(f"{repository} is no name of a model on Hugging Face: {_line(error)}") from error
+    except (OSError, errors.HTTPError) as error:
+        from huggingface_hub import constants
+
+        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else _line(error)
+        raise UserError(
+            f"there is neither a file nor a directory {repository}, the cache of huggingface_hub does not hold all of "
+            f"a model of that name{f' at {revision}' if revision else ''}, and it cannot be fetched: {why}"
+        ) from error
+
+
+def _line(error: BaseException) -> str:
+    """The first line of what a library says, without the name of its exception's class."""
+    text = str(error).strip().partition("\n")[0] or type(error).__name__
+    return text.removeprefix("Got: ")
