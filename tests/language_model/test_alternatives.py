@@ -61,6 +61,24 @@ def test_of_two_that_a_type_holds_the_other_is_always_named(kind, steps):
         assert other.probability == pytest.approx(each[other.text] / sum(each.values()), abs=1e-5)
 
 
+def test_of_several_tokens_they_have_the_probability_of_all_of_them():
+    """p(both | fixed, what was decided before), whatever becomes of the other hole."""
+    seen = set()
+    for filled in MASKED.fill("a[MASK:2][MASK]", strategy="ancestral", samples=24, top=3):
+        for other in filled.holes[0].alternatives:
+            fits = {last: LAW["a" + other.text + last] for last in "abc"}
+            third = filled.holes[1].text
+            before = sum(p for text, p in LAW.items() if text[0] == "a" and text[3] == third)
+            alone, after = (
+                sum(fits.values()) / sum(p for text, p in LAW.items() if text[0] == "a"),
+                fits[third] / before,
+            )
+            near = [math.isclose(other.probability, p, abs_tol=1e-6) for p in (alone, after)]
+            assert any(near)
+            seen |= {near.index(True)}
+    assert seen == {0, 1}
+
+
 def test_what_is_kept_open_keeps_its_probability_when_evaluations_end():
     """`remdm` writes the token and keeps it open; the last evaluation, which sees it, completes the text."""
     filled = MASKED.fill("a[MASK]bc", strategy="remdm", samples=16, top=3, steps=8, max_nfe=2)

@@ -37,6 +37,8 @@ def test_whatever_the_tokenizer_no_character_is_cut(size):
         word.decode()
 
 
-def test_long_words_are_cut_between_characters():
+def test_a_run_that_is_too_long_is_no_word():
     data = [bytes((byte,)) for byte in "äöü".encode() * 4]
-    assert [len(word) for word in spelled(data, longest=3)] == [4] * 6
+    assert [len(word) for word in spelled(data, longest=23)] == [2] * 12
+    assert [len(word) for word in spelled([b" aa", *data, b" a"], longest=26)] == [3 + 24, 2]
+    assert [len(word) for word in spelled([b"a", b"b", b".", *data], longest=23)] == [2, 1] + [2] * 12

@@ -38,7 +38,7 @@ def check(
         ),
     ] = 8.0,
     proposals: Annotated[
-        int, typer.Option("--proposals", metavar="K", min=1, help="How many proposals to show for each word.")
+        int, typer.Option("--proposals", metavar="K", min=1, max=100, help="How many proposals to show for each word.")
     ] = 3,
     fail: Annotated[
         bool, typer.Option("--fail", help="End with exit code 1 if a word was found, for scripts.")

@@ -7,12 +7,13 @@ proposal may be committed; elsewhere tokens are proposed one by one.
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..randomness import Draws, draw_categorical
-from ..text.automaton import Automaton
+from ..text.automaton import Array, Automaton
 from ..text.utf8 import HoleText
 from .automaton import Program
 from .canvas import Canvas
@@ -76,19 +77,23 @@ class WholeText(Constraint):
     def allowed(self, canvas: Canvas, sites: Sites) -> Bool[Tensor, "R M V"] | None:
         rows = len(self.spans[0].text.of_token) if self.spans else 0
         count, device = sites.index.shape[1], canvas.ids.device
-        # one more slot for the positions that are not asked about
-        everything = torch.ones(len(canvas.ids), count + 1, rows, dtype=torch.bool, device=device)
-        slot = sites.scatter(
-            torch.arange(count, device=device).expand_as(sites.index), torch.full_like(canvas.ids, count)
-        )
+        everything = torch.ones(len(canvas.ids), count, rows, dtype=torch.bool, device=device)
+        number = torch.arange(count, device=device).expand_as(sites.index)
+        slots = sites.scatter(number, torch.full_like(canvas.ids, -1)).tolist()
         decided = _decided(canvas)
+        asked: dict[HoleText | Automaton, list[tuple[int, int, Array]]] = {}
         for span in self.spans:
-            committed = decided[span.row][span.start : span.stop]
-            if None in committed:
-                table = torch.as_tensor(span.text.allowed_everywhere(committed), device=everything.device)
-                of_token = torch.as_tensor(span.text.of_token, device=everything.device)
-                everything[span.row, slot[span.row, span.start : span.stop]] = table[:, of_token]
-        return everything[:, :count]
+            committed, here = (line[span.row][span.start : span.stop] for line in (decided, slots))
+            if None in committed and max(here) >= 0:
+                tables = span.text.allowed_everywhere(committed)
+                asked.setdefault(span.text, []).extend(
+                    (span.row, slot, table) for slot, table in zip(here, tables, strict=True) if slot >= 0
+                )
+        for text, found in asked.items():
+            row, slot, tables = zip(*found, strict=True)
+            of_token = torch.as_tensor(text.of_token, device=device)
+            everything[list(row), list(slot)] = torch.as_tensor(np.array(tables), device=device)[:, of_token]
+        return everything
 
     def together(
         self, canvas: Canvas, sites: Sites, chosen: Bool[Tensor, "R M"], ids: Int[Tensor, "R M"]
@@ -139,14 +144,16 @@ class WholeText(Constraint):
         logp: Float[Tensor, "R M"],
     ) -> Float[Tensor, "R M"]:
         logp = logp.clone()
-        for hole in self._holes(canvas, sites, log_p):
+        for hole in self._holes(canvas, sites, log_p, put):
             tokens = torch.full_like(hole.here, -1)
             tokens[hole.read] = torch.where(put, ids, -1)[hole.sites]
             logp[hole.sites] = hole.program.chain(tokens)[hole.read]
         return logp
 
-    def _holes(self, canvas: Canvas, sites: Sites, log_p: Float[Tensor, "R M V"]) -> "Iterator[Hole]":
-        """The spans of an automaton of which a site is read, those of one automaton at one place together."""
+    def _holes(
+        self, canvas: Canvas, sites: Sites, log_p: Float[Tensor, "R M V"], wanted: Bool[Tensor, "R M"] | None = None
+    ) -> "Iterator[Hole]":
+        """The spans of an automaton of which a (wanted) site is read, those of one automaton at one place together."""
         holes: dict[tuple[int, int, int], list[Span]] = {}
         for span in self.spans:
             if isinstance(span.text, Automaton):
@@ -159,7 +166,8 @@ class WholeText(Constraint):
             assert isinstance(automaton, Automaton)
             rows = torch.tensor([span.row for span in spans], device=log_p.device)
             here = slot[rows, start:stop]
-            if bool((here >= 0).any()):
+            asked = here >= 0 if wanted is None else (here >= 0) & wanted[rows[:, None], here.clamp(min=0)]
+            if bool(asked.any()):
                 decided = canvas.ids[rows, start:stop].masked_fill(canvas.pending[rows, start:stop], -1)
                 program = Program.of(automaton, log_p[rows[:, None], here.clamp(min=0)], decided, here >= 0)
                 yield Hole(rows, start, stop, here, program)

@@ -22,12 +22,17 @@ confidence, as `fill` does, and p(n | r) · p(filling | n, r) is compared with p
 highest while the best token at each place of the chain stands for the best filling, and a threshold holds for both
 odds. Without a mask one token of the word is exchanged.
 
+A run of letters of more than `LONGEST` tokens is no word: there every token stands alone. So a token of the text costs
+one row of the network, and one of a word that is shown at most `LENGTHS` · (1 + proposals) more.
+
 Every token is read with as much text on both sides as the trained context has room for.
 """
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate, islice
 from typing import Any
 
 import torch
@@ -42,7 +47,7 @@ from ..text.form import SPACE, Blank, Fixed, Form
 from ..text.words import words
 from .alternatives import alternatives
 from .arguments import real, whole
-from .many import each
+from .many import batches, each
 from .placement import Placement, constraint
 from .reading import Reading, Words, read
 from .results import Alternative
@@ -58,6 +63,12 @@ NEEDS = (
 )
 LENGTHS = 8
 """How many lengths are tried for a word of several tokens."""
+LONGEST = 24
+"""Tokens of a word at most: what is longer without a joint (a quarter of the context, if that is less) is no word."""
+TOGETHER = 32
+"""Words that are filled again together."""
+PROPOSALS = 100
+"""How many may be asked for at a word: each is read at every token, and completed at each length of a hole."""
 SPARE = 8
 """How many of the best tokens are read besides those shown: the word's own, and parts of characters."""
 
@@ -106,10 +117,12 @@ def check(model: Trained, texts: Sequence[str], top: int | None, proposals: int,
     _refuse_one_sided(model)
     top = None if top is None else whole("top", top)
     proposals, threshold = whole("proposals", proposals), real("threshold", threshold)
+    if proposals > PROPOSALS:
+        raise UserError(f"proposals must be at most {PROPOSALS}, not {proposals}: each takes evaluations of its own")
     if not threshold >= 0:
         raise UserError(f"threshold must be 0 bits or more, not {threshold}")
     ready = each(texts, lambda text: _tokens(model, text))
-    found = [words(pieces, longest=max(1, model.context // 4)) for _, pieces in ready]
+    found = [words(pieces, longest=min(LONGEST, max(1, model.context // 4))) for _, pieces in ready]
     readings = read(model, [(ids, spans) for (ids, _), spans in zip(ready, found, strict=True)], proposals + SPARE)
     return [
         _check(model, ids, spans, reading, _Places(text, pieces), top, proposals, threshold)
@@ -142,7 +155,13 @@ def _check(
     own = torch.stack([reading.own[a:b].sum() for a, b in found])
     odds = torch.stack([(reading.best[a:b, 0] - reading.own[a:b]).sum() for a, b in found])
     ranked = [n for n in odds.argsort(descending=True, stable=True).tolist() if odds[n] >= threshold * math.log(2)]
-    findings = [_finding(model, ids, found[number], reading, place, proposals) for number in ranked[:top]]
+    shown = [found[number] for number in ranked[:top]]
+    several = [(a, b) for a, b in shown if b - a > 1 and model.predictor.process.mask is not None]
+    refilled = _fillings(model, ids, several, [place.cut(word) for word in several], proposals)
+    findings = [
+        _finding(word, place, reading, *(refilled.get(word) or _exchanges(model, ids, word, reading)), proposals)
+        for word in shown
+    ]
     kept = [finding for finding in findings if finding.odds >= threshold and finding.proposals]
     return Check(
         findings=tuple(sorted(kept, key=lambda finding: (-finding.odds, finding.start))),
@@ -168,41 +187,37 @@ class _Places:
 
     def __init__(self, text: str, pieces: Sequence[bytes]) -> None:
         self.text = text
-        self.bytes = [0]
-        for piece in pieces:
-            self.bytes.append(self.bytes[-1] + len(piece))
-        self.data = text.encode()
+        self.bytes = [*accumulate(map(len, pieces), initial=0)]
+        firsts = (sum(byte & 0xC0 != 0x80 for byte in piece) for piece in pieces)  # of characters
+        self.character = [*accumulate(firsts, initial=0)]
+        self.ends = [number for number, character in enumerate(text) if character == "\n"]
 
-    def character(self, token: int) -> int:
-        return len(self.data[: self.bytes[token]].decode())
+    def cut(self, word: tuple[int, int]) -> str:
+        begin, end = word
+        return self.text[self.character[begin] : self.character[end]]
 
     def line(self, character: int) -> tuple[int, int]:
-        return self.text.count("\n", 0, character) + 1, character - self.text.rfind("\n", 0, character)
+        before = bisect_left(self.ends, character)
+        return before + 1, character - (self.ends[before - 1] if before else -1)
 
 
 def _finding(
-    model: Trained,
-    ids: Sequence[int],
     word: tuple[int, int],
-    reading: Reading,
     place: _Places,
+    reading: Reading,
+    length: float,
+    answers: dict[str, float],
     count: int,
 ) -> Finding:
+    """A word with ln p of its length, and of what else could stand there."""
     begin, end = word
-    start, stop = place.character(begin), place.character(end)
-    text = place.text[start:stop]
-    own = reading.own[begin:end].sum().item()
-    if end - begin > 1 and model.predictor.process.mask is not None:
-        length, answers = _fillings(model, ids, word, text, count)
-        own += length
-    else:
-        answers = _exchanges(model, ids, word, reading)
-    answers.pop(text, None)
-    best = sorted(answers.items(), key=lambda answer: -answer[1])[:count]
+    start, text = place.character[begin], place.cut(word)
+    own = reading.own[begin:end].sum().item() + length
+    best = sorted(((other, p) for other, p in answers.items() if other != text), key=lambda answer: -answer[1])[:count]
     line, column = place.line(start + (len(text) > 1 and text.startswith(SPACE)))
     return Finding(
         start=start,
-        end=stop,
+        end=place.character[end],
         byte_start=place.bytes[begin],
         byte_end=place.bytes[end],
         line=line,
@@ -216,8 +231,13 @@ def _finding(
     )
 
 
-def _exchanges(model: Trained, ids: Sequence[int], word: tuple[int, int], reading: Reading) -> dict[str, float]:
-    """ln p of the word with one token exchanged, where that leaves whole characters and not nothing."""
+def _exchanges(
+    model: Trained, ids: Sequence[int], word: tuple[int, int], reading: Reading
+) -> tuple[float, dict[str, float]]:
+    """ln p of the word's length, which is not chosen, and of the word with one token exchanged.
+
+    Where that leaves whole characters and not nothing.
+    """
     begin, end = word
     tokenizer = model.tokenizer
     own = reading.own[begin:end].sum().item()
@@ -228,7 +248,7 @@ def _exchanges(model: Trained, ids: Sequence[int], word: tuple[int, int], readin
             text = _text(before + tokenizer.token_bytes(token) + after)
             if text and log_p > -math.inf:
                 answers[text] = max(own - reading.own[place].item() + log_p, answers.get(text, -math.inf))
-    return answers
+    return 0.0, answers
 
 
 def _text(data: bytes) -> str:
@@ -240,26 +260,54 @@ def _text(data: bytes) -> str:
 
 
 def _fillings(
-    model: Trained, ids: Sequence[int], word: tuple[int, int], text: str, count: int
-) -> tuple[float, dict[str, float]]:
-    """ln p(k | r) of the word's own length, and ln p(n | r) p(filling | n, r) of fillings of several lengths."""
+    model: Trained, ids: Sequence[int], spots: Words, texts: Sequence[str], count: int
+) -> dict[tuple[int, int], tuple[float, dict[str, float]]]:
+    """Per word ln p(k | r) of its own length, and ln p(n | r) p(filling | n, r) of fillings of several lengths."""
+    found = {}
+    for first in range(0, len(spots), TOGETHER):
+        some = slice(first, first + TOGETHER)
+        gaps = [_gaps(model, ids, word, text) for word, text in zip(spots[some], texts[some], strict=True)]
+        filled = iter(_filled(model, [gap for several in gaps for gap in several], count))
+        for (begin, end), text, mine in zip(spots[some], texts[some], gaps, strict=True):
+            scores, fills = zip(*islice(filled, len(mine)), strict=True)
+            lengths = torch.tensor(scores, dtype=torch.float64).log_softmax(0).tolist()
+            answers: dict[str, float] = {}
+            for length, (filling, p) in ((n, one) for n, fill in zip(lengths, fills, strict=True) for one in fill):
+                other = _prefix(text) + filling
+                answers[other] = max(length + math.log(p), answers.get(other, -math.inf))
+            found[begin, end] = lengths[[gap.lengths[0] for gap in mine].index(end - begin)], answers
+    return found
+
+
+def _prefix(text: str) -> str:
+    """The space that a word takes along."""
+    return SPACE if len(text) > 1 and text.startswith(SPACE) else ""
+
+
+def _gaps(model: Trained, ids: Sequence[int], word: tuple[int, int], text: str) -> list[Placement]:
+    """The text around a word with a hole in its place, of each length that is tried."""
     begin, end = word
     size, reach = end - begin, model.context
-    prefix = SPACE if len(text) > 1 and text.startswith(SPACE) else ""
     sizes = range(max(1, size + 2 - LENGTHS), size + 2)
     left, right = ids[max(0, begin - reach) : begin], ids[end : end + reach]
-    parts = (Fixed(tuple(left)), Blank(sizes[0], sizes[-1], prefix.encode()), Fixed(tuple(right)))
-    placements = [Placement(model, Form(parts), [n]) for n in sizes]
-    settings = Settings.of("confidence", temperature=0.0)
-    key = Draws.seeded(0)
-    starts = [placement.canvas([key], settings).to(model.device) for placement in placements]
-    first, last = torch.tensor([placement.holes[0] for placement in placements], device=model.device).T
-    lengths = length_score(model.predictor, Canvas.concatenate(starts), first, last).log_softmax(-1).tolist()
-    answers: dict[str, float] = {}
-    for placement, start, length in zip(placements, starts, lengths, strict=True):
-        trail = [after for after, _ in walk(model.predictor, start, settings.decoder(constraint([placement])))]
-        others = alternatives(model, [placement], settings, trail, count).get((0, 0), ())
-        for filling, p in (placement.answer(trail[-1], 0, 0), *((other.text, other.probability) for other in others)):
-            if p > 0:
-                answers[prefix + filling] = max(length + math.log(p), answers.get(prefix + filling, -math.inf))
-    return lengths[sizes.index(size)], answers
+    parts = (Fixed(tuple(left)), Blank(sizes[0], sizes[-1], _prefix(text).encode()), Fixed(tuple(right)))
+    return [Placement(model, Form(parts), [n]) for n in sizes]
+
+
+def _filled(model: Trained, gaps: Sequence[Placement], count: int) -> Iterator[tuple[float, list[tuple[str, float]]]]:
+    """ln p(n, r) of every gap up to what its word shares, and its answer and `count` others with p(filling | n, r)."""
+    settings, key = Settings.of("confidence", temperature=0.0), Draws.seeded(0)
+    found: dict[int, tuple[float, list[tuple[str, float]]]] = {}
+    for together in batches([len(gap.ids) for gap in gaps], [1] * len(gaps)):
+        some = [gaps[number] for number in together]
+        canvas = Canvas.concatenate([gap.canvas([key], settings) for gap in some]).to(model.device)
+        begin, end = torch.tensor([gap.holes[0] for gap in some], device=model.device).T
+        scores = length_score(model.predictor, canvas, begin, end).tolist()
+        trail = [after for after, _ in walk(model.predictor, canvas, settings.decoder(constraint(some)))]
+        others = alternatives(model, some, settings, trail, count)
+        for row, number in enumerate(together):
+            alike = [(other.text, other.probability) for other in others.get((row, 0), ())]
+            answers = [some[row].answer(trail[-1], row, 0), *alike]
+            found[number] = scores[row], [(text, p) for text, p in answers if p > 0]
+    for number in range(len(gaps)):
+        yield found[number]

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property, reduce
 from itertools import accumulate
 
+import numpy as np
+
 # States of the reader: between characters, or what may follow one byte (Unicode 15.0, table 3-7).
 WHOLE, ONE, TWO, THREE, AFTER_E0, AFTER_ED, AFTER_F0, AFTER_F4 = range(8)
 READER: tuple[tuple[tuple[int, int, int], ...], ...] = (
@@ -92,10 +94,10 @@ class HoleText:
             of_token.append(alike[key])
         return tuple(of_token), tuple(index)
 
-    @property
-    def of_token(self) -> tuple[int, ...]:
+    @cached_property
+    def of_token(self) -> np.ndarray:
         """The class of every row."""
-        return self._classes[0]
+        return np.array(self._classes[0])
 
     @cached_property
     def _maps(self) -> tuple[tuple[tuple[int, int], ...], ...]:
@@ -127,9 +129,15 @@ class HoleText:
         before = accumulate(pairs[:-1], _forward, initial=1 << self.start)
         after = [*accumulate(pairs[:0:-1], _backward, initial=1 << WHOLE)][::-1]
         around = list(zip(before, after, strict=True))
-        # few of them differ: undecided stretches repeat one
-        leading = {states: self._leading(*states) for states in set(around)}
-        return [leading[states] for states in around]
+        for states in around:  # few of them differ: undecided stretches repeat one, and so do holes
+            if states not in self._found:
+                self._found[states] = self._leading(*states)
+        return [self._found[states] for states in around]
+
+    @cached_property
+    def _found(self) -> dict[tuple[int, int], list[bool]]:
+        """`_leading` of the pairs of sets that were asked for."""
+        return {}
 
     def _leading(self, before: int, after: int) -> list[bool]:
         """The classes with a way from one set of states into another."""

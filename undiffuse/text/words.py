@@ -1,7 +1,8 @@
 """Tokens grouped to words: what a reader would call one mistake, and the smallest part that can be exchanged alone.
 
 A word is a run of tokens whose joints lie inside a run of letters and digits, or inside one character of UTF-8. Every
-other token stands alone, with the space before it where the tokenizer keeps it there.
+other token stands alone, with the space before it where the tokenizer keeps it there. So do the tokens of a run that is
+too long for a word.
 """
 
 from collections.abc import Sequence
@@ -12,17 +13,22 @@ JOINS = "_'’"  # beside letters and digits: what does not end a word
 def words(tokens: Sequence[bytes], longest: int) -> list[tuple[int, int]]:
     """First and last (exclusive) token of every word, in order; together they are all tokens.
 
-    `tokens` are the bytes of the tokens of a text, `longest` the number of tokens at which a word is cut even if it
-    goes on, at the next joint between characters. ValueError for bytes that are not UTF-8.
+    `tokens` are the bytes of the tokens of a text. A run of more than `longest` of them is no word: it is cut at every
+    joint between characters. ValueError for bytes that are not UTF-8.
     """
     around = _around_joints(tokens)
+    begins = [place for place, sides in enumerate(around) if sides is not None and (place == 0 or not _inside(sides))]
     starts: list[int] = []
-    for place, sides in enumerate(around):
-        between = sides is not None
-        inside = sides is not None and all(character.isalnum() or character in JOINS for character in sides)
-        if not starts or (between and not (inside and place - starts[-1] < longest)):
-            starts.append(place)
+    for begin, end in zip(begins, [*begins[1:], len(tokens)], strict=True):
+        starts.append(begin)
+        if end - begin > longest:
+            starts += [place for place in range(begin + 1, end) if around[place] is not None]
     return list(zip(starts, [*starts[1:], len(tokens)], strict=True))
+
+
+def _inside(sides: str) -> bool:
+    """Whether a joint between two characters is inside a word."""
+    return all(character.isalnum() or character in JOINS for character in sides)
 
 
 def _around_joints(tokens: Sequence[bytes]) -> list[str | None]:
