@@ -51,14 +51,16 @@ def flops(network: TransformerConfig, rows: int) -> float:
     return tokens * (6 * hidden + attention) + 6 * network.width * network.rows * rows * (length + 1) / 2
 
 
-def library_parts(network: TransformerConfig, rows: int) -> tuple[Callable[[], None], Callable[[], None]]:
+def library_parts(
+    network: TransformerConfig, rows: int, device: str | torch.device = "cpu"
+) -> tuple[Callable[[], None], Callable[[], None]]:
     """The library's gradient and optimizer step: equal-count bound, head at masked positions, bfloat16 with masters."""
     torch.manual_seed(0)
-    model = Transformer(network).bfloat16()
+    model = Transformer(network).to(device).bfloat16()
     process = Interpolating(Vocabulary(network.rows, mask=network.rows - 1), OneMinusT(), Mask())
     predictor = Predictor(model, process, "leave_one_out")
     objective, optimizer = Bound(EqualCount()), Muon().build(model)
-    batch, draws = batch_of(network, rows), Draws.seeded(0)
+    batch, draws = batch_of(network, rows).to(torch.device(device)), Draws.seeded(0, device)
 
     def gradient() -> None:
         loss = objective.loss(predictor, batch, draws, rows)
