@@ -25,7 +25,8 @@ Read savings with the machine in mind. On a CPU the cost of a pass is linear in 
 weights, which weighs on passes of few rows: a cache that runs 32 rows in the place of 320 saves time, and a strategy
 that needs fewer evaluations saves no more than it saves rows. On a graphics
 processor at batch 1 a pass costs about the same with 32 rows as with 320: there a saving of rows alone is worth little,
-and one of evaluations is worth all. No number here was measured on a graphics processor.
+and one of evaluations is worth all. No number here was measured on a graphics processor;
+`python -m benchmarks.gpu` is the script for that, and needs eight minutes of one.
 
 The baseline is `benchmarks/baseline.py`, a plain loop that does what LLaDA's published `generate` does. It reproduces
 the recorded runs of that loop (tokens, order, passes) before it is compared with. It would not decode blocks after an
