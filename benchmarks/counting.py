@@ -35,8 +35,8 @@ class Count:
 
 @contextmanager
 def counted(network: Transformer) -> Iterator[Count]:
-    """Counts while it is open, by hooks on the embedding, on every feed-forward layer, and on the head."""
-    count = Count()
+    """Counts while it is open, by hooks on the embedding and on every feed-forward layer, and around the head."""
+    count, head = Count(), network.head
 
     def embedded(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         count.passes += 1
@@ -44,15 +44,17 @@ def counted(network: Transformer) -> Iterator[Count]:
     def worked(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         count.rows += output.shape[:-1].numel() / len(network.blocks)
 
-    def read(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        count.read += output.shape[:-1].numel()
+    def read(hidden: Tensor) -> Tensor:
+        count.read += hidden.shape[:-1].numel()
+        return head(hidden)
 
-    assert network.unembedding is not None, "a tied head is not a module that can be watched"
-    hooks = [network.embedding.register_forward_hook(embedded), network.unembedding.register_forward_hook(read)]
+    network.head = read  # type: ignore[method-assign]
+    hooks = [network.embedding.register_forward_hook(embedded)]
     hooks += [block.feed_forward.register_forward_hook(worked) for block in network.blocks]
     try:
         yield count
     finally:
+        del network.head
         for hook in hooks:
             hook.remove()
 
