@@ -1,9 +1,10 @@
 """What a decoding costs in work: passes, rows and head rows, counted by hooks in the network, and FLOPs from them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -34,9 +35,23 @@ class Count:
 
 
 @contextmanager
+def around(network: Transformer, name: str, wrap: Callable[[Any], Any]) -> Iterator[None]:
+    """A method of this network in another one's place while it is open; of several the last to come goes first."""
+    before = vars(network).get(name)
+    setattr(network, name, wrap(getattr(network, name)))
+    try:
+        yield
+    finally:
+        if before is None:
+            delattr(network, name)
+        else:
+            setattr(network, name, before)
+
+
+@contextmanager
 def counted(network: Transformer) -> Iterator[Count]:
     """Counts while it is open, by hooks on the embedding and on every feed-forward layer, and around the head."""
-    count, head = Count(), network.head
+    count = Count()
 
     def embedded(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         count.passes += 1
@@ -44,17 +59,19 @@ def counted(network: Transformer) -> Iterator[Count]:
     def worked(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         count.rows += output.shape[:-1].numel() / len(network.blocks)
 
-    def read(hidden: Tensor) -> Tensor:
-        count.read += hidden.shape[:-1].numel()
-        return head(hidden)
+    def reading(head: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        def read(hidden: Tensor) -> Tensor:
+            count.read += hidden.shape[:-1].numel()
+            return head(hidden)
 
-    network.head = read  # type: ignore[method-assign]
+        return read
+
     hooks = [network.embedding.register_forward_hook(embedded)]
     hooks += [block.feed_forward.register_forward_hook(worked) for block in network.blocks]
     try:
-        yield count
+        with around(network, "head", reading):
+            yield count
     finally:
-        del network.head
         for hook in hooks:
             hook.remove()
 
@@ -69,10 +86,10 @@ class Stopwatch:
 @contextmanager
 def timed(network: Transformer) -> Iterator[Stopwatch]:
     """Adds up the time of trunk and head while it is open."""
-    watch, parts = Stopwatch(), ("trunk", "head")
+    watch = Stopwatch()
 
-    def around(part):  # type: ignore[no-untyped-def]
-        def call(*arguments, **named):  # type: ignore[no-untyped-def]
+    def timing(part: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
             began = time.perf_counter()
             result = part(*arguments, **named)
             watch.seconds += time.perf_counter() - began
@@ -80,13 +97,8 @@ def timed(network: Transformer) -> Iterator[Stopwatch]:
 
         return call
 
-    for name in parts:
-        setattr(network, name, around(getattr(network, name)))
-    try:
+    with around(network, "trunk", timing), around(network, "head", timing):
         yield watch
-    finally:
-        for name in parts:
-            delattr(network, name)
 
 
 def parameters(network: Transformer) -> int:
