@@ -161,7 +161,7 @@ CHECKPOINT_FAMILIES = Components(
     "family",
     "undiffuse.models",
     "undiffuse.models.family:CheckpointFamily",
-    bases=("CheckpointFamily", "QwenNames"),
+    bases=("CheckpointFamily", "QwenNames", "EncoderNames", "DiTNames"),
 )
 OBJECTIVES = Components("objective", "undiffuse.objective", "undiffuse.objective.objective:Objective")
 STRATEGIES = Components("strategy", "undiffuse.decode.strategies", "undiffuse.decode.strategies.strategy:Strategy")

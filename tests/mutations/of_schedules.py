@@ -37,6 +37,7 @@ MUTATIONS = (
     Mutation(
         "process/schedules/polynomial.py", "t ** (self.power - 1)", "t**self.power", "schedule/derivative polynomial"
     ),
+    Mutation("process/schedules/affine.py", "self.end * t", "self.end", "schedule/published-curve affine"),
     Mutation(
         "process/schedules/geometric.py",
         "return -self._log_ratio * sigma",

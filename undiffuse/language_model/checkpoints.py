@@ -23,7 +23,9 @@ from ..models.transformer import Transformer, TransformerConfig
 from ..models.unread import refuse_unread
 from ..predictor import Predictor
 from ..process.destinations.mask import Mask
+from ..process.destinations.uniform import Uniform
 from ..process.interpolating import Interpolating
+from ..process.schedules.affine import Affine
 from ..process.schedules.one_minus_t import OneMinusT
 from ..text.codec import Codec
 from ..text.published_tokenizer import NoTokenizer, PublishedTokenizer
@@ -34,6 +36,11 @@ from .special_ids import added_ids, vocabulary_of
 from .stored_tensors import CONFIG, WEIGHTS, Tensors, read_json
 from .trained import Trained
 
+NOISE: dict[str, Callable[[Vocabulary], Interpolating]] = {
+    "mask": lambda vocabulary: Interpolating(vocabulary, OneMinusT(), Mask()),
+    "uniform": lambda vocabulary: Interpolating(vocabulary, Affine(), Uniform()),
+}
+"""What families are trained to undo."""
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -60,15 +67,17 @@ def load(
     config = read_json(directory / CONFIG)
     tensors = Tensors.of(directory)
     kind, layout = _recognized(config, tensors.stored, family, directory, plugins)
-    shape = layout.network(Keys(config))
+    tensors = tensors.spelled(layout.spelled)
+    shape = layout.network(Keys(config, {name: stored.shape for name, stored in tensors.stored.items()}))
     if shape.depth > len(tensors.stored):
         raise UserError(
             f"{directory}: its {CONFIG} describes {shape.depth} layers, and it holds {len(tensors.stored)} tensors"
         )
-    network = build(shape, layout.parts(shape), tensors, device, dtype)
+    tensors.check(parts := layout.parts(shape), layout.inert)
+    network = build(shape, parts, tensors, device, dtype)
     files = {name: read_json(directory / name) for name in TOKENIZER_FILES if name.endswith("json")}
     vocabulary = vocabulary_of(shape.rows, layout, config, files, mask_id)
-    process = Interpolating(vocabulary, OneMinusT(), Mask())
+    process = NOISE[layout.noise](vocabulary)
     chat = voice.read(directory, config, files, read_json(directory / "generation_config.json"))
     manifest = {"layout": kind, "config": config, **chat}
     tokenizer = _tokenizer(directory, files, vocabulary)
@@ -98,7 +107,6 @@ def build(
 
     UserError where one has another shape than the config says, or all take more memory than there is.
     """
-    tensors.check(parts)
     network = outline(shape)
     expected = {name: value.shape for name, value in network.state_dict().items()}
     named = {name for part in parts for name in part.parameters}

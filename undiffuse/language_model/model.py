@@ -27,7 +27,7 @@ from .defaults import filling, generating
 from .embed import embed
 from .fill import fill, fill_object
 from .generate import generate
-from .logits import logits
+from .logits import Times, logits
 from .many import listed
 from .results import Answer, Filled, FilledObject, Generated, Score
 from .score import score
@@ -301,13 +301,26 @@ class LanguageModel:
         kind, heat = filling(self.predictor, strategy, temperature, whole("samples", options.get("samples", 1)))
         return fill(self.trained, listed([text]), Settings.of(kind, temperature=heat, seed=seed, **options), top=1)
 
-    def logits(self, ids: Int[Tensor, "B L"], valid: Bool[Tensor, "B L"] | None = None) -> Float[Tensor, "B L V"]:
+    def logits(
+        self,
+        ids: Int[Tensor, "B L"],
+        valid: Bool[Tensor, "B L"] | None = None,
+        *,
+        t: Times | None = None,
+        sigma: Times | None = None,
+    ) -> Float[Tensor, "B L V"]:
         """float32 logits over all rows of the vocabulary, nothing excluded; row i speaks of position i.
 
         `valid` is false at padding, on either side: positions count from the first valid token, and logits at padding
-        mean nothing. Networks with attention blocks see their blocks. UserError for ids outside the table.
+        mean nothing. Networks with attention blocks see their blocks. The ids are taken as they are: no token is put
+        around them.
+
+        A network that reads the noise level is told the one at time `t`, or that of `sigma` = −ln α, which published
+        code calls so; a number, or one for each row. With neither it is told the share of masks of each row, and one
+        that its authors use without a level (MDLM) none. UserError for ids outside the table, and for a time where the
+        network reads none.
         """
-        return logits(self.trained, ids, valid)
+        return logits(self.trained, ids, valid, t, sigma)
 
     def decode(
         self,

@@ -18,18 +18,23 @@ def vocabulary_of(
 
     A beginning-of-text row that is also the end of text stays predictable. UserError where sources disagree.
     """
-    mask = _mask(layout, config, files) if mask_id is None else _id("mask_id", mask_id)
+    if layout.noise == "mask":
+        mask = _mask(layout, config, files, rows) if mask_id is None else _id("mask_id", mask_id)
+    elif mask_id is not None:
+        raise UserError("this family's noise exchanges tokens, and it has no mask: leave out mask_id")
+    else:
+        mask = None
     eos, pad, bos = (_one(config, f"{name}_token_id") for name in ("eos", "pad", "bos"))
     for name, row in (("mask", mask), ("eos", eos), ("pad", pad), ("bos", bos)):
         if row is not None and not 0 <= row < rows:
             fix = "; say which row it is: load(directory, mask_id=…)" if name == "mask" else ""
             raise UserError(f"the {name} id {row} lies outside the table of {rows} rows{fix}")
-    if mask in (eos, pad, bos):
+    if mask is not None and mask in (eos, pad, bos):
         raise UserError(f"the mask id {mask} is also the id of another control token: load(directory, mask_id=…)")
     return Vocabulary(rows, mask, bos if bos not in (eos, pad) else None, eos, pad)
 
 
-def _mask(layout: CheckpointFamily, config: Json, files: Mapping[str, Json]) -> int:
+def _mask(layout: CheckpointFamily, config: Json, files: Mapping[str, Json], rows: int) -> int | None:
     """From the config, the tokenizer's mask field, a known name among added tokens; else the family's own."""
     ids = added_ids(files)
     field = (files.get("tokenizer_config.json") or {}).get("mask_token")
@@ -44,7 +49,8 @@ def _mask(layout: CheckpointFamily, config: Json, files: Mapping[str, Json]) -> 
     if len(chosen) > 1 or (named and not chosen <= set(named.values())):
         listed = ", ".join(f"{source} says {row}" for source, row in {**found, **named}.items())
         raise UserError(f"the mask id is not clear: {listed}; say which: load(directory, mask_id=…)")
-    return next(iter(chosen), layout.mask_id)
+    own = layout.mask_id
+    return next(iter(chosen), own if own is None or own >= 0 else rows + own)
 
 
 def added_ids(files: Mapping[str, Json]) -> dict[str, int]:

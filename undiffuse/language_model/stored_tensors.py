@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -24,9 +24,10 @@ POINTER = b"version https://git-lfs"
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor as its file describes it."""
+    """A tensor as its file describes it, and its name there."""
 
     file: str
+    name: str
     shape: tuple[int, ...]
     format: str
 
@@ -59,8 +60,19 @@ class Tensors:
                 raise UserError(f"{directory}: {INDEX} and {file} disagree about tensor {name}; copy both again")
         return cls(directory, {name: held[file][name] for name, file in place.items()})
 
-    def check(self, parts: Sequence[Part]) -> None:
-        """UserError unless each tensor has exactly one place, and holds numbers that can be computed with."""
+    def spelled(self, name: Callable[[str], str]) -> "Tensors":
+        """The same tensors by other names. UserError where two would have one."""
+        stored = {name(old): tensor for old, tensor in self.stored.items()}
+        if len(stored) < len(self.stored):
+            twice = next(new for new, count in Counter(map(name, self.stored)).items() if count > 1)
+            raise UserError(f"{self.directory}: tensor {twice} is stored under two names; copy the directory again")
+        return Tensors(self.directory, stored)
+
+    def check(self, parts: Sequence[Part], inert: tuple[str, ...] = ()) -> None:
+        """UserError unless each tensor has exactly one place, and holds numbers that can be computed with.
+
+        Names that end with one of `inert` may lie beside them.
+        """
         needed = {name for part in parts for name in part.tensors}
         for name in sorted(needed & self.stored.keys()):
             if (found := self.stored[name].format) not in FORMATS:
@@ -68,7 +80,7 @@ class Tensors:
                     f"{self.directory}: {name} is stored as {found}, and quantized weights are not read: take the "
                     "checkpoint in bfloat16, float16 or float32"
                 )
-        extra = sorted(name for name in self.stored if name not in needed and not name.endswith(INERT_TENSORS))
+        extra = sorted(name for name in self.stored if name not in needed and not name.endswith(INERT_TENSORS + inert))
         missing = sorted(needed - self.stored.keys())
         if missing or extra:
             raise UserError(
@@ -105,7 +117,8 @@ class Tensors:
         }
         for part in parts:
             parameters = [torch.empty(tuple(shapes[name]), dtype=dtype, device=device) for name in part.parameters]
-            fill(part, parameters, [files[self.stored[name].file].get_tensor(name) for name in part.tensors])
+            places = [self.stored[name] for name in part.tensors]
+            fill(part, parameters, [files[place.file].get_tensor(place.name) for place in places])
             yield from zip(part.parameters, parameters, strict=True)
 
 
@@ -162,7 +175,7 @@ def _described(directory: Path, file: str) -> dict[str, Stored]:
                 raise _pointer(path)
         with safe_open(path, framework="pt") as tensors:
             slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118 (not a mapping)
-            return {name: Stored(file, tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}
+            return {name: Stored(file, name, tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot read {path} ({error}); copy it again") from error
 

@@ -6,9 +6,9 @@ trunk: records that serve reading and writing.
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 from ..errors import UserError
 from .parts import Concatenated, Copied, Part
@@ -21,12 +21,13 @@ BLOCK_KEYS = ("block_size", "block_length", "bd_size")
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of a config.json. Keys that no method asks for are inert."""
+    """The keys of a config.json, and the shapes of the tensors beside it. Keys that no method asks for are inert."""
 
     values: Mapping[str, Any]
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
-    def integer(self, name: str, default: int | None = None) -> int:
-        """A size: at least 1, and no more than a table can have."""
+    def integer(self, name: str, default: int | None = None, least: int = 1) -> int:
+        """A size: at least 1, or what is `least`, and no more than a table can have."""
         value = self.values.get(name)
         if value is None:
             value = default
@@ -34,8 +35,8 @@ class Keys:
             raise UserError(f"config.json has no {name}, which this layout needs")
         if isinstance(value, bool) or not isinstance(value, int):
             raise UserError(f"config.json: {name} must be a whole number, not {value!r}")
-        if not 1 <= value <= LARGEST:
-            raise UserError(f"config.json: {name} must lie between 1 and {LARGEST:,}, not {_shown(value)}")
+        if not least <= value <= LARGEST:
+            raise UserError(f"config.json: {name} must lie between {least} and {LARGEST:,}, not {_shown(value)}")
         return value
 
     def number(self, name: str, default: float) -> float:
@@ -92,18 +93,26 @@ class Keys:
 class CheckpointFamily(ABC):
     """One family of public checkpoints.
 
-    `mask_id` is the family's own, for configs that leave it out; `mask_tokens` are names that its tokenizers give it.
+    `mask_id` is the family's own, for configs that leave it out, counted from the end of the table if negative (None:
+    it has no mask); `mask_tokens` are names that its tokenizers give it. `noise` is what it was trained to undo.
+    `inert` are the ends of tensors that may lie beside those of the network.
     `template` is how its instructed models write conversations, for directories that do not say (a name in
     text/templates; empty: nobody knows).
     """
 
-    mask_id: ClassVar[int]
-    mask_tokens: ClassVar[tuple[str, ...]]
+    mask_id: ClassVar[int | None] = None
+    mask_tokens: ClassVar[tuple[str, ...]] = ()
+    noise: ClassVar[Literal["mask", "uniform"]] = "mask"
+    inert: ClassVar[tuple[str, ...]] = ()
     template: ClassVar[str] = ""
 
     @abstractmethod
     def recognizes(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:
         """Whether a config with these tensors is of the family; the model type alone is not enough."""
+
+    def spelled(self, tensor: str) -> str:
+        """The name by which `parts` knows a tensor that files may also have under an older one."""
+        return tensor
 
     @abstractmethod
     def network(self, keys: Keys) -> TransformerConfig:

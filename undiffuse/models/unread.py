@@ -15,9 +15,6 @@ UNREAD = {
     "sdar_moe": ("SDAR-MoE", "has a mixture of experts"),
     "diffusion_gemma": ("DiffusionGemma", "has a mixture of experts, an encoder and sliding windows"),
     "wedlm": ("WeDLM", "attends causally"),
-    "bd3lm": ("BD3-LM", "has another trunk and attends in blocks"),
-    "mdlm": ("MDLM", "has another trunk"),
-    "duo": ("Duo", "has another trunk"),
 }
 """By model_type, in lower case: the family, and why its network is not one of the layouts."""
 

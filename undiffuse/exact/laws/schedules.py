@@ -20,6 +20,7 @@ GRID = torch.linspace(0.0, 1.0, 203, dtype=torch.float64)[1:-1]
 # The curves as their papers print them, and the bound's weight at t = .01, .5, .99 computed independently
 PUBLISHED: dict[str, Callable[[float], float]] = {
     "one-minus-t": lambda t: 1 - t,
+    "affine": lambda t: 1 - (1 - 1e-3) * t,
     "one-minus-cos": lambda t: 1 - math.cos(math.pi * (1 - t) / 2),
     "cos": lambda t: math.cos(math.pi * t / 2),
     "polynomial": lambda t: 1 - t**2,
