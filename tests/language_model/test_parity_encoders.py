@@ -1,7 +1,9 @@
 """Masked language models and diffusion transformers against what the families' own code computed, or plain formulas."""
 
 import json
+import math
 import shutil
+from dataclasses import replace
 from functools import cache
 
 import plain_dit
@@ -12,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import undiffuse as ud
 from undiffuse.errors import UserError
+from undiffuse.models.transformer import Transformer
 from undiffuse.process.destinations.uniform import Uniform
 from undiffuse.types import Batch, Given, Noised, Rows, State, Tags
 
@@ -207,3 +210,17 @@ def test_cached_decoding_of_bd3lm_is_that_without_a_cache():
 def test_times_that_are_refused(family, options, said):
     with pytest.raises(UserError, match=said):
         golden(family).model.logits(IDS, **options)
+
+
+def test_without_a_time_the_share_of_masks_is_taken_for_it(model):
+    """By a network of our own that is told the level of a whole row."""
+    torch.manual_seed(0)
+    network = Transformer(replace(model.predictor.denoiser.config, time_conditioning=True)).requires_grad_(False)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    timed = replace(model, predictor=replace(model.predictor, denoiser=network))
+    ids = torch.arange(10)[None] + 5
+    ids[0, :3] = model.predictor.process.mask
+    assert torch.allclose(timed.logits(ids), timed.logits(ids, t=0.3), atol=1e-3)
+    assert (timed.logits(ids, t=0.3) - timed.logits(ids, t=0.2)).abs().max() > 0.01
+    assert torch.allclose(timed.logits(ids, t=[0.3]), timed.logits(ids, sigma=-math.log(0.7)), atol=1e-3)

@@ -10,10 +10,23 @@ from safetensors import safe_open
 
 from undiffuse.kinds import CHECKPOINT_FAMILIES
 from undiffuse.models.family import Keys
+from undiffuse.models.layers.adaptive import Adaptive
+from undiffuse.models.layers.pre_norm import PreNorm
 from undiffuse.models.transformer import Transformer, TransformerConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FAMILIES = CHECKPOINT_FAMILIES.kinds
+FIXED = {
+    **{family: {"tied", "kv_heads", "rope_base"} for family in ("bert", "roberta")},
+    "modernbert": {"kv_heads"},
+    **{family: {"tied", "kv_heads", "rope_base", "hidden"} for family in ("mdlm", "duo", "bd3lm")},
+}
+"""What a layout has in one way alone, so that no network of it has it in another."""
+
+
+def changed(*changes: dict) -> list:
+    """Every family with every change that its networks can have."""
+    return [(family, one) for family in FAMILIES for one in changes if not one.keys() & FIXED.get(family, set())]
 
 
 def config(family: str) -> dict:
@@ -29,8 +42,7 @@ def shape(family: str, **changes) -> TransformerConfig:
     return replace(CHECKPOINT_FAMILIES.load(family)().network(Keys(config(family))), **changes)
 
 
-@pytest.mark.parametrize("changes", [{}, {"tied": True}, {"depth": 3}, {"kv_heads": 1}], ids=str)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("family", "changes"), changed({}, {"tied": True}, {"depth": 3}, {"kv_heads": 1}), ids=str)
 def test_the_table_of_names_covers_the_trunk(family, changes):
     layout, network = CHECKPOINT_FAMILIES.load(family)(), shape(family, **changes)
     parts = layout.parts(network)
@@ -40,8 +52,11 @@ def test_the_table_of_names_covers_the_trunk(family, changes):
     assert set(Counter(name for part in parts for name in part.tensors).values()) == {1}
 
 
-@pytest.mark.parametrize("changes", [{}, {"tied": True}, {"rope_base": 77.0}, {"hidden": 40}, {"context": 32}], ids=str)
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    changed({}, {"tied": True}, {"rope_base": 77.0}, {"hidden": 40}, {"context": 32}),
+    ids=str,
+)
 def test_a_config_describes_its_network(family, changes):
     layout, network = CHECKPOINT_FAMILIES.load(family)(), shape(family, **changes)
     assert layout.network(Keys(layout.config(network))) == network
@@ -55,6 +70,36 @@ def test_each_directory_is_of_one_layout(family):
         if layout().recognizes(config(family), tensors(family))
     ]
     assert found == [family]
+
+
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    [
+        ("roberta", {"first_position": 5}),
+        ("modernbert", {"tied": False}),
+        ("modernbert", {"head_bias": False}),
+        ("modernbert", {"global_every": 2, "local_window": 7, "local_base": 12.0, "depth": 5}),
+        ("mdlm", {"time_conditioning": True}),
+        ("mdlm", {"layer": Adaptive(20)}),
+        ("duo", {"layer": Adaptive(20)}),
+        ("bd3lm", {"layer": PreNorm(), "block_length": 8}),
+    ],
+    ids=str,
+)
+def test_what_a_family_alone_varies(family, changes):
+    layout, network = CHECKPOINT_FAMILIES.load(family)(), shape(family, **changes)
+    assert layout.network(Keys(layout.config(network))) == network
+    parameters = Counter(name for part in layout.parts(network) for name in part.parameters)
+    assert parameters.keys() == Transformer(network).state_dict().keys()
+
+
+def test_older_and_shorter_names_are_those_of_today():
+    bert, mdlm = (CHECKPOINT_FAMILIES.load(family)() for family in ("bert", "mdlm"))
+    assert bert.spelled("bert.embeddings.LayerNorm.gamma") == "bert.embeddings.LayerNorm.weight"
+    assert bert.spelled("bert.encoder.layer.0.output.LayerNorm.beta") == "bert.encoder.layer.0.output.LayerNorm.bias"
+    assert mdlm.spelled("blocks.0.norm1.weight") == "backbone.blocks.0.norm1.weight"
+    for layout, family in ((bert, "bert"), (mdlm, "mdlm")):
+        assert all(layout.spelled(name) == name for name in tensors(family))
 
 
 def test_configs_and_tensors_must_agree():

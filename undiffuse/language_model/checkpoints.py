@@ -152,10 +152,7 @@ def config_of(model: Trained, family: str) -> dict[str, Any]:
         config |= {name: own_names[name] for name in ("model_type", "architectures")}
     else:
         config = layout.config(network.config)
-        read = vars(layout.network(Keys(config)))
-        own = vars(network.config)
-        normal = {"kv_heads": network.config.groups, "head_dim": network.config.head_width}
-        own = {**own, **normal, "hidden": network.config.hidden_width}
+        read, own = _in_full(layout.network(Keys(config))), _in_full(network.config)
         wrong = [name for name in own if own[name] != read[name]]
         if wrong:
             listed = ", ".join(f"{name} = {own[name]!r} (it has {read[name]!r})" for name in wrong)
@@ -163,6 +160,11 @@ def config_of(model: Trained, family: str) -> dict[str, Any]:
     vocabulary = model.predictor.process.vocabulary
     ids = {f"{name}_token_id": getattr(vocabulary, name) for name in ("mask", "eos", "pad")}
     return {**config, **ids, "dtype": str(next(network.parameters()).dtype).removeprefix("torch.")}
+
+
+def _in_full(shape: TransformerConfig) -> dict[str, Any]:
+    """The settings of a network, with the sizes that follow from others."""
+    return {**vars(shape), "kv_heads": shape.groups, "head_dim": shape.head_width, "hidden": shape.hidden_width}
 
 
 def _recognized(
