@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,7 +13,7 @@ from ..types import State, Tags
 from .arguments import tensor
 from .trained import Trained
 
-Times = float | Sequence[float] | Tensor
+Times: TypeAlias = float | Sequence[float] | Tensor
 """A number for all rows, or one for each, (B,)."""
 
 
