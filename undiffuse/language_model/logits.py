@@ -47,10 +47,10 @@ def logits(
     share = masked.sum(-1, keepdim=True).double() / valid.sum(-1, keepdim=True).clamp(min=1)
     inferred = torch.where(valid if traits.row_level else masked, share, 0.0)
     positions = (valid.long().cumsum(-1) - 1).clamp(min=0)
-    rows = model.predictor.rows(State(ids), inferred, Tags(positions, live=valid), masked)
+    given = model.predictor.rows(State(ids), inferred, Tags(positions, live=valid), masked)
     if t is not None or sigma is not None:
-        rows = replace(rows, level=_level(model, t, sigma, len(ids))[:, None].expand(ids.shape))
-    return model.predictor.outputs(model.predictor.run(rows))[0].float()
+        given = replace(given, level=_level(model, t, sigma, len(ids))[:, None].expand(ids.shape))
+    return model.predictor.outputs(model.predictor.run(given))[0].float()
 
 
 def _level(model: Trained, t: Times | None, sigma: Times | None, rows: int) -> Float[Tensor, " B"]:
