@@ -16,7 +16,7 @@ This page is what `--help` prints, written by `docs/commands.py`.
 
 Results go to stdout, everything else (progress, remarks, errors) to stderr. `undiffuse --quiet VERB …` writes results
 and errors only. With `--json` stdout holds one JSON document (a list where several texts are given, or `-n` asks for
-several samples).
+several samples); `chat` writes one for each answer, in a line.
 
 `undiffuse --install-completion` teaches your shell (bash, zsh, fish or PowerShell) to complete verbs and options with
 the tab key; `--show-completion` prints what that would install.

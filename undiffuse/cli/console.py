@@ -33,10 +33,13 @@ def stderr() -> Console:
     return Console(file=sys.stderr, highlight=False, quiet=hushed, force_terminal=False if hushed else None)
 
 
-def print_json(value: object) -> None:
-    """One JSON document on stdout. Numbers that are not finite, which JSON lacks, become null."""
+def print_json(value: object, indent: int | None = 2) -> None:
+    """One JSON document on stdout, in one line without an indent.
+
+    Numbers that are not finite, which JSON lacks, become null.
+    """
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    print(json.dumps(finite(value), indent=2, ensure_ascii=not unicode, allow_nan=False))
+    print(json.dumps(finite(value), indent=indent, ensure_ascii=not unicode, allow_nan=False))
 
 
 def print_text(text: str, end: str = "\n") -> None:

@@ -8,7 +8,7 @@ import typer
 from typer.main import get_command
 
 from ..errors import UserError, did_you_mean
-from . import about, catalogue, check, config, fill, generate, score, study, train, verify
+from . import about, catalogue, chat, check, config, fill, generate, score, study, train, verify
 from .machine import spin_briefly
 
 # typer carries a click of its own and exports only the leaves of its tree of exceptions
@@ -54,6 +54,7 @@ def _undiffuse(
 app.command("train")(train.train)
 app.command("fill")(fill.fill)
 app.command("generate")(generate.generate)
+app.command("chat")(chat.chat)
 app.command("check")(check.check)
 app.command("score")(score.score)
 app.command("verify")(verify.verify)

@@ -1,6 +1,6 @@
 """What a denoising loop tells its consumers: one event per step."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from jaxtyping import Bool, Int
 from torch import Tensor
@@ -45,3 +45,11 @@ class Event:
             done=canvas.done,
             aborted=canvas.aborted,
         )
+
+    @property
+    def written(self) -> "Event":
+        """The same without the fixed text that every canvas begins with."""
+        first = int(self.editable.any(0).long().argmax())
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        wide = {name for name, part in parts.items() if isinstance(part, Tensor) and part.ndim == 2}
+        return Event(**{name: part[:, first:] if name in wide else part for name, part in parts.items()})

@@ -102,15 +102,16 @@ def _together(model: Trained, turns: Sequence[Turn], settings: Settings) -> Gene
 
 
 def fitting(model: Trained, messages: Sequence[Message], length: int | None, settings: Settings) -> list[Message]:
-    """The conversation without its earliest turns, as many as must go for an answer to fit; a system message stays."""
-    kept = list(messages)
-    head = 1 if kept and kept[0].get("role") == "system" else 0
+    """See `LanguageModel.fitting`."""
+    kept = list(checked(messages))
+    head = 1 if kept[0]["role"] == "system" else 0
+    wanted = min(LENGTH, max(model.context // 4, 1)) if length is None else length
     while True:
+        later = [place for place, message in enumerate(kept) if place > head and message["role"] == "user"]
         try:
-            Turn.of(model, kept, length, settings)
+            Turn.of(model, kept, wanted if later else length, settings)
             return kept
         except TooLongError:
-            later = [place for place, message in enumerate(kept) if place > head and message.get("role") == "user"]
             if not later:
                 raise
             del kept[head : later[0]]

@@ -20,7 +20,7 @@ from ..predictor import Predictor
 from ..text.codec import Codec
 from ..text.template import Message, Template
 from .arguments import ids, many, whole
-from .chat import chat, conversations_of, fill_answer
+from .chat import chat, conversations_of, fill_answer, fitting
 from .check import Check, check
 from .decode import Decoded, Prompts, decode
 from .defaults import filling, generating
@@ -39,7 +39,7 @@ from .voice import KEY
 
 OnEvent = Callable[[Event], None]
 Several = list[str] | tuple[str, ...]
-Conversation = list[Message] | tuple[Message, ...]
+Conversation = Sequence[Message]
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,11 +170,11 @@ class LanguageModel:
     def chat(self, messages: Conversation, **options: Any) -> Answer: ...
 
     @overload
-    def chat(self, messages: list[Conversation] | tuple[Conversation, ...], **options: Any) -> list[Answer]: ...
+    def chat(self, messages: Sequence[Conversation], **options: Any) -> list[Answer]: ...
 
     def chat(
         self,
-        messages: Conversation | list[Conversation] | tuple[Conversation, ...],
+        messages: Conversation | Sequence[Conversation],
         *,
         length: int | None = None,
         temperature: float | None = None,
@@ -197,6 +197,24 @@ class LanguageModel:
         settings = Settings.of(kind, temperature=heat, seed=seed, **options)
         found = finished(chat(self.trained, conversations, length, settings), on_event)
         return found[0] if one else found
+
+    def fitting(
+        self,
+        messages: Conversation,
+        *,
+        length: int | None = None,
+        strategy: str | Strategy | None = None,
+        temperature: float | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> list[Message]:
+        """The conversation as `chat` can answer it: without its earliest turns, where not all fit the context.
+
+        A system message stays. UserError where the last message does not fit, and for what `chat` refuses.
+        """
+        kind, heat = filling(self.predictor, strategy, temperature, 1)
+        settings = Settings.of(kind, temperature=heat, seed=seed, **options)
+        return fitting(self.trained, messages, length, settings)
 
     def fill_answer(
         self,

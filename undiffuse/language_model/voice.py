@@ -34,15 +34,14 @@ class Voice:
     @classmethod
     def of(cls, tokenizer: Codec, manifest: Json) -> "Voice":
         """UserError for a model that has no chat template, or whose template cannot be read."""
-        said = manifest.get(KEY) or {}
+        said, tokens, vocabulary = manifest.get(KEY) or {}, tokenizer.tokens, tokenizer.vocabulary
         template = _template(tokenizer, manifest)
-        vocabulary = tokenizer.vocabulary
         stops = (end_of_turn(template, tokenizer), vocabulary.eos, *said.get("stops", ()))
         allowed = dict.fromkeys(row for row in stops if row is not None and 0 <= row < vocabulary.rows)
         stops = tuple(row for row in allowed if row not in vocabulary.unpredictable)
         # what ends an answer stands between characters, as a line break does; other control tokens are no text
-        tokens = [b"\n" if row in stops else data for row, data in enumerate(tokenizer.tokens)]
-        return cls(template, stops, HoleText(tokens), tokenizer)
+        text = HoleText([b"\n" if row in stops else data for row, data in enumerate(tokens)])
+        return cls(template, stops, text, tokenizer)
 
     def ids(self, messages: Sequence[Message]) -> list[int]:
         """A conversation up to the beginning of the next answer."""
