@@ -106,7 +106,7 @@ def test_fill_json(capsys, work):
     first, second = found["holes"]
     assert found["text"] == f"ab {first['text']} cd {second['text']} ef"
     for index, hole in enumerate(found["holes"]):
-        assert hole.keys() == {"index", "text", "probability", "alternatives", "name", "lengths"}
+        assert hole.keys() == {"index", "text", "probability", "alternatives", "name", "lengths", "kind"}
         assert hole["index"] == index
         assert 0 < hole["probability"] <= 1
         assert all(other.keys() == {"text", "probability"} for other in hole["alternatives"])

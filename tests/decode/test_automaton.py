@@ -74,6 +74,42 @@ def _weights(log_p, decided, read, members):
     return torch.where(read & (decided < 0), each, 0.0).sum(-1)
 
 
+def test_small_languages_are_written_out_and_no_others():
+    """Powers of the matrix of moves count the members; an infinite language has one at least per round of a loop."""
+    rng, sizes = np.random.default_rng(3), []
+    for number in range(300):
+        automaton = _random_automaton(rng)
+        if number % 2:  # without loops
+            automaton.next[automaton.next <= np.arange(len(automaton.next))[:, None]] = DEAD
+        states, rows = len(automaton.final), np.bincount(automaton.of_token, minlength=automaton.next.shape[1])
+        moves = np.zeros((states, states), dtype=object)
+        for before, kind, after in zip(*automaton.edges, strict=True):
+            moves[before, after] += int(rows[kind])
+        reached, count = np.array([1] + [0] * (states - 1), dtype=object), 0
+        for _ in range(65 * states):
+            reached = reached @ moves
+            count += int(reached[automaton.final].sum())
+        found = automaton.members
+        assert (found is None) == (count > 64)
+        if found is not None:
+            assert len(found) == len(set(found)) == count
+            assert sorted(x for x in found if len(x) < 5) == sorted(
+                x for size in range(1, 5) for x in _members(automaton, size)
+            )
+            assert [len(x) for x in found] == sorted(len(x) for x in found)
+            sizes.append(count)
+    assert len(set(sizes)) > 10
+
+
+@pytest.mark.parametrize(
+    ("pattern", "count"),
+    [("a", 1), ("a?", 1), ("a{1,64}", 64), ("a{1,65}", None), ("[a-d]{3}", 64), ("a*", None), ("(a|b)*c", None)],
+)
+def test_as_many_members_are_written_out_as_the_limit_says(pattern, count):
+    found = of_regex(pattern, tuple(bytes([byte]) for byte in range(256))).members
+    assert (None if found is None else len(found)) == count
+
+
 def test_the_dynamic_program_equals_brute_force_on_300_random_automata():
     for automaton, log_p, decided, read, members in _cases(300):
         program = Program.of(automaton, log_p[None], decided[None], read[None])

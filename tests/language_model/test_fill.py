@@ -141,7 +141,7 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn(model):
 def test_json_has_the_agreed_keys(model):
     record = model.fill("A [MASK].")[0].json()
     assert list(record) == ["text", "holes", "nfe", "tokens_per_forward", "seed", "strategy", "model"]
-    assert list(record["holes"][0]) == ["index", "text", "probability", "alternatives", "name", "lengths"]
+    assert list(record["holes"][0]) == ["index", "text", "probability", "alternatives", "name", "lengths", "kind"]
     assert list(record["holes"][0]["alternatives"][0]) == ["text", "probability"]
 
 

@@ -12,9 +12,8 @@ it may be the only token that fits the rest. Where noise has no mask everything 
 the token is exchanged and nothing else changes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -27,15 +26,14 @@ from ..decode.observe import guided_at
 from ..decode.passes import Sites
 from ..decode.proposal import Proposal, Restricted, log_prob
 from ..decode.strategies.strategy import Strategy, best
-from .choices import listed
-from .many import TOKENS_AT_ONCE
+from .choices import members
+from .many import in_batches
 from .placement import Placement, constraint
 from .results import Alternative
 from .settings import Settings
 from .trained import Trained
 
 Where = tuple[int, int]  # request, hole
-Item = TypeVar("Item")
 CERTAIN = 1e-6  # nats
 
 
@@ -52,10 +50,10 @@ def alternatives(
         Door.of(model, placement, trail, written, row, hole)
         for row, placement in enumerate(placements)
         for hole, blank in enumerate(placement.form.blanks)
-        if not listed(blank)  # choices are compared with each other (`choices.py`)
+        if members(blank) is None  # few texts are compared with each other (`choices.py`)
     ]
     branches: list[Branch] = []
-    for some in _batches(doors, done):
+    for some in in_batches(doors, done.ids.shape[1]):
         for door, log_p in zip(some, _distributions(model, settings, some), strict=True):
             answer = done.ids[door.row, door.place]
             if model.predictor.process.mask is None:  # by how much the exchange changes what all have together
@@ -68,13 +66,6 @@ def alternatives(
                 if value > -torch.inf
             ]
     return _answers(model, settings.guidance, branches, done)
-
-
-def _batches(items: Sequence[Item], canvas: Canvas) -> Iterator[Sequence[Item]]:
-    """As many rows of a canvas's length as go through the network at once."""
-    size = max(1, TOKENS_AT_ONCE // canvas.ids.shape[1])
-    for first in range(0, len(items), size):
-        yield items[first : first + size]
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +186,7 @@ def _answers(
 ) -> dict[Where, tuple[Alternative, ...]]:
     """The branches completed and put in order."""
     found: dict[Where, dict[str, float]] = {}
-    for some in _batches(branches, done):
+    for some in in_batches(branches, done.ids.shape[1]):
         canvas = _completed(model, guidance, some)
         for number, door in enumerate(branch.door for branch in some):
             text, probability = door.placement.answer(canvas, number, door.hole)

@@ -18,7 +18,7 @@ from ..text.holes import Text, parse
 from ..text.schema import joined, object_segments
 from .alternatives import alternatives
 from .arguments import whole
-from .choices import choice_probabilities
+from .choices import text_probabilities
 from .lengths import choose_lengths, refuse_too_long
 from .many import batches, each, listed
 from .placement import Placement, constraint
@@ -101,7 +101,7 @@ def _together(
     for number, text in enumerate(texts):
         rows = torch.arange(settings.samples) + number * settings.samples
         done, answers = everyone.select(rows.to(everyone.ids.device)), []
-        chances = choice_probabilities(model, text.placement, done, settings.guidance)
+        chances = text_probabilities(model, text.placement, done, settings.guidance)
         for sample, row in enumerate(rows.tolist()):
             holes = [
                 _hole(text, done, sample, hole, others.get((row, hole), ()), chances.get((sample, hole)), top)
@@ -139,12 +139,13 @@ def _hole(
     placement, lengths = ready.placement, ready.lengths[hole]
     text, probability = placement.answer(done, row, hole)
     if chances is not None:
-        probability = chances.get(text, probability)
+        probability = chances[text]
         ranked = sorted(chances, key=lambda choice: -chances[choice])
         others = tuple(Alternative(choice, chances[choice]) for choice in ranked if choice != text)[: top - 1]
     written = placement.form.blanks[hole].hole
     shares = tuple(Length(n, p) for n, p in lengths.items()) if len(lengths) > 1 else ()
-    return HoleFill(hole, text, probability, others, written.name if written else "", shares)
+    kind = "path" if chances is None else "text"
+    return HoleFill(hole, text, probability, others, written.name if written else "", shares, kind)
 
 
 def _result(

@@ -1,8 +1,8 @@
 """How many tokens each hole takes: the length posterior, hole by hole.
 
 By Bayes, p(n | text) ∝ p(n) · p(text after | text before, a hole of n tokens) (`decode/length.py`). Where a hole has a
-type the probability that n tokens make a text of it belongs to the product: exactly, over the choices of a choice; else
-the mass of the type's language under the marginals of the open hole, which is exact for one token.
+type the probability that n tokens make a text of it belongs to the product: exactly, over the texts of a small type;
+else the mass of the type's language under the marginals of the open hole, which is exact for one token.
 """
 
 import torch
@@ -13,7 +13,7 @@ from ..decode.length import language_score, length_score
 from ..errors import UserError
 from ..randomness import Draws
 from ..text.form import Form
-from .choices import choice_scores, listed
+from .choices import member_scores, members
 from .placement import Placement
 from .settings import Settings
 from .trained import Trained
@@ -57,14 +57,11 @@ def _scores(model: Trained, form: Form, lengths: list[int], number: int, sizes: 
     begin, end = torch.tensor([each.holes[number] for each in placements.values()], device=model.device).T
     canvas = Canvas.concatenate([each.canvas([key], Settings.of("ancestral")) for each in placements.values()])
     score = length_score(model.predictor, canvas.to(model.device), begin, end)
-    if listed(blank):
-        spellings = [ids for ids in blank.spellings(model.tokenizer) if len(ids) in placements]
-        states = [placements[len(ids)].canvas([key], Settings.of("ancestral")) for ids in spellings]
-        starts = torch.tensor([placements[len(ids)].holes[number][0] for ids in spellings], device=model.device)
-        state = Canvas.concatenate(states).to(model.device)
-        each = choice_scores(model.predictor, state, starts, spellings)
-        place = torch.tensor([sizes.index(len(ids)) for ids in spellings], device=model.device)
-        score += torch.stack([each[place == number].logsumexp(0) for number in range(len(sizes))])
+    few = members(blank)
+    if few is not None:
+        alike = [[tokens for tokens in few if len(tokens) == size] for size in sizes]
+        each = member_scores(model.predictor, canvas.to(model.device), begin, alike)
+        score += torch.stack([same.logsumexp(0) for same in each])
     elif blank.language:
         score += language_score(model.predictor, canvas.to(model.device), begin, end, blank.language)
     return score

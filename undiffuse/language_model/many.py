@@ -40,6 +40,13 @@ def batches(lengths: Sequence[int], copies: Sequence[int]) -> list[list[int]]:
     return found
 
 
+def in_batches(items: Sequence[Text], length: int) -> Iterator[Sequence[Text]]:
+    """As many of what takes a row of this length each as go together."""
+    size = max(1, TOKENS_AT_ONCE // length)
+    for first in range(0, len(items), size):
+        yield items[first : first + size]
+
+
 def each(texts: Sequence[Text], prepare: Callable[[Text], Ready]) -> list[Ready]:
     """What becomes of every text; a UserError names the text."""
     found = []

@@ -29,9 +29,10 @@ class Length:
 class HoleFill:
     """The answer for one hole.
 
-    `probability` is the product of the probabilities of the hole's tokens, each given what was decided before it, in
-    the order in which they were committed. For a choice it is that of the answer among the choices, given the rest of
-    the text. `name` is that of a typed hole; `lengths` are the lengths that were considered, the shortest first.
+    `kind` says what the probabilities of the answer and its alternatives are: `path`, the product of the probabilities
+    of the hole's tokens, each given what was decided before it, in the order in which they were committed; or `text`,
+    p(text | all the rest of the text, type), for types of few texts. `name` is that of a typed hole; `lengths` are the
+    lengths that were considered, the shortest first.
     """
 
     index: int
@@ -40,6 +41,7 @@ class HoleFill:
     alternatives: tuple[Alternative, ...]
     name: str = ""
     lengths: tuple[Length, ...] = ()
+    kind: str = "path"
 
 
 @dataclass(frozen=True)

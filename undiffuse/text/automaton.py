@@ -20,6 +20,8 @@ ENTRIES = 1 << 24
 """The largest table of listed texts: states times kinds of tokens."""
 CANDIDATES = 32
 """How many lengths of a hole are considered, the shortest ones."""
+MEMBERS = 64
+"""The largest language that is written out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +99,27 @@ class Automaton:
     def lengths(self) -> tuple[int, ...]:
         """Numbers of tokens of the language's members, at least 1: the CANDIDATES shortest, ascending."""
         return tuple(islice(self._lengths(), CANDIDATES))
+
+    @cached_property
+    def members(self) -> tuple[tuple[int, ...], ...] | None:
+        """The language's members of at least one token, the shortest first; None if they are more than MEMBERS."""
+        leads = self.final
+        while (more := leads | self._backward(leads, None)).sum() > leads.sum():
+            leads = more
+        goes_on = self._backward(leads, None)
+        found: list[tuple[int, ...]] = []
+        begun: list[tuple[int, tuple[int, ...]]] = [(0, ())] if goes_on[0] else []
+        while begun and len(found) + len(begun) <= MEMBERS:  # each of either is a member, or has one at least
+            further: list[tuple[int, tuple[int, ...]]] = []
+            for state, tokens in begun:
+                for kind in np.nonzero(self.next[state] != DEAD)[0]:
+                    after = int(self.next[state, kind])
+                    if leads[after] and len(further) <= MEMBERS:
+                        rows = np.nonzero(self.of_token == kind)[0][: MEMBERS + 1].tolist()
+                        further += [(after, (*tokens, row)) for row in rows]
+            found += [tokens for state, tokens in further if self.final[state]]
+            begun = [(state, tokens) for state, tokens in further if goes_on[state]]
+        return None if begun or len(found) > MEMBERS else tuple(found)
 
     def _lengths(self) -> Iterable[int]:
         states, size = self._start, 0

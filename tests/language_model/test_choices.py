@@ -1,0 +1,93 @@
+"""Holes of small types have p(text | all the rest, type), by enumeration of worlds and of spellings."""
+
+import math
+
+import pytest
+import torch
+from letters import exact_model, laws
+
+from undiffuse.exact.world import World
+
+WORLD = World(3, 4, torch.rand(81, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).square())
+LAW = laws(WORLD)
+NOISES = ("mask", "growing-mask p=.2", "uniform", "mix k=.3")
+
+
+def shown(hole) -> dict[str, float]:
+    return {hole.text: hole.probability, **{other.text: other.probability for other in hole.alternatives}}
+
+
+def known(before: str, texts: list[str], after: str) -> dict[str, float]:
+    """p(text | before, after, it is one of them)."""
+    mass = {text: LAW[before + text + after] for text in texts}
+    return {text: p / sum(mass.values()) for text, p in mass.items()}
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize(
+    ("hole", "texts"),
+    [
+        ("{x:/(aa|bb)/}", ["aa", "bb"]),
+        ("{x:/a[bc]|[bc]a/}", ["ab", "ac", "ba", "ca"]),
+        ("{x:choice(ab|ba|cc)}", ["ab", "ba", "cc"]),
+        ("{x:/[a-c]{2}/}", [a + b for a in "abc" for b in "abc"]),
+    ],
+)
+def test_a_small_type_has_the_probabilities_of_its_texts(noise, hole, texts):
+    for strategy in ("ancestral", "greedy-tail"):
+        for filled in exact_model(WORLD, noise).fill(f"a{hole}c", strategy=strategy, steps=2, samples=3, top=99):
+            assert shown(filled.holes[0]) == pytest.approx(known("a", texts, "c"), abs=1e-6)
+            assert filled.holes[0].kind == "text"
+
+
+def test_of_two_holes_each_is_given_the_other():
+    for filled in exact_model(WORLD).fill("{x:/(aa|bb)/}{y:/[ac]b/}", samples=8, top=9):
+        one, two = filled.holes
+        left, right = (
+            {text: LAW[text + two.text] for text in ("aa", "bb")},
+            {t: LAW[one.text + t] for t in ("ab", "cb")},
+        )
+        for hole, mass in ((one, left), (two, right)):
+            assert shown(hole) == pytest.approx({text: p / sum(mass.values()) for text, p in mass.items()}, abs=1e-6)
+
+
+def spelled(data: bytes, tokens: tuple[bytes, ...]) -> list[list[int]]:
+    """Every sequence of tokens that has these bytes."""
+    if not data:
+        return [[]]
+    return [
+        [row, *rest]
+        for row, piece in enumerate(tokens)
+        if piece and data.startswith(piece)
+        for rest in spelled(data[len(piece) :], tokens)
+    ]
+
+
+def test_a_text_has_the_probability_of_all_its_spellings(model):
+    """By the definition: a geometric prior of the length, what follows with the hole open, and the chain of tokens."""
+    tokens = model.tokenizer
+    left, right, mask = tokens.encode("The"), tokens.encode(" dog, lazy"), tokens.vocabulary.mask
+
+    def log_p(middle: list[int], after: list[int], place: int) -> torch.Tensor:
+        logits = model.logits(torch.tensor([[*left, *middle, *after]]))[0, len(left) + place].double()
+        return logits.index_fill(0, torch.tensor(tokens.vocabulary.unpredictable), -math.inf).log_softmax(-1)
+
+    mass = {}
+    for text in ("fox", "qu"):
+        mass[text] = 0.0
+        for x in spelled(b" " + text.encode(), tokens.tokens):
+            score = len(x) * math.log(0.7)
+            for k in range(4):
+                score += log_p([mask] * len(x), right[:k] + [mask] * (4 - k) + right[4:], len(x) + k)[right[k]].item()
+            for k, token in enumerate(x):
+                score += log_p(x[:k] + [mask] * (len(x) - k), right, k)[token].item()
+            mass[text] += math.exp(score)
+    hole = model.fill("The {x:/(fox|qu)/} dog, lazy", top=2)[0].holes[0]
+    assert len(spelled(b" fox", tokens.tokens)) == 3
+    assert shown(hole) == pytest.approx({text: p / sum(mass.values()) for text, p in mass.items()}, rel=1e-3)
+
+
+def test_what_the_number_is_stands_beside_it(byte_model):
+    few, many, blank = byte_model.fill("a{x:/(aa|bb)/}b{n:int(1-99)}c[MASK]")[0].holes
+    assert [hole.kind for hole in (few, many, blank)] == ["text", "path", "path"]
+    assert byte_model.fill("a[MASK]")[0].json()["holes"][0]["kind"] == "path"
