@@ -135,6 +135,10 @@ class Predictor:
             return column
         return (column + self.traits.logit_row * (position > 0)).clamp(min=0)
 
+    def told(self, batch: Batch) -> Bool[Tensor, "B L"]:
+        """Editable positions of which a row speaks that has not seen them; a first one may be a condition."""
+        return batch.editable & (batch.positions > 0) if self.traits.first_given else batch.editable
+
     def _speaker(
         self, tags: Tags, at: Int[Tensor, "B n"] | None, of: Int[Tensor, "B M"] | None
     ) -> Int[Tensor, "B M"] | None:
@@ -178,7 +182,13 @@ class Predictor:
         sites: Bool[Tensor, "B L"],
         feedback: Float[Tensor, "B L d"] | None = None,
     ) -> Prediction:
-        """Trunk over the whole batch, head at the sites alone: a prediction over the M selected positions.
+        """Trunk over the whole batch, head at the sites alone: a prediction over the M selected positions."""
+        return self.read(self.hidden(noised, batch, feedback)[sites], noised.state[sites], noised.t[sites])
+
+    def hidden(
+        self, noised: Noised, batch: Batch, feedback: Float[Tensor, "B L d"] | None = None
+    ) -> Float[Tensor, "B L D"]:
+        """What the trunk says of every position, for the head.
 
         A network with attention blocks sees [z ; x]: each block of z, and the clean text x of the blocks before it
         (BD3-LM, Arriola et al. 2025, section 3.2).
@@ -188,8 +198,7 @@ class Predictor:
             rows = self.rows(noised.view or noised.state, noised.t, tags, batch.editable, feedback=feedback)
         else:
             rows = self._beside_clean(noised, batch, self.traits.block_length)
-        hidden = self.run(rows)[:, : batch.ids.shape[1]]
-        return self.read(hidden[sites], noised.state[sites], noised.t[sites])
+        return self.run(rows)[:, : batch.ids.shape[1]]
 
     def predict_again(
         self, noised: Noised, batch: Batch, sites: Bool[Tensor, "B L"], fed: Bool[Tensor, " B"]

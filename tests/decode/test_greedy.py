@@ -12,7 +12,7 @@ from undiffuse.errors import UserError
 from undiffuse.exact.catalog import golden
 from undiffuse.exact.denoiser import bayes_predictor
 from undiffuse.exact.world import small_worlds
-from undiffuse.language_model.defaults import generating
+from undiffuse.language_model.defaults import default_strategy
 from undiffuse.language_model.settings import Settings
 from undiffuse.predictor import Predictor
 
@@ -37,7 +37,7 @@ def test_a_recommendation_is_not_refused(name, head):
         if predictor.process.moves_vectors:
             return
         predictor = replace(predictor, head="score")
-    default, _ = generating(predictor, None, 0.0)
+    default = default_strategy(predictor, drawing=False)
     for kind in {default, "confidence", "ancestral", "greedy-tail", "psi", "euler", "tweedie", "topk-margin"}:
         message = refusal(predictor, kind, 0.0)
         if message is None:

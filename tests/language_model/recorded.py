@@ -102,7 +102,11 @@ def _sdar(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-OPTIONS = {"llada": _llada, "dream": _dream, "sdar": _sdar}
+def _causal(settings: dict[str, Any]) -> dict[str, Any]:
+    return {"length": settings["max_new_tokens"], "strategy": "left-to-right"}
+
+
+OPTIONS = {"llada": _llada, "dream": _dream, "sdar": _sdar, **dict.fromkeys(("qwen2", "qwen3", "llama"), _causal)}
 
 
 def shifted(raw: Tensor, valid: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from undiffuse.process.schedules.one_minus_t import OneMinusT
 from undiffuse.text.published_tokenizer import NoTokenizer
 from undiffuse.vocabulary import Vocabulary
 
-FAMILIES = ("llada", "dream", "sdar")
+FAMILIES = ("llada", "dream", "sdar", "qwen2", "qwen3", "llama")
 
 
 @pytest.fixture
@@ -92,6 +92,9 @@ SHAPES = {
     "llada": {"qk_norm": False, "norm_eps": 1e-5, "tied": True},
     "dream": {"qk_norm": False, "qkv_bias": True, "output_offset": -1},
     "sdar": {"qk_norm": True, "block_length": 8, "head_dim": 6},
+    "qwen2": {"qk_norm": False, "qkv_bias": True, "output_offset": -1, "causal": True},
+    "qwen3": {"qk_norm": True, "output_offset": -1, "causal": True, "head_dim": 6, "tied": True},
+    "llama": {"qk_norm": False, "output_offset": -1, "causal": True},
 }
 
 
@@ -129,10 +132,17 @@ def test_configs_that_transformers_5_has_saved(copy, family):
 
     def respell(config):
         config.pop("torch_dtype", None)
-        config["rope_parameters"] = {"rope_type": "default", "rope_theta": config.pop("rope_theta")}
+        theta = config.pop("rope_theta", None) or config["rope_parameters"]["rope_theta"]
+        config["rope_parameters"] = {"rope_type": "default", "rope_theta": theta}
+
+    def of_old(config):
+        config["rope_theta"] = config.pop("rope_parameters")["rope_theta"]
 
     edit(directory, "config.json", respell)
     assert same(ud.load(directory), family)
+    edit(directory, "config.json", of_old)
+    assert same(ud.load(directory), family)
+    edit(directory, "config.json", respell)
     edit(directory, "config.json", lambda config: config["rope_parameters"].update(rope_theta=10.0))
     assert not same(ud.load(directory), family)
 
@@ -225,7 +235,7 @@ def test_the_model_type_alone_is_not_enough(copy):
     directory = copy("dream", model_type="llada")
     with pytest.raises(UserError, match=r"model_type 'llada', and its tensors, such as 'lm_head\.weight', are not"):
         ud.load(directory)
-    edit(directory, "config.json", lambda config: config.update(model_type="qwen2"))
+    edit(directory, "config.json", lambda config: config.update(model_type="other"))
     with pytest.raises(UserError, match=r"load\(directory, family=…\)"):
         ud.load(directory)
     forced = ud.load(directory, family="dream")
@@ -238,7 +248,7 @@ def test_the_model_type_alone_is_not_enough(copy):
 
 def test_overrides_are_for_public_checkpoints(model, tmp_path):
     model.save(tmp_path / "own")
-    with pytest.raises(UserError, match="family and mask_id are for public checkpoints"):
+    with pytest.raises(UserError, match="family, mask_id, attention and shift are for public checkpoints"):
         ud.load(tmp_path / "own", family="llada")
 
 

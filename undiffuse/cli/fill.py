@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .options import (
+    AttentionKind,
     Cache,
     DeadlineMs,
     Device,
     Dtype,
+    Family,
     GuidanceScale,
     Json,
+    MaskId,
     MaxNfe,
     Model,
     Plugins,
     Samples,
     Seed,
     Set,
+    Shift,
     Steps,
     StrategyKind,
     Threads,
@@ -68,6 +72,10 @@ def fill(
     dtype: Dtype = None,
     threads: Threads = None,
     plugins: Plugins = None,
+    family: Family = None,
+    mask_id: MaskId = None,
+    attention: AttentionKind = None,
+    shift: Shift = None,
 ) -> None:
     """Fill the blanks of a text, with probabilities.
 
@@ -100,7 +108,7 @@ def fill(
         "seed": seed,
     }
     options = with_settings(options, own, LanguageModel.fill)
-    loaded = load_model(model, device, dtype, threads, plugins)
+    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift)
     with Watch(loaded.tokenizer) if watch else nullcontext() as on_event:
         if wanted is not None:
             objects = loaded.fill_object(str(source), wanted, on_event=on_event, **options)

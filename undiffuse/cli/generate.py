@@ -6,18 +6,22 @@ from typing import Annotated, Any
 import typer
 
 from .options import (
+    AttentionKind,
     Cache,
     DeadlineMs,
     Device,
     Dtype,
+    Family,
     GuidanceScale,
     Json,
+    MaskId,
     MaxNfe,
     Model,
     Plugins,
     Samples,
     Seed,
     Set,
+    Shift,
     Steps,
     StrategyKind,
     Threads,
@@ -33,7 +37,10 @@ def generate(
     length: Annotated[
         int | None,
         typer.Option(
-            "--length", metavar="N", min=1, help="Tokens to generate (default: what fits the trained context)."
+            "--length",
+            metavar="N",
+            min=1,
+            help="Tokens to generate (default: what fits the trained context; of public models 256 at most).",
         ),
     ] = None,
     until: Annotated[
@@ -43,8 +50,13 @@ def generate(
     steps: Steps = None,
     strategy: StrategyKind = None,
     temperature: Annotated[
-        float, typer.Option("--temperature", metavar="T", help="0: always the best token; 1: as trained.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            "--temperature",
+            metavar="T",
+            help="0: always the best token; 1: as trained (default; of public models theirs).",
+        ),
+    ] = None,
     top_p: Annotated[
         float | None,
         typer.Option("--top-p", metavar="P", help="Draw from the best tokens that hold this share of probability."),
@@ -69,6 +81,10 @@ def generate(
     dtype: Dtype = None,
     threads: Threads = None,
     plugins: Plugins = None,
+    family: Family = None,
+    mask_id: MaskId = None,
+    attention: AttentionKind = None,
+    shift: Shift = None,
 ) -> None:
     """Generate text, or continue a prompt.
 
@@ -100,7 +116,7 @@ def generate(
         "seed": seed,
     }
     options = with_settings(options, own, LanguageModel.generate)
-    loaded = load_model(model, device, dtype, threads, plugins)
+    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift)
     with Watch(loaded.tokenizer) if watch else nullcontext() as on_event:
         texts = loaded.generate([source] if isinstance(source, str) else source, on_event=on_event, **options)
     if json:

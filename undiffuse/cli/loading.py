@@ -11,13 +11,33 @@ if TYPE_CHECKING:
 
 
 def load_model(
-    directory: Path | None, device: str | None, dtype: str | None, threads: int | None, plugins: list[str] | None
+    directory: Path | None,
+    device: str | None,
+    dtype: str | None,
+    threads: int | None,
+    plugins: list[str] | None,
+    family: str | None = None,
+    mask_id: int | None = None,
+    attention: str | None = None,
+    shift: bool | None = None,
 ) -> "LanguageModel":
-    """The model on its device. Without a directory it is the newest finished run, and stderr says which."""
+    """The model on its device. Without a directory it is the newest finished run, and stderr says which.
+
+    The last four are said of public checkpoints.
+    """
     from ..language_model import load, newest_run
 
     where, number_format = prepare(device, dtype, threads)
     if directory is None:
         directory = newest_run()
         stderr().print(f"model: {directory}", style="dim", markup=False, soft_wrap=True)
-    return load(directory, device=where, dtype=number_format, plugins=plugins or ())
+    return load(
+        directory,
+        device=where,
+        dtype=number_format,
+        family=family,
+        mask_id=mask_id,
+        attention=attention,
+        shift=shift,
+        plugins=plugins or (),
+    )

@@ -32,6 +32,29 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and not
 Model = Annotated[
     Path | None, typer.Option("--model", metavar="DIR", help="A run, or a public checkpoint (default: the newest run).")
 ]
+Family = Annotated[
+    str | None,
+    typer.Option(
+        "--family",
+        metavar="NAME",
+        help="Of a public checkpoint; see `undiffuse list families` (default: as it says).",
+    ),
+]
+MaskId = Annotated[
+    int | None, typer.Option("--mask-id", metavar="ID", min=0, help="Which row of a public checkpoint is the mask.")
+]
+AttentionKind = Annotated[
+    str | None,
+    typer.Option("--attention", metavar="KIND", help="Of a public checkpoint: full, causal, or block:N."),
+]
+Shift = Annotated[
+    bool | None,
+    typer.Option(
+        "--shift/--no-shift",
+        help="Whether each row of a public checkpoint speaks of the next position.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", metavar="S", help="The same seed gives the same result.")]
 Samples = Annotated[int, typer.Option("-n", "--samples", metavar="N", min=1, help="How many results.")]
 Steps = Annotated[

@@ -7,7 +7,7 @@ import typer
 
 from ..errors import UserError
 from ..figures import error, figure
-from .options import Device, Dtype, Json, Model, Plugins, Seed, Threads
+from .options import AttentionKind, Device, Dtype, Family, Json, MaskId, Model, Plugins, Seed, Shift, Threads
 
 if TYPE_CHECKING:
     from ..language_model import Score
@@ -39,6 +39,10 @@ def score(
     dtype: Dtype = None,
     threads: Threads = None,
     plugins: Plugins = None,
+    family: Family = None,
+    mask_id: MaskId = None,
+    attention: AttentionKind = None,
+    shift: Shift = None,
 ) -> None:
     """Measure the likelihood of texts, with standard errors.
 
@@ -53,7 +57,7 @@ def score(
         raise UserError("--draws and --precision both say how long to draw: use one of them")
     share = None if precision is None else fraction(precision)
     texts, prompts = read_texts(files)
-    loaded = load_model(model, device, dtype, threads, plugins)
+    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift)
     found = loaded.score(texts, prompts=prompts, draws=draws, precision=share, per_token=per_token, seed=seed, as_=as_)
     if json:
         print_json(found.json(per_text))

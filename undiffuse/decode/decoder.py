@@ -57,20 +57,18 @@ class Decoder:
 
     def check(self, predictor: Predictor, canvas: Canvas) -> None:
         """Raise UserError for what cannot work together, before any forward pass."""
-        # what a model is comes first: what a strategy needs of its noise may name one that the model refuses
-        if predictor.process.moves_vectors and not self.strategy.moves_vectors:
-            raise UserError(
-                "this model moves vectors, which this strategy does not: use 'gaussian-ancestral' or 'probability-flow'"
-            )
-        if predictor.head == "score":
-            self._check_score(predictor.process)
-        require(self.strategy.needs, predictor.process)
+        self.check_strategy(predictor)
         self.cache.check(predictor)
         if self.guidance is not None:
+            if predictor.traits.one_sided and predictor.process.mask is None:
+                raise UserError("guidance hides fixed text behind masks, and this model has none: leave it out")
             self.guidance.check(predictor, canvas, self.strategy)
-        if predictor.traits.reads_previous and not self.strategy.left_to_right:
-            raise UserError("this network reads from left to right: use strategy 'left-to-right'")
-        if predictor.traits.reads_previous and bool((canvas.steps.sum(-1) < canvas.pending.sum(-1)).any()):
+        if predictor.traits.first_given and bool((canvas.pending & (canvas.positions == 0)).any()):
+            raise UserError(
+                "this network predicts from what stands before, and nothing stands before the first token: give a "
+                "prompt, of one token at least"
+            )
+        if predictor.traits.one_sided and bool((canvas.steps.sum(-1) < canvas.pending.sum(-1)).any()):
             raise UserError(
                 "this network reads from left to right, one token a step: leave out the number of steps, or give one "
                 "for each token"
@@ -94,6 +92,20 @@ class Decoder:
                     raise UserError(
                         f"{name} id {token} lies outside the table of {predictor.process.vocabulary.rows} rows"
                     )
+
+    def check_strategy(self, predictor: Predictor) -> None:
+        """Raise UserError for a strategy that cannot decide what the network predicts."""
+        # what a model is comes first: what a strategy needs of its noise may name one that the model refuses
+        if predictor.process.moves_vectors and not self.strategy.moves_vectors:
+            raise UserError(
+                "this model moves vectors, which this strategy does not: use 'gaussian-ancestral' or 'probability-flow'"
+            )
+        if predictor.head == "score":
+            self._check_score(predictor.process)
+        if not predictor.traits.one_sided:
+            require(self.strategy.needs, predictor.process)
+        elif not self.strategy.left_to_right:  # which needs nothing there: what is pending is never seen
+            raise UserError("this network reads from left to right: use strategy 'left-to-right'")
 
     def _check_score(self, process: Process) -> None:
         """At the mask ratios are a prediction; under uniform noise they have no leave-one-out form."""

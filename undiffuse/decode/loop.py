@@ -123,16 +123,19 @@ def finished(steps: Generator[Event, None, Result], on_event: Callable[[Event], 
 def step(predictor: Predictor, batch: Batch) -> tuple[Batch, Event]:
     """One step of every request that has not ended; each may be at another step of another window.
 
-    Requests whose limits allow one more evaluation are completed by it.
+    Requests whose limits allow one more evaluation are completed by it; a network that sees one side alone cannot, and
+    they end as they are after it.
     """
     before = batch.canvas
     batch, late = _timed(batch)
+    late, cut = ([], late) if predictor.traits.one_sided else (late, [])
     committed = revised = torch.zeros_like(before.pending)
     if late:
         batch, committed = completed(predictor, batch, late)
     if len(late) < len(batch):
         batch, more, revised = advanced(predictor, batch)
         committed = committed | more if late else more
+        batch = batch.abort(cut) if cut else batch
     if batch.seats.asked:
         batch, taken_back = asked(predictor, before, batch)
         committed, revised = committed & ~taken_back, revised | taken_back & ~before.pending

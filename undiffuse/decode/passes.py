@@ -92,13 +92,13 @@ def run(
 ) -> tuple[Float[Tensor, "R M D"], Int[Tensor, " R"]]:
     """Hidden states that speak of the sites, and how many rows of each request went through the trunk.
 
-    `rows` says which positions are run (none: the request is left out). Positions that a shifted network needs to speak
-    of the sites are added here, and nowhere else. Where `shadowed`, a site is read from a shadow row: a mask that
-    stands at its position and sees everything but the token there. Requests whose numbers of rows differ much are run
-    in separate passes, so that they do not pad each other.
+    `rows` says which positions are run (none: the request is left out). Positions that a shifted network, or a causal
+    one, needs to speak of the sites are added here, and nowhere else. Where `shadowed`, a site is read from a shadow
+    row: a mask that stands at its position and sees everything but the token there. Requests whose numbers of rows
+    differ much are run in separate passes, so that they do not pad each other.
     """
-    running = rows.any(-1)
-    if predictor.traits.logit_row:
+    running = rows.any(-1) | sites.live.any(-1) & predictor.traits.one_sided
+    if predictor.traits.logit_row or predictor.traits.one_sided:
         at = Sites(predictor.speaks(sites.index, sites.index), sites.live)
         rows = rows | torch.zeros_like(rows.long()).scatter_add(1, at.index, at.live.long()).bool() & running[:, None]
     counts = rows.sum(-1)

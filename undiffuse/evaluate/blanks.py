@@ -79,7 +79,7 @@ def _ask(model: LanguageModel, blanks: Sequence[TokenBlank]) -> Int[Tensor, " n"
 
 def _drawn(model: LanguageModel) -> bool:
     """Whether noise is a token that is seen."""
-    return not model.predictor.traits.reads_previous and model.predictor.process.unread_is_drawn
+    return not model.predictor.traits.one_sided and model.predictor.process.unread_is_drawn
 
 
 def _hidden(model: LanguageModel, batch: Batch, draw: int) -> Noised:

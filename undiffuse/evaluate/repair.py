@@ -129,7 +129,7 @@ def repair(model: LanguageModel, planted: Planted, method: str, steps: int, seed
     """
     _refuse(model, planted, method, steps)
     predictor, ids = model.predictor, planted.ids.to(model.device)
-    t0 = 0.0 if predictor.traits.reads_previous else error_time(predictor.process, ids, planted.share)
+    t0 = 0.0 if predictor.traits.one_sided else error_time(predictor.process, ids, planted.share)
     key = Draws.seeded(seed, model.device).stream("repair")
     found, nfe = [], 0
     for part in chunks(windows(ids.tolist(), ids.shape[1]).to(model.device)):
@@ -148,7 +148,7 @@ def _refuse(model: LanguageModel, planted: Planted, method: str, steps: int) -> 
     length = planted.ids.shape[1]
     if length > model.context:
         raise UserError(f"windows of {length} tokens are longer than the model's context of {model.context}")
-    if method == "reverse" and model.predictor.traits.reads_previous:
+    if method == "reverse" and model.predictor.traits.one_sided:
         raise UserError(
             "an autoregressive model has no reverse process that takes a token back: what it wrote stays. Use method "
             "'relook', which ranks tokens by their left side"
@@ -264,7 +264,7 @@ class Task:
     @property
     def _hides(self) -> bool:
         """Whether a token must be hidden before anything is said about it."""
-        return not self.predictor.traits.reads_previous and not self.predictor.process.shows_tokens
+        return not self.predictor.traits.one_sided and not self.predictor.process.shows_tokens
 
     def _look(self, state: State, t: float, text: Int[Tensor, "B L"]) -> Prediction:
         """A prediction at every place, (B·L, V). `text` is what blocks before a place hold, where there are blocks."""

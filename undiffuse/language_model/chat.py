@@ -17,7 +17,9 @@ from ..text.form import Blank, Fixed, Form, form_of
 from ..text.holes import Hole, Segment, Text, parse
 from ..text.template import Message, checked
 from ..text.traced import HOLE, SAID, Traced, joined
+from ..text.utf8 import whole_characters
 from .arguments import whole
+from .defaults import suited
 from .fill import fill_forms
 from .generate import _in_blocks
 from .many import batches, each
@@ -38,7 +40,7 @@ def chat(
     if settings.samples != 1:
         raise UserError("a conversation is answered once: leave out samples, or give it again with another seed")
     span = model.predictor.traits.block_length
-    settings = settings if span is None else _in_blocks(settings, span)
+    settings = suited(model.predictor, settings if span is None else _in_blocks(settings, span))
     turns = each(conversations, lambda messages: Turn.of(model, messages, length, settings))
     found: list[Answer | None] = [None] * len(turns)
     for together in batches([turn.canvas.ids.shape[1] for turn in turns], [1] * len(turns)):
@@ -97,7 +99,7 @@ def _together(model: Trained, turns: Sequence[Turn], settings: Settings) -> Gene
         end = next((place for place, token in enumerate(written) if token in voice.stops), None)
         data = model.tokenizer.decode_bytes(written[:end])
         tokens = len(written[:end])
-        found.append(Answer(data.decode(), tokens, nfe, settings.seed, model.name, finished=end is not None))
+        found.append(Answer(whole_characters(data), tokens, nfe, settings.seed, model.name, finished=end is not None))
     return found
 
 

@@ -32,15 +32,17 @@ from ..text.published_tokenizer import NoTokenizer, PublishedTokenizer
 from ..vocabulary import Vocabulary
 from . import voice
 from .memory import require
-from .special_ids import added_ids, vocabulary_of
+from .overrides import KEY, NOTHING, Overrides
+from .special_ids import added_ids, start_of, vocabulary_of
 from .stored_tensors import CONFIG, WEIGHTS, Tensors, read_json
 from .trained import Trained
 
 NOISE: dict[str, Callable[[Vocabulary], Interpolating]] = {
     "mask": lambda vocabulary: Interpolating(vocabulary, OneMinusT(), Mask()),
     "uniform": lambda vocabulary: Interpolating(vocabulary, Affine(), Uniform()),
+    "none": lambda vocabulary: Interpolating(vocabulary, OneMinusT(), Uniform()),
 }
-"""What families are trained to undo."""
+"""What families are trained to undo; a causal network without a mask undoes nothing, and sees nothing of what it is."""
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -56,8 +58,7 @@ def load(
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
-    family: str | None = None,
-    mask_id: int | None = None,
+    overrides: Overrides = NOTHING,
     plugins: Collection[str] = (),
 ) -> Trained:
     """The model in a directory of a public layout, in `dtype` or as it is stored (several formats: the widest).
@@ -66,9 +67,12 @@ def load(
     """
     config = read_json(directory / CONFIG)
     tensors = Tensors.of(directory)
-    kind, layout = _recognized(config, tensors.stored, family, directory, plugins)
+    said = overrides.over(config)
+    kind, layout = _recognized(config, tensors.stored, said.family, directory, plugins)
+    layout = layout.variant(config, tensors.stored)
     tensors = tensors.spelled(layout.spelled)
-    shape = layout.network(Keys(config, {name: stored.shape for name, stored in tensors.stored.items()}))
+    keys = Keys(config, {name: stored.shape for name, stored in tensors.stored.items()})
+    shape = said.applied(layout.network(keys))
     if shape.depth > len(tensors.stored):
         raise UserError(
             f"{directory}: its {CONFIG} describes {shape.depth} layers, and it holds {len(tensors.stored)} tensors"
@@ -76,11 +80,13 @@ def load(
     tensors.check(parts := layout.parts(shape), layout.inert)
     network = build(shape, parts, tensors, device, dtype)
     files = {name: read_json(directory / name) for name in TOKENIZER_FILES if name.endswith("json")}
-    vocabulary = vocabulary_of(shape.rows, layout, config, files, mask_id)
-    process = NOISE[layout.noise](vocabulary)
-    chat = voice.read(directory, config, files, read_json(directory / "generation_config.json"))
-    manifest = {"layout": kind, "config": config, **chat}
-    tokenizer = _tokenizer(directory, files, vocabulary)
+    vocabulary = vocabulary_of(shape, layout, config, files, said.mask_id)
+    process = NOISE["none" if shape.causal and vocabulary.mask is None else layout.noise](vocabulary)
+    generation = read_json(directory / "generation_config.json")
+    chat = voice.read(directory, config, files, generation)
+    stored = {**config, **({KEY: said.stored} if said.stored else {})}
+    manifest = {"layout": kind, "config": stored, **_sampling(generation), **chat}
+    tokenizer = _tokenizer(directory, files, vocabulary, start_of(config, files) if shape.causal else None)
     return Trained(Predictor(network, process, "leave_one_out"), tokenizer, manifest, name=str(directory))
 
 
@@ -127,7 +133,7 @@ def write(model: Trained, directory: Path, family: str, config: Mapping[str, Any
     """Config, weights and tokenizer files into an existing directory, the config last."""
     network = model.predictor.denoiser
     assert isinstance(network, Transformer)
-    layout: CheckpointFamily = CHECKPOINT_FAMILIES.load(family)()
+    layout = _layout(family, config)
     weights: dict[str, Tensor] = {}
     state = network.state_dict()
     for part in layout.parts(network.config):
@@ -144,12 +150,14 @@ def config_of(model: Trained, family: str) -> dict[str, Any]:
     """The config.json of a model in a family's layout; UserError for a network that the layout cannot describe."""
     network = model.predictor.denoiser
     assert isinstance(network, Transformer)
-    layout: CheckpointFamily = CHECKPOINT_FAMILIES.load(family)()
+    layout = _layout(family, model.manifest.get("config", {}) if model.manifest.get("layout") == family else {})
     if model.manifest.get("layout") == family:
         config = {name: value for name, value in model.manifest["config"].items() if name != "torch_dtype"}
         # what was read under another name is written under its own, so that it is recognized again
         own_names = layout.config(network.config)
         config |= {name: own_names[name] for name in ("model_type", "architectures")}
+        if said := {**config.get(KEY, {}), **own_names.get(KEY, {})}:
+            config[KEY] = said
     else:
         config = layout.config(network.config)
         read, own = _in_full(layout.network(Keys(config))), _in_full(network.config)
@@ -158,13 +166,20 @@ def config_of(model: Trained, family: str) -> dict[str, Any]:
             listed = ", ".join(f"{name} = {own[name]!r} (it has {read[name]!r})" for name in wrong)
             raise UserError(f"this network cannot be written in the layout of {family}: {listed}")
     vocabulary = model.predictor.process.vocabulary
-    ids = {f"{name}_token_id": getattr(vocabulary, name) for name in ("mask", "eos", "pad")}
+    roles = {f"{name}_token_id": getattr(vocabulary, name) for name in ("mask", "eos", "pad")}
+    ids = {name: row for name, row in roles.items() if row is not None}
     return {**config, **ids, "dtype": str(next(network.parameters()).dtype).removeprefix("torch.")}
 
 
 def _in_full(shape: TransformerConfig) -> dict[str, Any]:
     """The settings of a network, with the sizes that follow from others."""
     return {**vars(shape), "kv_heads": shape.groups, "head_dim": shape.head_width, "hidden": shape.hidden_width}
+
+
+def _layout(family: str, config: Mapping[str, Any]) -> CheckpointFamily:
+    """A family's layout, in the variant of a config."""
+    layout: CheckpointFamily = CHECKPOINT_FAMILIES.load(family)()
+    return layout.variant(config, ())
 
 
 def _recognized(
@@ -191,15 +206,26 @@ def _recognized(
         raise UserError(
             f"{directory}: model_type {kind!r} with tensors such as {example!r} is no layout that is "
             f"read{did_you_mean(kind, layouts)}; if it is one of them under another name, say "
-            "which: load(directory, family=…)"
+            "which: load(directory, family=…), or --family"
         )
     return found[0], layouts[found[0]]
 
 
-def _tokenizer(directory: Path, files: Mapping[str, Mapping[str, Any]], vocabulary: Vocabulary) -> Codec:
+def _sampling(generation: Mapping[str, Any]) -> dict[str, Any]:
+    """How a directory says that its model is drawn from, where it does: temperature, top-k and top-p."""
+    if generation.get("do_sample") is not True:
+        return {}
+    said = {name: generation.get(name) for name in ("temperature", "top_k", "top_p")}
+    known = {name: value for name, value in said.items() if isinstance(value, int | float) and value > 0}
+    return {"sampling": known} if known else {}
+
+
+def _tokenizer(
+    directory: Path, files: Mapping[str, Mapping[str, Any]], vocabulary: Vocabulary, start: int | None
+) -> Codec:
     if files["tokenizer.json"]:
-        return PublishedTokenizer(files["tokenizer.json"], vocabulary)
+        return PublishedTokenizer(files["tokenizer.json"], vocabulary, start)
     if files["vocab.json"] and (directory / "merges.txt").is_file():
         merges = (directory / "merges.txt").read_text(encoding="utf-8")
-        return PublishedTokenizer.from_merges(files["vocab.json"], merges, vocabulary, added_ids(files))
+        return PublishedTokenizer.from_merges(files["vocab.json"], merges, vocabulary, added_ids(files), start)
     return NoTokenizer(vocabulary, str(directory))

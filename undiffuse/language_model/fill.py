@@ -11,7 +11,6 @@ from ..decode.canvas import Canvas
 from ..decode.event import Event
 from ..decode.loop import walk
 from ..errors import UserError
-from ..process.needs import require
 from ..randomness import Draws
 from ..text.form import Blank, Fixed, Form, advice, form_of
 from ..text.holes import Text, parse
@@ -19,6 +18,7 @@ from ..text.schema import joined, object_segments
 from .alternatives import alternatives
 from .arguments import whole
 from .choices import text_probabilities
+from .defaults import suited
 from .lengths import choose_lengths, refuse_too_long
 from .many import batches, each, listed
 from .placement import Placement, constraint
@@ -61,8 +61,15 @@ class Ready:
     def of(cls, model: Trained, form: Form, settings: Settings) -> "Ready":
         """UserError for what cannot be decoded."""
         _refuse_one_sided(model, form)
+        if model.predictor.traits.one_sided and settings.limits.any:
+            raise UserError(
+                "a causal model writes a token with each evaluation, and a limit would leave the blank unfinished: "
+                "leave it out, or continue the text: undiffuse generate TEXT"
+            )
+        if model.begins:
+            form = Form((Fixed(tuple(model.begins), ""), *form.parts))
         refuse_too_long(model, form)
-        require(settings.strategy.needs, model.predictor.process)
+        settings.decoder().check_strategy(model.predictor)
         placement, lengths = choose_lengths(model, form, settings)
         settings.check(sum(placement.lengths))
         key = Draws.seeded(settings.seed).stream("fill")
@@ -75,6 +82,7 @@ def fill_forms(
     model: Trained, forms: Sequence[Form], settings: Settings, top: int
 ) -> Generator[Event, None, list[list[Filled]]]:
     """`fill` for texts that are laid out already."""
+    settings = suited(model.predictor, settings) if model.predictor.traits.one_sided else settings
     texts = each(forms, lambda form: Ready.of(model, form, settings))
     found: list[list[Filled]] = [[] for _ in texts]
     sizes = [text.canvas.ids.shape for text in texts]

@@ -13,7 +13,6 @@ from itertools import accumulate
 
 import torch
 
-from ..decode.caches.block import Block
 from ..decode.canvas import Canvas, start
 from ..decode.decoder import Limits
 from ..decode.event import Event
@@ -22,8 +21,9 @@ from ..decode.request import Abort, Between, Request
 from ..decode.whole_text import Span, WholeText
 from ..errors import UserError
 from ..randomness import Draws
-from ..text.utf8 import HoleText
+from ..text.utf8 import HoleText, whole_characters
 from .arguments import whole
+from .defaults import suited
 from .many import batches, each
 from .parts import Part, limits_of, parts_of, steps_of
 from .results import Generated
@@ -64,15 +64,17 @@ class Course:
     @classmethod
     def of(cls, model: Trained, prompt: str, length: int | None, settings: Settings, until: Until) -> "Course":
         """UserError for what cannot be decoded."""
-        prefix, samples = model.tokenizer.encode(prompt), settings.samples
+        prefix, samples = model.begins + model.tokenizer.encode(prompt), settings.samples
         if length is None:
-            length = max(model.context - len(prefix), model.context // 2)
+            room = max(model.context - len(prefix), model.context // 2)
+            length = room if model.decoding is None else min(model.decoding.length, room)
         length = whole("length", length)
         if length > LONGEST:
             raise UserError(f"length must be at most {LONGEST} tokens, not {length}: ask for the rest in another call")
         span = model.predictor.traits.block_length
         if span is not None:
             settings = _in_blocks(settings, span)
+        settings = suited(model.predictor, settings)
         parts = parts_of(len(prefix), length, model.context, span, settings.block_length)
         course = cls(
             prompt,
@@ -129,11 +131,12 @@ class Course:
         part, eos = self.parts[number], model.tokenizer.vocabulary.eos
         for sample, row in zip(list(self.going), range(len(done.ids)), strict=True):
             ids, pending = (value[row, part.visible : part.length].tolist() for value in (done.ids, done.pending))
-            ids = ids[: pending.index(True)] if True in pending else ids
+            cut = True in pending  # by its limits, or by a string that ends it
+            ids = ids[: pending.index(True)] if cut else ids
             self.rows[sample] += ids[: ids.index(eos) + 1] if eos in ids else ids
             self.nfe[sample] += int(done.nfe[row])
             self.certificate[sample] = max(self.certificate[sample], float(done.certificate[row]))
-            if eos in ids or self.until.found(model.tokenizer.decode_bytes(self.written(model, sample))):
+            if eos in ids or cut or self.until.found(model.tokenizer.decode_bytes(self.written(model, sample))):
                 self.going.remove(sample)
 
     def written(self, model: Trained, sample: int) -> list[int]:
@@ -158,7 +161,7 @@ class Course:
         begins = accumulate((len(model.tokenizer.token_bytes(token)) for token in ids), initial=0)
         certificate = self.certificate[sample]
         return Generated(
-            text=self.prompt + data[:end].decode(),
+            text=self.prompt + whole_characters(data[:end]),
             prompt=self.prompt,
             tokens=len(ids) if stopped is None else sum(begin < end for begin in begins),
             nfe=self.nfe[sample],
@@ -188,14 +191,14 @@ def _together(model: Trained, courses: Sequence[Course]) -> Generator[Event, Non
 
 
 def _in_blocks(settings: Settings, span: int) -> Settings:
-    """The exact cache unless another is asked for; windows are attention blocks, or equal parts of them."""
+    """Windows are attention blocks, or equal parts of them."""
     if settings.block_length is not None and span % settings.block_length:
         good = max(size for size in range(1, span + 1) if span % size == 0 and size <= settings.block_length)
         raise UserError(
             f"this network has attention blocks of {span} tokens, and windows of {settings.block_length} do not divide "
             f"them: use --block-length {good}, or leave it out"
         )
-    return settings if settings.cache is not None else replace(settings, cache=Block())
+    return settings
 
 
 def _left(limits: Limits, began: float) -> Limits:

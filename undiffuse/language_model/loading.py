@@ -8,6 +8,7 @@ import torch
 from ..device import AUTO, device_of
 from . import storage
 from .model import LanguageModel
+from .overrides import Overrides
 
 
 def load(
@@ -17,6 +18,8 @@ def load(
     dtype: torch.dtype | None = None,
     family: str | None = None,
     mask_id: int | None = None,
+    attention: str | None = None,
+    shift: bool | None = None,
     check_head: bool = True,
     plugins: Collection[str] = (),
     revision: str | None = None,
@@ -26,19 +29,18 @@ def load(
     What does not exist here and has the form of an id of Hugging Face (`GSAI-ML/LLaDA-8B-Instruct`) is taken from
     there, at a `revision`, through huggingface_hub and its cache: configs, tokenizers and safetensors alone.
 
-    A directory of a public family (LLaDA, Dream, SDAR) loads as it is published; `family` and `mask_id` overrule what
-    its files say. Without a `dtype` it keeps the one it is stored in; models of our own are float32. With
-    `check_head` a manifest is refused too if the network's answers contradict the kind of head that it claims. A model
-    with components of other packages is loaded only if `plugins` names those: loading imports them, and so runs their
-    code.
+    A directory of a public family (`undiffuse list families`) loads as it is published. `family`, `mask_id`,
+    `attention` (full, causal or block:N) and `shift` (row i − 1 speaks of position i) overrule what its files say.
+    Without a `dtype` it keeps the one it is stored in; models of our own are float32. With `check_head` a manifest is
+    refused too if the network's answers contradict the kind of head that it claims. A model with components of other
+    packages is loaded only if `plugins` names those: loading imports them, and so runs their code.
     """
     return LanguageModel.of(
         storage.read(
             directory,
             device=device_of(device),
             dtype=dtype,
-            family=family,
-            mask_id=mask_id,
+            overrides=Overrides(family, mask_id, attention, shift),
             check_head=check_head,
             plugins=plugins,
             revision=revision,

@@ -23,7 +23,7 @@ from .arguments import ids, many, whole
 from .chat import chat, conversations_of, fill_answer, fitting
 from .check import Check, check
 from .decode import Decoded, Prompts, decode
-from .defaults import filling, generating
+from .defaults import answering, filling, generating, suited
 from .embed import embed
 from .fill import fill, fill_object
 from .generate import generate
@@ -152,17 +152,18 @@ class LanguageModel:
     ) -> list[Generated] | list[list[Generated]]:
         """Continue `prompt` by `length` tokens (default: up to the trained context), `samples` times.
 
-        The strategy defaults to `ancestral`, which draws from the model (`tweedie` where it gives ratios of
-        probabilities), or to `confidence` at temperature 0. Beyond the context it goes on in blocks over a sliding
-        window, and says so in `note`. The prompt is plain text. Further options are those of `fill`; the temperature
-        defaults to 1.
+        A public checkpoint decodes as its authors do if no strategy is named: with their options, where none are given,
+        and at most their length. Of others the strategy defaults to `ancestral`, which draws from the model (`tweedie`
+        where it gives ratios of probabilities), or to `confidence` at temperature 0. Beyond the context it goes on in
+        blocks over a sliding window, and says so in `note`. The prompt is plain text. Further options are those of
+        `fill`; the temperature defaults to 1.
 
         A text ends before the first of the strings of `until` in what is written, and `stopped` says which it was. One
         that is decided without a gap ends the decoding, which saves what comes after it where text is decided from left
         to right or in blocks.
         """
-        kind, heat = generating(self.predictor, strategy, temperature)
-        settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, steps=steps, **options)
+        kind, chosen = generating(self.trained, strategy, {"temperature": temperature, **options})
+        settings = Settings.of(kind, seed=seed, samples=samples, steps=steps, **chosen)
         found = finished(generate(self.trained, listed(prompt), length, settings, Until.of(until)), on_event)
         return found[0] if isinstance(prompt, str) else found
 
@@ -193,8 +194,8 @@ class LanguageModel:
         template (`with_template`), messages that are none, and conversations that do not fit the context.
         """
         conversations, one = conversations_of(messages, system)
-        kind, heat = filling(self.predictor, strategy, temperature, 1)
-        settings = Settings.of(kind, temperature=heat, seed=seed, **options)
+        kind, chosen = answering(self.trained, strategy, {"temperature": temperature, **options})
+        settings = Settings.of(kind, seed=seed, **chosen)
         found = finished(chat(self.trained, conversations, length, settings), on_event)
         return found[0] if one else found
 
@@ -313,8 +314,8 @@ class LanguageModel:
         Strategy and temperature default to those of `fill` or `generate`.
         """
         if text is None:
-            kind, heat = generating(self.predictor, strategy, temperature)
-            settings = Settings.of(kind, temperature=heat, seed=seed, **options)
+            kind, chosen = generating(self.trained, strategy, {"temperature": temperature, **options})
+            settings = Settings.of(kind, seed=seed, **chosen)
             return generate(self.trained, listed([prompt]), length, settings, Until())
         kind, heat = filling(self.predictor, strategy, temperature, whole("samples", options.get("samples", 1)))
         return fill(self.trained, listed([text]), Settings.of(kind, temperature=heat, seed=seed, **options), top=1)
@@ -328,6 +329,8 @@ class LanguageModel:
         sigma: Times | None = None,
     ) -> Float[Tensor, "B L V"]:
         """float32 logits over all rows of the vocabulary, nothing excluded; row i speaks of position i.
+
+        Under a public causal model nothing speaks of a first position: there stands what its own row says of the next.
 
         `valid` is false at padding, on either side: positions count from the first valid token, and logits at padding
         mean nothing. Networks with attention blocks see their blocks. The ids are taken as they are: no token is put
@@ -368,8 +371,6 @@ class LanguageModel:
         and of its choice of tokens: temperature (0 unless the strategy draws), top_k, top_p, confidence.
         UserError for lengths, steps, ids and combinations that cannot work, before anything runs.
         """
-        if cache is None and self.predictor.traits.block_length is not None:
-            cache = "block"
         if "samples" in options:
             raise UserError("decode continues each prompt once: leave out samples, and give a prompt several times")
         settings = Settings.of(
@@ -379,7 +380,7 @@ class LanguageModel:
             self.trained,
             prompt_ids,
             length,
-            settings,
+            suited(self.predictor, settings),
             stop=ids("stop_ids", stop_ids),
             banned=ids("banned_ids", banned_ids),
         )

@@ -159,7 +159,7 @@ class Looks:
 def probe(predictor: Predictor, device: torch.device | str = "cpu") -> Answers | None:
     """Four passes over short rows; none, and None, where nothing tells the kinds apart: masks, and one-way networks."""
     looks = Looks.at(predictor, device)
-    if predictor.traits.reads_previous or not looks.tell:
+    if predictor.traits.one_sided or not looks.tell:
         return None
     one, other, spreads = looks.pair()
     if one.vectors is not None:  # embeddings, of which logits are only a reading

@@ -3,7 +3,7 @@
 from ..errors import UserError, not_finite
 from ..likelihood.bound import bound
 from ..likelihood.convention import convention_of
-from ..likelihood.windows import windows
+from ..likelihood.windows import cut, windows
 from ..randomness import check_seed
 from .arguments import real, whole
 from .results import Score, TextScore, TokenScore
@@ -32,18 +32,24 @@ def score(
     for text in (*texts, *filter(None, prompts)):
         if not isinstance(text, str):
             raise UserError(f"texts and prompts must be strings, not {text!r}")
-    documents = [model.tokenizer.encode(text) for text in texts]
+    documents, led = [model.tokenizer.encode(text) for text in texts], model.predictor.traits.first_given
     if not any(documents):
         raise UserError("there is nothing to score: the text is empty")
-    before = [model.tokenizer.encode(prompt or "") for prompt in prompts]
-    for number, (prompt, ids) in enumerate(zip(before, documents, strict=True), start=1):
-        if prompt and len(prompt) + len(ids) > model.context:
+    before = [model.begins + model.tokenizer.encode(prompt or "") for prompt in prompts]
+    for number, (prompt, ids, given) in enumerate(zip(before, documents, prompts, strict=True), start=1):
+        if given and len(prompt) + len(ids) > model.context:
             raise UserError(
                 f"text {number} takes {len(ids)} tokens after a prompt of {len(prompt)}, and the model was trained on "
                 f"{model.context}: shorten or leave out this record, or use a model with a longer context"
             )
     joined = [prompt + ids for prompt, ids in zip(before, documents, strict=True)]
-    batch = windows(joined, model.context, [len(prompt) for prompt in before]).to(model.device)
+    conditions = [len(prompt) if text else 0 for prompt, text in zip(before, prompts, strict=True)]
+    batch = windows(joined, model.context, conditions, led).to(model.device)
+    if led and not bool(batch.editable.any()):
+        raise UserError(
+            "there is nothing to score: this model has no start symbol, so the first token of a text is a condition; "
+            "give a longer text, or a prompt"
+        )
     estimate = bound(
         model.predictor,
         batch,
@@ -55,15 +61,19 @@ def score(
     if bool(estimate.per_token.isnan().any()):
         raise not_finite(model.predictor.denoiser.number_format)
     per_text, row = [], 0
-    for text, ids, taken in zip(texts, documents, joined, strict=True):
-        nats, stderr = estimate.of_rows(row, row := row + -(-len(taken) // model.context))
-        per_text.append(TextScore(nats, stderr, len(ids), len(text.encode())))
+    # a first token that nothing stands before is neither scored nor counted
+    skipped = [int(led and not prompt) for prompt in before]
+    for text, ids, taken, condition, first in zip(texts, documents, joined, conditions, skipped, strict=True):
+        rows = 1 if condition else len(cut(len(taken), model.context, led))
+        nats, stderr = estimate.of_rows(row, row := row + rows)
+        size = len(text.encode()) - len(model.tokenizer.decode_bytes(ids[:first]))
+        per_text.append(TextScore(nats, stderr, len(ids[first:]), size))
     tokens: tuple[TokenScore, ...] = ()
     if per_token:
-        scored = (token for document in documents for token in document)
+        scored = (token for ids, first in zip(documents, skipped, strict=True) for token in ids[first:])
         tokens = tuple(
             TokenScore(model.tokenizer.decode([token]), nats)
             for token, nats in zip(scored, estimate.per_token.tolist(), strict=True)
         )
     size = sum(text.bytes for text in per_text)
-    return Score(estimate, size, tokens, sum(map(bool, before)), convention, tuple(per_text))
+    return Score(estimate, size, tokens, sum(map(bool, prompts)), convention, tuple(per_text))

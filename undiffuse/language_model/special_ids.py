@@ -5,6 +5,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..models.family import CheckpointFamily
+from ..models.transformer import TransformerConfig
 from ..text.published_tokenizer import added_tokens
 from ..vocabulary import Vocabulary
 
@@ -12,14 +13,21 @@ Json = Mapping[str, Any]
 
 
 def vocabulary_of(
-    rows: int, layout: CheckpointFamily, config: Json, files: Mapping[str, Json], mask_id: int | None
+    shape: TransformerConfig, layout: CheckpointFamily, config: Json, files: Mapping[str, Json], mask_id: int | None
 ) -> Vocabulary:
-    """The roles of a table of `rows` rows. `files` are the tokenizer's JSON files by name, `mask_id` an override.
+    """The roles of a network's table. `files` are the tokenizer's JSON files by name, `mask_id` an override.
 
-    A beginning-of-text row that is also the end of text stays predictable. UserError where sources disagree.
+    A beginning-of-text row that is also the end of text stays predictable. A causal network needs no mask, and predicts
+    every other row, as it was trained to: its likelihood is exact. UserError where sources disagree.
     """
+    rows = shape.rows
     if layout.noise == "mask":
         mask = _mask(layout, config, files, rows) if mask_id is None else _id("mask_id", mask_id)
+        if mask is None and not shape.causal:
+            raise UserError(
+                "neither the config nor the tokenizer says which row is the mask: load(directory, mask_id=…), or "
+                "--mask-id"
+            )
     elif mask_id is not None:
         raise UserError("this family's noise exchanges tokens, and it has no mask: leave out mask_id")
     else:
@@ -31,7 +39,33 @@ def vocabulary_of(
             raise UserError(f"the {name} id {row} lies outside the table of {rows} rows{fix}")
     if mask is not None and mask in (eos, pad, bos):
         raise UserError(f"the mask id {mask} is also the id of another control token: load(directory, mask_id=…)")
+    if shape.causal:
+        return Vocabulary(rows, mask, eos=eos)
     return Vocabulary(rows, mask, bos if bos not in (eos, pad) else None, eos, pad)
+
+
+def start_of(config: Json, files: Mapping[str, Json]) -> int | None:
+    """The row that the tokenizer puts before every text: its settings say whether, or the form of its results."""
+    settings, ids = files.get("tokenizer_config.json") or {}, added_ids(files)
+    asked = settings.get("add_bos_token")
+    if asked is True:
+        field = settings.get("bos_token")
+        spelled = field.get("content") if isinstance(field, Mapping) else field
+        return ids[spelled] if isinstance(spelled, str) and spelled in ids else _one(config, "bos_token_id")
+    return None if asked is False else _first(files.get("tokenizer.json") or {}, ids)
+
+
+def _first(tokenizer: Json, ids: Mapping[str, int]) -> int | None:
+    """The special token with which the template of a tokenizer's results begins."""
+    found = tokenizer.get("post_processor")
+    steps = found.get("processors", [found]) if isinstance(found, Mapping) else []
+    for step in steps if isinstance(steps, list) else []:
+        template = step.get("single") if isinstance(step, Mapping) else None
+        begins = template[0] if isinstance(template, list) and template else None
+        special = begins.get("SpecialToken") if isinstance(begins, Mapping) else None
+        if isinstance(special, Mapping) and special.get("id") in ids:
+            return ids[special["id"]]
+    return None
 
 
 def _mask(layout: CheckpointFamily, config: Json, files: Mapping[str, Json], rows: int) -> int | None:

@@ -27,6 +27,7 @@ from ..types import HeadKind
 from ..vocabulary import Vocabulary
 from . import checkpoints, hub, probe
 from .memory import require
+from .overrides import NOTHING, Overrides
 from .stored_tensors import Tensors
 from .trained import Trained
 
@@ -89,7 +90,8 @@ def _roles(tokenizer: Tokenizer | PublishedTokenizer) -> dict[str, Any]:
     if isinstance(tokenizer, Tokenizer):
         return {}
     vocabulary = tokenizer.vocabulary
-    return {"roles": {**asdict(vocabulary), "reserved": sorted(vocabulary.reserved)}}
+    start = {} if tokenizer.start is None else {"start": tokenizer.start}
+    return {"roles": {**asdict(vocabulary), "reserved": sorted(vocabulary.reserved)}, **start}
 
 
 def _tokenizer(directory: Path, described: Mapping[str, Any]) -> Tokenizer | PublishedTokenizer:
@@ -98,7 +100,11 @@ def _tokenizer(directory: Path, described: Mapping[str, Any]) -> Tokenizer | Pub
     tokenizer = (
         Tokenizer.from_json(content)
         if roles is None
-        else PublishedTokenizer(json.loads(content), Vocabulary(**{**roles, "reserved": frozenset(roles["reserved"])}))
+        else PublishedTokenizer(
+            json.loads(content),
+            Vocabulary(**{**roles, "reserved": frozenset(roles["reserved"])}),
+            described.get("start"),
+        )
     )
     if tokenizer.digest != described["digest"]:
         raise UserError(f"{directory / TOKENIZER} belongs to another model: its digest is not the manifest's")
@@ -110,9 +116,8 @@ def read(
     *,
     device: str | torch.device,
     dtype: torch.dtype | None,
-    family: str | None,
-    mask_id: int | None,
-    check_head: bool,
+    overrides: Overrides = NOTHING,
+    check_head: bool = True,
     plugins: Collection[str] = (),
     revision: str | None = None,
 ) -> Trained:
@@ -120,10 +125,10 @@ def read(
     name = newest_run() if directory is None else Path(directory)
     directory = hub.located(name, revision)
     if (directory / checkpoints.CONFIG).is_file() and not (directory / MANIFEST).is_file():
-        model = checkpoints.load(directory, device=device, dtype=dtype, family=family, mask_id=mask_id, plugins=plugins)
+        model = checkpoints.load(directory, device=device, dtype=dtype, overrides=overrides, plugins=plugins)
         return replace(model, name=str(name))
-    if family is not None or mask_id is not None:
-        raise UserError(f"family and mask_id are for public checkpoints, and {directory} is not one")
+    if overrides:
+        raise UserError(f"family, mask_id, attention and shift are for public checkpoints, and {directory} is not one")
     manifest = _manifest(directory)
     refuse_packages(manifest, plugins, str(directory))
     tokenizer = _tokenizer(directory, manifest["tokenizer"])

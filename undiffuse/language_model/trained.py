@@ -1,11 +1,13 @@
 """A trained network with what it takes to use it on text: what every verb is a function of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 
+from ..kinds import CHECKPOINT_FAMILIES
+from ..models.family import CAUSAL, CheckpointFamily, Decoding
 from ..predictor import Predictor
 from ..text.codec import Codec
 from .voice import Voice
@@ -24,6 +26,23 @@ class Trained:
     def context(self) -> int:
         """Positions the network was trained on."""
         return self.predictor.traits.context
+
+    @property
+    def begins(self) -> list[int]:
+        """What stands before every text: the start symbol, if there is one, where a first token is a condition."""
+        start = self.tokenizer.start if self.predictor.traits.first_given else None
+        return [] if start is None else [start]
+
+    @property
+    def decoding(self) -> Decoding | None:
+        """How the authors of a public checkpoint decode, as its directory says; None if it attends otherwise here."""
+        if "layout" not in self.manifest:
+            return None
+        family: CheckpointFamily = CHECKPOINT_FAMILIES.load(self.manifest["layout"])()
+        known = family.decoding
+        if known is None or self.predictor.traits.one_sided != (known.strategy == CAUSAL.strategy):
+            return None
+        return replace(known, options={**known.options, **self.manifest.get("sampling", {})})
 
     @cached_property
     def device(self) -> torch.device:

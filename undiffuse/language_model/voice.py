@@ -118,5 +118,9 @@ def write(directory: Path, manifest: Json) -> None:
         write_bytes(directory / FILE, said["template"].encode())
     if "names" in said:
         write_json(directory / "tokenizer_config.json", said["names"])
-    if "stops" in said:
-        write_json(directory / "generation_config.json", {"eos_token_id": said["stops"]})
+    sampling = manifest.get("sampling")
+    if "stops" in said or sampling:
+        stops = {"eos_token_id": said["stops"]} if "stops" in said else {}
+        write_json(
+            directory / "generation_config.json", {**stops, **({"do_sample": True, **sampling} if sampling else {})}
+        )

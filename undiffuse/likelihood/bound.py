@@ -50,7 +50,7 @@ def bound(
     times: Estimator | None = None,
     convention: Convention | None = None,
 ) -> Estimate:
-    """Estimate the bound of all windows of `text` with `draws` passes over it; exact for the autoregressive twin.
+    """Estimate the bound of all windows of `text` with `draws` passes over it; exact for causal networks.
 
     The draws are split into independent repetitions, whose spread gives the standard error; within a repetition noise
     levels are spread evenly over all windows and passes; under block diffusion, over all blocks of them. Of few
@@ -71,7 +71,7 @@ def bound(
     process = predictor.process
     whole = (process.first, 1.0), 1 - process.first
     clip, factor = whole if convention is None else convention.range(predictor)
-    if predictor.traits.reads_previous:
+    if predictor.traits.one_sided:
         return chain(predictor, text)
     times = times or (default_times(predictor) if convention is None else SharedOffset())
     sizes = times.cells(text, len(text.ids), predictor.traits.block_length).sizes(text)

@@ -30,7 +30,7 @@ class Convention:
     def range(self, predictor: Predictor) -> tuple[tuple[float, float], float]:
         """Our times, and the factor from their mean to that of the code's; UserError where they have no meaning."""
         process = predictor.process
-        if predictor.traits.reads_previous or not (jumps(process) and continuous(process)):
+        if predictor.traits.one_sided or not (jumps(process) and continuous(process)):
             raise UserError(
                 f"the {self.name} convention cuts the times of noise between tokens, which this model does not have; "
                 "leave out --as"

@@ -1,4 +1,7 @@
-"""Texts as the windows that are scored: consecutive, each token in exactly one, none with context from another."""
+"""Texts as the windows that are scored: consecutive, each token in exactly one, none with context from another.
+
+Where a first token is a condition, windows begin with the last token of the one before, which has been scored there.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,11 +12,20 @@ from ..types import Batch
 TOKENS_AT_ONCE = 4096
 
 
-def windows(documents: Sequence[Sequence[int]], context: int, prompts: Sequence[int] | None = None) -> Batch:
+def cut(size: int, context: int, led: bool = False) -> list[range]:
+    """The windows of so many tokens; `led` by a token each that is a condition, the first one of all among them."""
+    if led:
+        return [range(start, min(start + context, size)) for start in range(0, size - 1, max(context - 1, 1))]
+    return [range(start, min(start + context, size)) for start in range(0, size, context)]
+
+
+def windows(
+    documents: Sequence[Sequence[int]], context: int, prompts: Sequence[int] | None = None, led: bool = False
+) -> Batch:
     """Every document cut into consecutive windows of at most `context` tokens, padded on the right.
 
     `prompts` gives the number of leading tokens of each document that are conditions: visible, not scored. A document
-    with a prompt is one window, and must fit.
+    with a prompt is one window, and must fit. With `led` the first token of each window is a condition.
     """
     rows: list[tuple[Sequence[int], int]] = []
     for number, ids in enumerate(documents):
@@ -23,7 +35,7 @@ def windows(documents: Sequence[Sequence[int]], context: int, prompts: Sequence[
                 raise ValueError(f"document {number} has {len(ids)} tokens with its prompt; the context is {context}")
             rows.append((ids, prompt))
             continue
-        rows.extend((ids[start : start + context], 0) for start in range(0, len(ids), context))
+        rows.extend((ids[window.start : window.stop], int(led)) for window in cut(len(ids), context, led))
     length = max((len(ids) for ids, _ in rows), default=0)
     ids = torch.zeros(len(rows), length, dtype=torch.long)
     valid, editable = torch.zeros_like(ids, dtype=torch.bool), torch.zeros_like(ids, dtype=torch.bool)

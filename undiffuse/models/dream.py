@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .family import Keys, QwenNames
+from .family import Decoding, Keys, QwenNames
 from .transformer import TransformerConfig
 
 CONTEXT = 2048  # what its authors state; the config keeps the far larger number of the model it was made from
@@ -15,6 +15,7 @@ class Dream(QwenNames):
     mask_id = 151666
     mask_tokens = ("<|mask|>",)
     template = "chatml"
+    decoding = Decoding("entropy", {"temperature": 0.2, "top_p": 0.95})
 
     def recognizes(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:
         layer = "model.layers.0.self_attn"

@@ -90,6 +90,27 @@ class Keys:
         return Keys({"rope_theta": self.values.get("rope_theta"), **parameters}).number("rope_theta", default)
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """How a family's authors decode: the strategy with its options, and how many tokens they write.
+
+    `block_length` cuts what is written into windows of so many positions, decoded from left to right.
+    """
+
+    strategy: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    length: int = 256
+    block_length: int | None = None
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Its options, with the windows."""
+        return self.options if self.block_length is None else {"block_length": self.block_length, **self.options}
+
+
+CAUSAL = Decoding("left-to-right")
+
+
 class CheckpointFamily(ABC):
     """One family of public checkpoints.
 
@@ -97,7 +118,8 @@ class CheckpointFamily(ABC):
     it has no mask); `mask_tokens` are names that its tokenizers give it. `noise` is what it was trained to undo.
     `inert` are the ends of tensors that may lie beside those of the network.
     `template` is how its instructed models write conversations, for directories that do not say (a name in
-    text/templates; empty: nobody knows).
+    text/templates; empty: nobody knows). `decoding` is what verbs do if they are told nothing else (None: what suits
+    the network).
     """
 
     mask_id: ClassVar[int | None] = None
@@ -105,6 +127,7 @@ class CheckpointFamily(ABC):
     noise: ClassVar[Literal["mask", "uniform"]] = "mask"
     inert: ClassVar[tuple[str, ...]] = ()
     template: ClassVar[str] = ""
+    decoding: ClassVar[Decoding | None] = None
 
     @abstractmethod
     def recognizes(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:
@@ -113,6 +136,10 @@ class CheckpointFamily(ABC):
     def spelled(self, tensor: str) -> str:
         """The name by which `parts` knows a tensor that files may also have under an older one."""
         return tensor
+
+    def variant(self, config: Mapping[str, Any], tensors: Collection[str]) -> "CheckpointFamily":
+        """This layout, or the one of the same family that a config and tensors are in (none known: by the config)."""
+        return self
 
     @abstractmethod
     def network(self, keys: Keys) -> TransformerConfig:

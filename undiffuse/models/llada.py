@@ -7,7 +7,7 @@ layouts that share the model type (a repack with Llama's keys, the mixture of ex
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .family import CheckpointFamily, Keys
+from .family import CheckpointFamily, Decoding, Keys
 from .parts import Concatenated, Copied, Part
 from .transformer import TransformerConfig
 
@@ -18,6 +18,7 @@ class LLaDA(CheckpointFamily):
     mask_id = 126336
     mask_tokens = ("<|mdm_mask|>", "<|mask|>")
     template = "llada"
+    decoding = Decoding("confidence", {"temperature": 0.0}, length=128)
 
     def recognizes(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:
         return {"d_model", "mlp_hidden_size"} <= config.keys() and "model.transformer.wte.weight" in tensors

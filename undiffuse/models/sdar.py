@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .family import Keys, QwenNames
+from .family import Decoding, Keys, QwenNames
 from .transformer import TransformerConfig
 
 BLOCK = 4  # of every published model
@@ -15,6 +15,7 @@ class SDAR(QwenNames):
     mask_id = 151669
     mask_tokens = ("<|MASK|>", "<|mask|>")
     template = "chatml"
+    decoding = Decoding("dynamic", {"threshold": 0.85, "temperature": 0.6, "top_k": 20, "top_p": 0.95})
 
     def recognizes(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:
         layer = "model.layers.0"

@@ -46,6 +46,11 @@ class Traits:
         return self.rule is causal
 
     @property
+    def first_given(self) -> bool:
+        """Whether the first token of a text is a condition: no row before it speaks of it."""
+        return self.one_sided and self.logit_row < 0
+
+    @property
     def both_sides(self) -> bool:
         """Whether every row sees the text before and after it."""
         return self.block_length is None and not self.one_sided

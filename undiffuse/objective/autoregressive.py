@@ -20,11 +20,11 @@ class Autoregressive(Objective):
 
     def check(self, predictor: Predictor) -> None:
         super().check(predictor)
-        if not predictor.traits.reads_previous:
+        if not predictor.traits.one_sided:
             raise UserError("objective 'autoregressive' needs a causal network: set model.causal=true")
 
     def loss(self, predictor: Predictor, batch: Batch, draws: Draws, rows: int) -> Loss:
-        noised, sites = clean(batch), batch.editable
+        noised, sites = clean(batch), predictor.told(batch)
         logits = predictor.predict(noised, batch, sites).logits
         nats = torch.nn.functional.cross_entropy(logits, batch.ids[sites], reduction="none")
         return summed(nats, sites, noised, sites, batch)

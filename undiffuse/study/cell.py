@@ -108,7 +108,7 @@ def likelihood(model: LanguageModel) -> dict[str, Any]:
     manifest = model.manifest["training"]
     bound = manifest["bound"]
     found: dict[str, Any] = {"kind": bound["kind"], "bits_per_byte": bound["bits_per_byte"]}
-    if not model.predictor.traits.reads_previous:
+    if not model.predictor.traits.one_sided:
         unit = bound["tokens"] / bound["bytes"] / log(2)
         found |= {name: nats * unit for name, nats in bound["terms"].items()}
     notes = [untrained(manifest["objective"])]
@@ -147,7 +147,7 @@ def generation(
 def _settings(model: LanguageModel, nfe: tuple[int, ...], prompt: int, length: int) -> Iterator[Setting]:
     """The strategy that draws from the network, at each number of steps that it can take."""
     kind, span = default_strategy(model.predictor, drawing=True), model.predictor.traits.block_length
-    if model.predictor.traits.reads_previous:
+    if model.predictor.traits.one_sided:
         yield Setting(kind)
         return
     # under block diffusion steps are those of a block, and no more than it has tokens

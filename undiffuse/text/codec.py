@@ -37,6 +37,11 @@ class Codec(ABC):
     def kind(self) -> Kind:
         """`byte` where every token is one byte."""
 
+    @property
+    def start(self) -> int | None:
+        """The row that stands before every text of a causal model, from which it predicts the first token."""
+        return None
+
     @abstractmethod
     def encode(self, text: str) -> list[int]:
         """Ids of real tokens alone, whatever the text spells."""

@@ -26,10 +26,11 @@ QWEN_PATTERN = (
 
 @dataclass(frozen=True, eq=False)
 class PublishedTokenizer(Codec):
-    """A byte-level BPE in the form of `tokenizer.json`, for a table of `rows.rows` rows."""
+    """A byte-level BPE in the form of `tokenizer.json`, for a table of `rows.rows` rows, `first` before every text."""
 
     content: Mapping[str, Any]
     rows: Vocabulary
+    first: int | None = None
 
     def __post_init__(self) -> None:
         model = self.content.get("model")
@@ -57,7 +58,12 @@ class PublishedTokenizer(Codec):
 
     @classmethod
     def from_merges(
-        cls, vocabulary: Mapping[str, int], merges: str, rows: Vocabulary, added: Mapping[str, int] | None = None
+        cls,
+        vocabulary: Mapping[str, int],
+        merges: str,
+        rows: Vocabulary,
+        added: Mapping[str, int] | None = None,
+        first: int | None = None,
     ) -> "PublishedTokenizer":
         """From the content of `vocab.json` and `merges.txt`, in Qwen2's way of cutting text, and its added tokens."""
         lines = [line for line in merges.splitlines() if line and not line.startswith("#version")]
@@ -72,7 +78,7 @@ class PublishedTokenizer(Codec):
         )
         library.decoder = tokenizers.decoders.ByteLevel()
         listed = [{"id": row, "content": text} for text, row in (added or {}).items()]
-        return cls({**json.loads(library.to_str()), "added_tokens": listed}, rows)
+        return cls({**json.loads(library.to_str()), "added_tokens": listed}, rows, first)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -81,6 +87,10 @@ class PublishedTokenizer(Codec):
     @property
     def kind(self) -> Kind:
         return "bpe"
+
+    @property
+    def start(self) -> int | None:
+        return self.first
 
     def to_json(self) -> str:
         """The content of its `tokenizer.json`."""

@@ -6,6 +6,7 @@ characters. Each token is a function from states of a UTF-8 reader to states; fe
 is per class.
 """
 
+import codecs
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, reduce
@@ -44,6 +45,11 @@ def step(state: int | None, data: Iterable[int]) -> int | None:
             return None
         state = next((to for low, high, to in READER[state] if low <= byte <= high), None)
     return state
+
+
+def whole_characters(data: bytes) -> str:
+    """Text without the beginning of a character that a limit cut off, as it may be of a causal model."""
+    return codecs.getincrementaldecoder("utf-8")().decode(data)
 
 
 def _kinds() -> bytes:

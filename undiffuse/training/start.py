@@ -34,9 +34,7 @@ class Start:
 
         UserError if there is none, or no network that can be trained here.
         """
-        return cls(
-            read(directory, device="cpu", dtype=None, family=None, mask_id=None, check_head=True, plugins=plugins)
-        )
+        return cls(read(directory, device="cpu", dtype=None, plugins=plugins))
 
     @property
     def name(self) -> str:

@@ -1,7 +1,8 @@
-"""The exact cache of block diffusion: finished blocks never change, and nobody before them sees them."""
+"""The exact cache of networks in which nobody sees what comes later: of block diffusion, and of causal ones."""
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool
 from torch import Tensor
 
@@ -18,21 +19,24 @@ class Block(CachePolicy):
     """Runs the present block, and finished blocks whose final tokens were not run yet; never what comes later.
 
     So the prompt is run together with the first step, and a finished block together with the first step of the next:
-    there are no passes of their own for either.
+    there are no passes of their own for either. In a causal network every position is a block: a step runs one row.
     """
 
     exact = True
 
     def check(self, predictor: Predictor) -> None:
         super().check(predictor)
-        if predictor.traits.block_length is None:
+        if predictor.traits.block_length is None and not predictor.traits.one_sided:
             raise UserError(
-                "cache 'block' needs a network trained by block diffusion: under full attention every decided token "
-                "changes all keys; use cache 'prefix' or 'dual', which approximate"
+                "cache 'block' needs a network trained by block diffusion, or a causal one: under full attention every "
+                "decided token changes all keys; use cache 'prefix' or 'dual', which approximate"
             )
 
     def recompute(self, canvas: Canvas, kv: Kept | None) -> Bool[Tensor, "R L"]:
         assert isinstance(kv, KV)
-        block, present = canvas.positions // canvas.span[:, None], window_start(canvas) // canvas.span[:, None]
+        span = canvas.span.clamp(min=1)[:, None]
+        block, present = canvas.positions // span, window_start(canvas) // span
         unsaved = canvas.finished_blocks & ~kv.clean
-        return canvas.valid & ((block == present) | ((block < present) & unsaved))
+        blocks = (block == present) | ((block < present) & unsaved)
+        settled = (canvas.pending.cumsum(-1) == 0) & ~kv.filled  # the row that speaks of a site is run besides
+        return canvas.valid & torch.where((canvas.span > 0)[:, None], blocks, settled)
