@@ -26,6 +26,7 @@ from .windows import chunks
 
 REPETITIONS = 8
 DRAWS = 16
+MOST_DRAWS = 100_000
 
 
 def default_times(predictor: Predictor) -> Estimator:
@@ -66,6 +67,8 @@ def bound(
         raise UserError("there is nothing to score: the text has no token")
     if draws is not None and draws < 2:
         raise UserError(f"{draws} draw has no standard error; use at least 2 draws")
+    if draws is not None and draws > MOST_DRAWS:
+        raise UserError(f"{draws} draws are too many: use at most {MOST_DRAWS}, or ask for a precision")
     if precision is not None and not 0 < precision < 1:
         raise UserError(f"precision must lie between 0 and 1, not {precision}; 0.01 asks for one percent")
     process = predictor.process

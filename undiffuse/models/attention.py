@@ -46,9 +46,16 @@ def attend_fused(
 def attend(
     q: Float[Tensor, "B H Lq d"], k: Float[Tensor, "B G Lk d"], v: Float[Tensor, "B G Lk d"], bias: Bias | None
 ) -> Float[Tensor, "B H Lq d"]:
-    """The faster backend: torch's backward pass in bfloat16 on a CPU is two to three times slower than the products."""
-    by_matmul = q.device.type == "cpu" and q.dtype == torch.bfloat16
-    return attend_by_matmul(q, k, v, bias) if by_matmul else attend_fused(q, k, v, bias)
+    """The faster backend."""
+    return (attend_by_matmul if keeps_scores(q.device, q.dtype) else attend_fused)(q, k, v, bias)
+
+
+def keeps_scores(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether attention is by products, which keep all scores for the backward pass.
+
+    In bfloat16 on a CPU torch's own backward pass is two to three times slower.
+    """
+    return device.type == "cpu" and dtype == torch.bfloat16
 
 
 class Attention(nn.Module):

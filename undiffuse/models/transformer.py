@@ -27,6 +27,13 @@ from .traits import Input, Output, Traits
 
 Positions = Literal["rotary", "learned"]
 
+MOST = {
+    **dict.fromkeys(("rows", "context", "hidden"), 1 << 24),
+    **dict.fromkeys(("width", "heads", "head_dim", "latent"), 1 << 20),
+    "depth": 1 << 10,
+}
+"""More is a slip of the hand, and would take memory and minutes to notice."""
+
 
 @dataclass(frozen=True)
 class TransformerConfig:
@@ -118,6 +125,9 @@ class TransformerConfig:
         for name in ("rows", "width", "depth", "heads", "context", "global_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"model: {name} must be at least 1, not {getattr(self, name)}")
+        for name, most in MOST.items():
+            if getattr(self, name) > most:
+                raise UserError(f"model: {name} must be at most {most}, not {getattr(self, name)}")
         for name in ("first_position", "types", "local_window"):
             if getattr(self, name) < 0:
                 raise UserError(f"model: {name} must not be negative, not {getattr(self, name)}")

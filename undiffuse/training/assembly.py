@@ -36,7 +36,19 @@ class Rows:
         """Where the text decides on the number of rows, the least that it may decide on."""
         if settings.kind == "byte":
             return cls(Tokenizer.byte_level().vocabulary)
-        rows = size_for(0) if settings.size == "auto" else settings.size
+        return cls.numbering(size_for(0) if settings.size == "auto" else settings.size)
+
+    @classmethod
+    def least(cls, settings: TokenizerSettings, text_bytes: int) -> "Rows":
+        """As many as would be chosen for a text of so many bytes, or fewer where fewer are asked for."""
+        if settings.kind == "byte":
+            return cls.expected(settings)
+        suiting = size_for(text_bytes)
+        return cls.numbering(suiting if settings.size == "auto" else min(settings.size, suiting))
+
+    @classmethod
+    def numbering(cls, rows: int) -> "Rows":
+        """So many rows, the control rows last."""
         return cls(Vocabulary(rows, *range(rows - len(CONTROLS), rows)))
 
 

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationE
 from ..data.table import read_table
 from ..errors import UserError, did_you_mean
 from ..kinds import COMPONENTS, OBJECTIVES, OPTIMIZERS, PACKAGE, PROCESSES, Components, describe
+from ..likelihood.bound import MOST_DRAWS
 from ..models.transformer import TransformerConfig
 from ..objective.objective import Objective
 from .optimizers.optimizer import OptimizerChoice
@@ -106,7 +107,7 @@ class TokenizerSettings:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     kind: Literal["bpe", "byte"] = "bpe"
-    size: Annotated[int, Field(ge=260, strict=True)] | Auto = "auto"
+    size: Annotated[int, Field(ge=260, le=1 << 20, strict=True)] | Auto = "auto"
 
     def __post_init__(self) -> None:
         if self.kind == "byte" and self.size != "auto":
@@ -137,7 +138,7 @@ class TrainingSettings:
     ema: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.99
     validations: Count = 4
     windows: Count = 16
-    draws: Annotated[int, Field(ge=2, strict=True)] = 4
+    draws: Annotated[int, Field(ge=2, le=MOST_DRAWS, strict=True)] = 4
     report_every: Annotated[int, Field(ge=1, le=10, strict=True)] = 10
     checkpoint_seconds: Annotated[float, Field(ge=0, le=30, strict=True)] = 20.0
     prompt_dropout: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.0

@@ -127,9 +127,9 @@ def affordable(
 
 
 def _heads(width: Any) -> int:
-    """Heads of 64, or of the nearest even size that divides the width."""
-    good = [heads for heads in range(1, width // 2 + 1) if width % (2 * heads) == 0]
-    return min(good, key=lambda heads: abs(width / heads - 64), default=1)
+    """Heads of 64, or of the nearest even size that divides the width; 126 is as near as 2, which divides any."""
+    good = [size for size in range(126, 1, -2) if width % size == 0]
+    return width // min(good, key=lambda size: abs(size - 64)) if good else 1
 
 
 def best_dtype() -> Literal["bfloat16", "float32"]:

@@ -26,6 +26,7 @@ from .configuration import Configuration, read_component
 from .finish import finish
 from .loop import Job
 from .loop import train as train_loop
+from .memory import explained, refuse_too_large
 from .metrics import MetricsFile
 from .pilot import Pilot
 from .plan import Budget, Plan
@@ -130,7 +131,14 @@ def train(
         "device": str(where),
         "threads": threads or (torch.get_num_threads() if budget.minutes is None else None),
     }
-    return _go_on(RunDirectory.create(path, request, *parts, source), None, plugins, progress)
+    known = None if source is None else source.tokenizer
+    refuse_too_large(resolved.configuration, known, parts[0].bytes, budget, where)
+    run = RunDirectory.create(path, request, *parts, source)
+    try:
+        return _go_on(run, None, plugins, progress)
+    except UserError:
+        run.discard()  # the corrected command finds its place free
+        raise
 
 
 def resume(
@@ -206,13 +214,14 @@ def _go_on(
     if fixed:
         torch.set_num_threads(fixed)
     keep_freed_memory()
-    assembly = _assembly(run, plugins, progress)
-    pilot = Pilot(_plan(run, assembly, extension, choices, progress), run.keep_plan, choices)
-    job, state = assembly.build(pilot.plan)
-    _train(run, job, state, pilot, progress)
-    plan = pilot.plan
-    progress(Progress("reporting", state.step, plan.ends[-1]))
-    model = finish(run, plan, assembly, job, state)
+    with explained():
+        assembly = _assembly(run, plugins, progress)
+        pilot = Pilot(_plan(run, assembly, extension, choices, progress), run.keep_plan, choices)
+        job, state = assembly.build(pilot.plan)
+        _train(run, job, state, pilot, progress)
+        plan = pilot.plan
+        progress(Progress("reporting", state.step, plan.ends[-1]))
+        model = finish(run, plan, assembly, job, state)
     return Run(run.path, model, state.step, plan.ends[-1])
 
 

@@ -1,6 +1,7 @@
 """The files of a run: what was asked for, the text, the plan. With them a run resumes without its original files."""
 
 import json
+import shutil
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -42,6 +43,11 @@ class RunDirectory:
             if start is not None:
                 save(start.model, partial / START)
         return cls(path)
+
+    def discard(self) -> None:
+        """Removes the directory of a run that has neither a checkpoint nor a model: nobody would go on with it."""
+        if self.finished_step is None and not any(self.checkpoints.iterdir()):
+            shutil.rmtree(self.path)
 
     @classmethod
     def open(cls, path: Path) -> "RunDirectory":
