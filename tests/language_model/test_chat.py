@@ -167,6 +167,8 @@ def test_a_model_without_a_template():
     bare = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:"
     answer = model.with_template(bare).chat(TALK, length=8)
     assert answer.tokens == 8
+    ended = "{% for m in messages %}{{ m.content + eos_token }}{% endfor %}"
+    assert model.with_template(ended).trained.voice.ids(TALK[:1])[-1] == rows(model, "<|endoftext|>")[0]
     with pytest.raises(UserError, match="line 1"):
         model.with_template("{% if %}")
     with pytest.raises(UserError, match="writes the mask"):
@@ -189,7 +191,7 @@ def test_templates_are_read_and_written(tmp_path):
     (directory / "tokenizer_config.json").write_text(json.dumps({**config, "eos_token": "<|endoftext|>"}))
     assert source() == OURS
     read = ud.load(directory)
-    assert read.trained.voice.template.names == {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>"}
+    assert read.trained.voice.template.names["bos_token"] == "<|startoftext|>"
     assert rows(read, "<|endoftext|>") == list(read.trained.voice.stops)
     assert read.trained.voice.ids(asking("x"))[0] == rows(read, "<|endoftext|>")[0]
     (directory / "chat_template.jinja").write_text("a" + OURS)

@@ -7,7 +7,7 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from undiffuse.text.conversation import encode, end_of_turn, pieces
+from undiffuse.text.conversation import before_answer, encode, end_of_turn, pieces
 from undiffuse.text.published_tokenizer import PublishedTokenizer
 from undiffuse.text.template import Template
 from undiffuse.text.template_doubts import template_doubts
@@ -137,6 +137,19 @@ def test_a_template_that_writes_control_tokens_for_a_user_is_reported():
         "{{ m.content + '<|im_end|>' }}{% endfor %}"
     )
     assert "lets a user change what it writes itself" in template_doubts(let, tokenizer)[0]
+
+
+@pytest.mark.parametrize(
+    ("source", "before"),
+    [
+        ("{% for m in messages %}[{{ m.content }}]{% endfor %}{{ '>' if add_generation_prompt }}", "[Why?]>"),
+        ("{% for m in messages %}{{ m.role }}: {{ m.content }}|{% endfor %}", "user: Why?|assistant: "),
+        ("{% for m in messages %}{{ m.role }}: {{ m.content }}|{% endfor %}assistant: ", "user: Why?|assistant: "),
+        ("{% for m in messages %}{{ m.content if m.role == 'user' }}{% endfor %}:", "Why?:"),
+    ],
+)
+def test_what_stands_before_an_answer(source, before):
+    assert before_answer(Template(source), [{"role": "user", "content": "Why?"}]).plain == before
 
 
 @pytest.mark.parametrize("answer", ["Hello", "Hé 🙂 <|im_end|>", ""])

@@ -63,6 +63,12 @@ def test_trimmed_blocks_and_the_functions_of_hugging_face():
     assert rendered(source).plain == '\n"Be brief."\n"Hi <|im_end|>"\n4\n{\n "a": "é<"\n}'
 
 
+def test_thinking_is_off_unless_it_is_asked_for():
+    template = Template.known("llada2", {})
+    assert "detailed thinking off" in template.render(TALK, answer=True)
+    assert "detailed thinking on" in template.render(TALK, answer=True, enable_thinking=True)
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [

@@ -10,7 +10,7 @@ from ..errors import UserError
 from ..kinds import CHECKPOINT_FAMILIES
 from ..models.family import CheckpointFamily
 from ..text.codec import Codec
-from ..text.conversation import encode, end_of_turn
+from ..text.conversation import before_answer, encode, end_of_turn
 from ..text.template import Message, Template
 from ..text.utf8 import HoleText
 
@@ -45,7 +45,7 @@ class Voice:
 
     def ids(self, messages: Sequence[Message]) -> list[int]:
         """A conversation up to the beginning of the next answer."""
-        ids = list(encode(self.template.render(messages, answer=True), self.tokenizer).ids)
+        ids = list(encode(before_answer(self.template, messages), self.tokenizer).ids)
         if self.tokenizer.vocabulary.mask in ids:
             raise UserError(f"{self.template.where} writes the mask, which is for what the model writes")
         return ids
@@ -54,7 +54,7 @@ class Voice:
 def _template(tokenizer: Codec, manifest: Json) -> Template:
     """The one that came with the model, else its family's, where the tokenizer has the tokens for that."""
     said = manifest.get(KEY) or {}
-    names = said.get("names") or {}
+    names = {**_names(tokenizer), **(said.get("names") or {})}
     if said.get("template"):
         return Template(said["template"], names)
     if "layout" in manifest:
@@ -67,6 +67,13 @@ def _template(tokenizer: Codec, manifest: Json) -> Template:
         "this model has no chat template, so it was hardly trained to answer: let it continue texts (undiffuse "
         "generate), or say how conversations are written for it: --template FILE (in Python: model.with_template)"
     )
+
+
+def _names(tokenizer: Codec) -> dict[str, str]:
+    """How the rows with a role are spelled."""
+    spelled = {control.row: text for text, control in tokenizer.controls.items()}
+    rows = {name: getattr(tokenizer.vocabulary, name) for name in ("bos", "eos", "pad", "mask")}
+    return {f"{name}_token": spelled[row] for name, row in rows.items() if row in spelled}
 
 
 def chat_record(template: object, names: Mapping[str, str], stops: Iterable[int]) -> dict[str, Any]:

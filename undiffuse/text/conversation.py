@@ -5,14 +5,17 @@ trained on; but what a message spells is never looked for control tokens, so non
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 
 from ..errors import UserError
 from .codec import Codec, Control
-from .template import Template
-from .traced import ANSWER, SAID, Traced
+from .template import Message, Template
+from .traced import ANSWER, HOLE, SAID, Traced
+
+PLACE = "\ue000"
+"""Stands for an answer that is not written yet: a character that no template has a use for."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,20 @@ def encode(text: Traced, tokenizer: Codec) -> Encoded:
         ids += own
         answer += _in_answer(piece, own, tokenizer)
     return Encoded(tuple(ids), tuple(answer))
+
+
+def before_answer(template: Template, messages: Sequence[Message]) -> Traced:
+    """A conversation up to where its next answer begins.
+
+    Some templates know no such place, and write only what was said: there it is where an answer would stand.
+    """
+    begun = template.render(messages, answer=True)
+    if begun != template.render(messages, answer=False):
+        return begun
+    there = {"role": "assistant", "content": Traced(PLACE, bytes([SAID | HOLE]))}
+    answered = template.render([*messages, there], answer=False)
+    end = next((at for at, bits in enumerate(answered.origin) if bits & HOLE), None)
+    return begun if end is None else answered.part(0, end)
 
 
 def end_of_turn(template: Template, tokenizer: Codec) -> int | None:

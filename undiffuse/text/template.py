@@ -46,13 +46,14 @@ class Template:
     def render(self, messages: Sequence[Message], *, answer: bool, **variables: Any) -> Traced:
         """The text of a conversation, up to where the model's next answer begins if an `answer` is asked for.
 
-        Further variables are the template's own (`enable_thinking`). UserError for what is no conversation, for what
-        the template refuses, and where it fails or does not end.
+        Further variables are the template's own; `enable_thinking` is false if nothing is said. UserError for what is no
+        conversation, for what the template refuses, and where it fails or does not end.
         """
         conversation = [_traced(message) for message in checked(messages)]
         size = sum(len(str(value)) for message in conversation for value in message.values())
         compiled = self._compiled(Budget(CHARACTERS + 100 * size, STEPS + 1000 * len(conversation)))
-        given = {**self.names, **from_message(variables), "messages": conversation, "add_generation_prompt": answer}
+        variables = {"enable_thinking": False, **from_message(variables)}
+        given = {**self.names, **variables, "messages": conversation, "add_generation_prompt": answer}
         try:
             return Traced.of(compiled.render(given))
         except RefusedError as said:
