@@ -46,8 +46,8 @@ class Template:
     def render(self, messages: Sequence[Message], *, answer: bool, **variables: Any) -> Traced:
         """The text of a conversation, up to where the model's next answer begins if an `answer` is asked for.
 
-        Further variables are the template's own; `enable_thinking` is false if nothing is said. UserError for what is no
-        conversation, for what the template refuses, and where it fails or does not end.
+        Further variables are the template's own; `enable_thinking` is false if nothing is said. UserError for what is
+        no conversation, for what the template refuses, and where it fails or does not end.
         """
         conversation = [_traced(message) for message in checked(messages)]
         size = sum(len(str(value)) for message in conversation for value in message.values())
