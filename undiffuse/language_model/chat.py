@@ -28,7 +28,7 @@ from .settings import Settings
 from .trained import Trained
 
 LENGTH = 256
-"""Tokens of an answer, at most, where nobody says."""
+"""Tokens of an answer, at most, of models whose authors say nothing."""
 FIRST = 0xE000
 """Where the characters for private use begin: one stands for each blank of an answer on its way through a template."""
 
@@ -37,10 +37,7 @@ def chat(
     model: Trained, conversations: Sequence[Sequence[Message]], length: int | None, settings: Settings
 ) -> Generator[Event, None, list[Answer]]:
     """See `LanguageModel.chat`; yields the events of decoding."""
-    if settings.samples != 1:
-        raise UserError("a conversation is answered once: leave out samples, or give it again with another seed")
-    span = model.predictor.traits.block_length
-    settings = suited(model.predictor, settings if span is None else _in_blocks(settings, span))
+    settings = _settled(model, settings)
     turns = each(conversations, lambda messages: Turn.of(model, messages, length, settings))
     found: list[Answer | None] = [None] * len(turns)
     for together in batches([turn.canvas.ids.shape[1] for turn in turns], [1] * len(turns)):
@@ -48,6 +45,19 @@ def chat(
         for number, answer in zip(together, answers, strict=True):
             found[number] = answer
     return [answer for answer in found if answer is not None]
+
+
+def _settled(model: Trained, settings: Settings) -> Settings:
+    """Settings as the network needs them; UserError for what has no meaning for an answer."""
+    if settings.samples != 1:
+        raise UserError("a conversation is answered once: leave out samples, or give it again with another seed")
+    span = model.predictor.traits.block_length
+    return suited(model.predictor, settings if span is None else _in_blocks(settings, span))
+
+
+def _longest(model: Trained) -> int:
+    """Tokens of an answer, at most, where nobody says."""
+    return LENGTH if model.decoding is None else model.decoding.length
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +72,7 @@ class Turn:
         """UserError for what cannot be decoded."""
         ids = model.voice.ids(messages)
         room = model.context - len(ids)
-        length = max(min(LENGTH, room), 1) if length is None else whole("length", length)
+        length = max(min(_longest(model), room), 1) if length is None else whole("length", length)
         if length > room:
             raise TooLongError(
                 f"the conversation has {len(ids)} tokens and the answer up to {length}, and the model was trained on "
@@ -107,7 +117,8 @@ def fitting(model: Trained, messages: Sequence[Message], length: int | None, set
     """See `LanguageModel.fitting`."""
     kept = list(checked(messages))
     head = 1 if kept[0]["role"] == "system" else 0
-    wanted = min(LENGTH, max(model.context // 4, 1)) if length is None else length
+    wanted = min(_longest(model), max(model.context // 4, 1)) if length is None else length
+    settings = _settled(model, settings)
     while True:
         later = [place for place, message in enumerate(kept) if place > head and message["role"] == "user"]
         try:

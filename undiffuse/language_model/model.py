@@ -213,8 +213,8 @@ class LanguageModel:
 
         A system message stays. UserError where the last message does not fit, and for what `chat` refuses.
         """
-        kind, heat = filling(self.predictor, strategy, temperature, 1)
-        settings = Settings.of(kind, temperature=heat, seed=seed, **options)
+        kind, chosen = answering(self.trained, strategy, {"temperature": temperature, **options})
+        settings = Settings.of(kind, seed=seed, **chosen)
         return fitting(self.trained, messages, length, settings)
 
     def fill_answer(
