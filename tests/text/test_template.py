@@ -1,9 +1,11 @@
 """Chat templates: what they may use, what stops them, and what their errors say."""
 
+import json
 import re
 import time
 
 import pytest
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from undiffuse.errors import UserError
 from undiffuse.text.template import Template
@@ -124,6 +126,76 @@ def test_mistakes_are_told_with_their_line(source, said):
     with pytest.raises(UserError, match=re.escape(said)) as told:
         rendered(source)
     assert "\n" not in str(told.value)
+
+
+THINKING = """
+{%- set ns = namespace(last=-1) %}
+{%- for message in messages[::-1] %}
+    {%- if ns.last < 0 and message.role == 'user' and not message.content.startswith('<tool>') %}
+        {%- set ns.last = messages | length - 1 - loop.index0 %}
+    {%- endif %}
+{%- endfor %}
+{%- for message in messages %}
+    {%- if message.role == 'assistant' %}
+        {%- set content, thought = message.content, '' %}
+        {%- if '</think>' in content %}
+            {%- set thought = content.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}
+            {%- set content = content.split('</think>')[-1].lstrip('\\n') %}
+        {%- endif %}
+        {{- '<|im_start|>' + message.role + '\\n' }}
+        {{- '<think>' ~ thought.strip() ~ '</think>' if loop.index0 > ns.last and thought else '' }}
+        {{- content + '<|im_end|>\\n' }}
+    {%- else %}
+        {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}{{- '' if enable_thinking else '<think></think>' }}
+{%- endif %}"""
+MACROS = """
+{%- macro shown(content) %}
+    {%- if content is string %}{{- content | trim }}
+    {%- elif content is sequence %}{% for part in content %}{{ part['text'] }}{{ ', ' if not loop.last }}{% endfor %}
+    {%- endif %}
+{%- endmacro %}
+{%- if messages[0]['role'] == 'system' %}
+    {%- set system, rest = shown(messages[0]['content']), messages[1:] %}
+{%- else %}
+    {%- set system, rest = 'none', messages %}
+{%- endif %}
+{{- bos_token }}
+{%- if tools is not none %}{{ raise_exception('no tools') }}{% endif %}
+{%- for message in rest | selectattr('role', 'in', ['user', 'assistant']) %}
+{%- if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}
+{%- if loop.first %}[INST] <<SYS>>{{ system }}<</SYS>>{{ shown(message.content) }} [/INST]
+{%- elif message.role == 'user' %}{{ '[INST] ' + message.content.strip() + ' [/INST]' }}
+{%- else %}{{ ' ' + shown(message['content']) + eos_token }}
+{%- endif %}
+{% endfor -%}
+{{ messages | map(attribute='role') | map('upper') | unique | sort | join('/') }}
+{% for key, value in messages[-1] | dictsort %}{{ key | title }}={{ value | tojson }};{% endfor %}
+{% for key, value in messages[-1].items() %}{{ key ~ ':' ~ value[:3] | default('x') }}{% endfor %}
+{{ messages[-1].get('name', 'nobody') }} {{ (messages[-1].content | length * 2 + 1) // 3 }} {{ '%d' is string }}"""
+
+
+@pytest.mark.parametrize("source", [THINKING, MACROS])
+@pytest.mark.parametrize("name", [None, "<|im_end|>"])
+def test_the_text_is_that_of_plain_jinja(source, name):
+    talk = [*TALK, {"role": "assistant", "content": "<think>\n Hm. \n</think>\n\nBecause."}]
+    talk += [{"role": "user", "content": "  So</think>? ", **({"name": name} if name else {})}]
+
+    def refuse(message):
+        raise AssertionError(message)
+
+    plain = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    plain.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+    plain.globals["raise_exception"] = refuse
+    given = {"bos_token": "<s>", "eos_token": "</s>", "enable_thinking": False, "tools": None}
+    expected = plain.from_string(source).render(messages=talk, add_generation_prompt=True, **given)
+    found = Template(source, {"bos_token": "<s>", "eos_token": "</s>"}).render(talk, answer=True)
+    assert found.plain == expected
+    own = "".join(c for c, bits in zip(found.plain, found.origin, strict=True) if not bits & SAID)
+    assert own.count("im_end") == (len(talk) if source is THINKING else 0)
 
 
 BOMBS = [
