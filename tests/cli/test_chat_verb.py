@@ -111,6 +111,8 @@ def test_options_reach_the_answer(llada, monkeypatch, capsys):
         (["--template", "none.jinja"], b"", "cannot read none.jinja: No such file"),
         (["--set", "system=x"], b"", "system is no option of a strategy"),
         (["--seed", "-1"], b"", "the seed must lie between"),
+        (["--family", "dreams"], b"", "did you mean 'dream'"),
+        (["--mask-id", "9999"], b"", "outside the table"),
     ],
 )
 def test_mistakes(llada, monkeypatch, capsys, arguments, data, said):

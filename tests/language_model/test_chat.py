@@ -52,6 +52,15 @@ def test_many_conversations_answer_as_each_alone(family):
     assert model.chat([]) == []
 
 
+def test_events_can_be_had_of_the_answer_alone():
+    model, seen = MODELS["llada"], []
+    answer = model.chat(TALK, length=6, on_event=seen.append)
+    first = len(model.trained.voice.ids(TALK))
+    assert [event.written.ids.shape for event in seen] == [(1, 6)] * 7
+    assert all((event.written.ids == event.ids[:, first:]).all() for event in seen)
+    assert model.tokenizer.decode(seen[-1].written.ids[0].tolist()) == answer.text
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_answer_ends_with_the_turn(family):
     model = build(family, end=99.0)

@@ -8,7 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Cache, Device, Dtype, Json, Model, Plugins, Seed, Set, Steps, StrategyKind, Threads
+from .options import (
+    AttentionKind,
+    Cache,
+    Device,
+    Dtype,
+    Family,
+    Json,
+    MaskId,
+    Model,
+    Plugins,
+    Seed,
+    Set,
+    Shift,
+    Steps,
+    StrategyKind,
+    Threads,
+)
 
 if TYPE_CHECKING:
     from ..decode.event import Event
@@ -32,7 +48,12 @@ def chat(
     ] = None,
     length: Annotated[
         int | None,
-        typer.Option("--length", metavar="N", min=1, help="Tokens of an answer, at most (default: 256)."),
+        typer.Option(
+            "--length",
+            metavar="N",
+            min=1,
+            help="Tokens of an answer, at most (default: 256, or what its family writes).",
+        ),
     ] = None,
     temperature: Annotated[
         float | None,
@@ -52,6 +73,10 @@ def chat(
     dtype: Dtype = None,
     threads: Threads = None,
     plugins: Plugins = None,
+    family: Family = None,
+    mask_id: MaskId = None,
+    attention: AttentionKind = None,
+    shift: Shift = None,
 ) -> None:
     """Talk with a model that was trained to answer; /help lists what can be done besides.
 
@@ -73,7 +98,7 @@ def chat(
         "cache": cache,
     }
     options = with_settings(options, own, LanguageModel.chat)
-    loaded = load_model(model, device, dtype, threads, plugins)
+    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift)
     if template is not None:
         loaded = loaded.with_template(source(template))
     console = stderr()
