@@ -40,8 +40,9 @@ def test_a_run_of_format_1_is_a_run_from_new_weights_and_goes_on_to_where_it_wou
     before = flat(old / "model.safetensors")
     assert resume(old).complete
     after, expected = flat(old / "model.safetensors"), flat(old / "expected.safetensors")
-    # the same bits on the machine that recorded it; elsewhere bfloat16 in Muon rounds a few of its sums otherwise
-    assert (after - expected).norm() < 0.02 * (expected - before).norm()
+    # the same bits on the machine that recorded it; elsewhere bfloat16 in Muon rounds its sums otherwise (3.5 % on an
+    # AMD EPYC), while steps of other noise end 20 % away
+    assert (after - expected).norm() < 0.08 * (expected - before).norm()
     assert [line["step"] for line in read_metrics(old / "metrics.jsonl") if "buckets" in line] == [10, 20, 24]
 
 
