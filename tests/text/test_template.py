@@ -198,7 +198,21 @@ def test_the_text_is_that_of_plain_jinja(source, name):
     assert own.count("im_end") == (len(talk) if source is THINKING else 0)
 
 
+NESTED = "{% set n = namespace(a=[], b=[]) %}{% for i in range(60) %}"
+NESTED += "{% set n.a = [n.a, n.a] %}{% set n.b = [n.b, n.b] %}{% endfor %}"
 BOMBS = [
+    NESTED + "{{ n.a }}",
+    NESTED + "{{ n.a | tojson }}",
+    NESTED + "{{ n.a | string | length }}",
+    NESTED + "{{ n.a ~ '' }}",
+    NESTED + "{{ [n.a] | join }}",
+    NESTED + "{{ n.a == n.b }}",
+    NESTED + "{{ [n.a] | map('tojson') | list }}",
+    NESTED + "{{ [n.a, n.b] | unique | list }}",
+    NESTED + "{{ n.a in [n.b] }}",
+    NESTED.replace("[n.a, n.a]", "(n.a, n.a)") + "{{ {n.a: 1} }}",
+    "{% set x = 'a' * 900000 %}{{ [x, x, x, x, x] }}{{ [[x, x, x, x, x]] * 9 }}",
+    "{{ ([[1] * 9000] * 9000) | string | length }}",
     "{{ 'a' * 10**9 }}",
     "{{ [1] * 1000000000 }}",
     "{{ 9**(9**9) }}",
@@ -237,6 +251,17 @@ def test_no_template_takes_all_time_or_memory(source):
     with pytest.raises(UserError, match="the chat template"):
         rendered(source)
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.slow
+def test_long_conversations_are_rendered():
+    talk = [{"role": "user", "content": f"question {number} " * 9} for number in range(1500)]
+    for source in (
+        "{% set ns = namespace(s='') %}{% for m in messages %}{% set ns.s = ns.s + m.content %}{% endfor %}{{ ns.s }}",
+        "{% for m in messages %}{% if m == messages[-1] or m in messages %}{{ m.content }}{% endif %}{% endfor %}",
+        "{% for m in messages %}{{ m | tojson }}{{ (m.role, 1) | first }}{% endfor %}{{ messages | list | length }}",
+    ):
+        assert rendered(source, talk).plain.count("question 77 ") == 9
 
 
 @pytest.mark.parametrize(

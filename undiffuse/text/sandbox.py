@@ -6,7 +6,7 @@ way to wait or to fill the memory. Strings keep the origin of their characters (
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,8 @@ LARGEST = 10_000
 """Of a width, an indentation, a number of repetitions."""
 BITS = 4096
 """Of a whole number."""
+PARTS = 100_000
+"""Of a value that is written or compared, those of its parts included."""
 
 MAKERS = ("capitalize", "lower", "upper", "title", "trim", "replace", "string", "indent", "truncate", "escape", "e")
 """Filters that make a string; `join`, `safe` and `tojson` are our own."""
@@ -35,6 +37,7 @@ OTHERS = (
     *("length", "list", "map", "max", "min", "reject", "rejectattr", "reverse", "round", "select", "selectattr"),
     *("sort", "sum", "unique", "wordcount"),
 )
+COMPARING = ("dictsort", "groupby", "max", "min", "sort", "unique")
 """Filters that pass on what they are given. Filters that can make much of little (center, format, …) are left out."""
 
 
@@ -63,15 +66,24 @@ class Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(SandboxedEnvironment.default_binop_table)
 
     def __init__(self, budget: Budget) -> None:
-        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols], finalize=_final)
+        super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
+        self.finalize = self.shown
         self.budget = budget
         self.filters = {name: _filter(name) for name in (*MAKERS, *OTHERS)}
-        self.filters |= {"join": _join, "safe": _safe, "tojson": _tojson, COUNTED: _counted, JOINED: _concatenated}
+        self.filters |= {"join": _join, "safe": _safe, "tojson": _tojson}
+        self.filters |= {COUNTED: _counted, JOINED: _concatenated, WEIGHED: _weighed}
         self.globals = {
             **{name: self.globals[name] for name in ("range", "dict", "namespace", "cycler", "joiner")},
             "raise_exception": _raise,
             "strftime_now": _now,
         }
+
+    def shown(self, value: Any) -> Any:
+        """A value as it is written; what is undefined is written as nothing."""
+        if isinstance(value, str | Undefined):
+            return value
+        self.budget.spend(weight(value))
+        return shown(value)
 
     def concat(self, pieces: Iterable[str]) -> str:
         """What a template, a macro or a block writes."""
@@ -119,12 +131,23 @@ METHODS = frozenset(
     if name in QUESTIONS or name.startswith("is") or (name in vars(Traced) and not name.startswith("_"))
 )
 """Of strings: what `Traced` follows. Methods that can make much of little (center, format, …) are left out."""
-COUNTED, JOINED = " counted", " joined"
+COUNTED, JOINED, WEIGHED = " counted", " joined", " weighed"
 """Filters that no template can name."""
 
 
 class Counting(NodeTransformer):
-    """Loops count their turns, and `~` keeps the origin of what it joins."""
+    """Loops count their turns, `~` keeps the origin of what it joins, and what is compared or hashed is weighed."""
+
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Expr:  # noqa: N802
+        self.generic_visit(node)
+        return node if node.ctx != "load" else _filtered(node, WEIGHED)
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:  # noqa: N802
+        self.generic_visit(node)
+        node.expr = _filtered(node.expr, WEIGHED)
+        for operand in node.ops:
+            operand.expr = _filtered(operand.expr, WEIGHED)
+        return node
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802
         self.generic_visit(node)
@@ -154,10 +177,6 @@ def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 
-def _final(value: Any) -> Any:
-    return value if isinstance(value, Undefined) else shown(value)
-
-
 PLAIN = SandboxedEnvironment()
 
 
@@ -166,13 +185,16 @@ def _filter(name: str) -> Any:
 
     @pass_context
     def filtered(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
+        room = _room(context)
         if name not in MAKERS:
-            _budget(context).spend(0 if name != "batch" else max(map(_number, args), default=0))
+            room.budget.spend(0 if name != "batch" else max(map(_number, args), default=0))
+            if isinstance(value, Sized):
+                room.budget.spend(weight(value) if name in COMPARING else len(value))
             return PLAIN.call_filter(name, value, args, kwargs, context=context)
-        value = value if isinstance(value, Undefined) else shown(value)
+        value = room.shown(value)
         bits = reach((value, args, kwargs))
         if isinstance(value, str):
-            _budget(context).spend(_made(value, name, args, kwargs))
+            room.budget.spend(_made(value, name, args, kwargs))
             value = Traced.of(value)
         return followed(PLAIN.call_filter(name, value, args, kwargs, context=context), bits)
 
@@ -183,14 +205,15 @@ def _filter(name: str) -> Any:
 def _join(context: Context, value: Any, d: str = "", attribute: str | int | None = None) -> str:
     if attribute is not None:
         value = PLAIN.call_filter("map", value, (), {"attribute": attribute}, context=context)
-    pieces = [_final(piece) for piece in value]
-    _budget(context).spend(sum(len(str(piece)) + len(d) for piece in pieces))
-    return Traced.of(shown(d)).join(map(str, pieces))
+    room = _room(context)
+    pieces = [str(room.shown(piece)) for piece in value]
+    room.budget.spend(sum(len(piece) + len(d) for piece in pieces))
+    return Traced.of(shown(d)).join(pieces)
 
 
 @pass_context
 def _safe(context: Context, value: Any) -> str:
-    return _final(value)
+    return _room(context).shown(value)
 
 
 @pass_context
@@ -203,14 +226,15 @@ def _tojson(
     sort_keys: bool = False,
 ) -> str:
     _number(indent)
+    _room(context).budget.spend(weight(value))
     text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
-    _budget(context).spend(len(text))
+    _room(context).budget.spend(len(text))
     return followed(text, reach(value))
 
 
 @pass_context
 def _counted(context: Context, values: Any) -> Iterator[Any]:
-    budget = _budget(context)
+    budget = _room(context).budget
     for value in values:
         budget.spend(0)
         yield value
@@ -218,9 +242,17 @@ def _counted(context: Context, values: Any) -> Iterator[Any]:
 
 @pass_context
 def _concatenated(context: Context, pieces: list[Any]) -> str:
-    whole = joined([_final(piece) for piece in pieces])
-    _budget(context).spend(len(whole))
+    room = _room(context)
+    whole = joined([room.shown(piece) for piece in pieces])
+    room.budget.spend(len(whole))
     return whole
+
+
+@pass_context
+def _weighed(context: Context, value: Any) -> Any:
+    if isinstance(value, Collection) and not isinstance(value, str):
+        weight(value)
+    return value
 
 
 class RefusedError(Exception):
@@ -235,10 +267,28 @@ def _now(form: str) -> str:
     return followed(datetime.now().strftime(form), reach(form))
 
 
-def _budget(context: Context) -> Budget:
+def _room(context: Context) -> Sandbox:
     room = context.environment
     assert isinstance(room, Sandbox)
-    return room.budget
+    return room
+
+
+def weight(value: object) -> int:
+    """Characters of a value as it would be written, about; SecurityError where it holds itself in too many places."""
+    total, count, left = 0, 0, [value]
+    while left:
+        each = left.pop()
+        count += 1
+        if count > PARTS:
+            raise SecurityError("a value is made of too many parts")
+        total += 8
+        if isinstance(each, str):
+            total += len(each)
+        elif isinstance(each, Mapping):
+            left += [*each.keys(), *each.values()]
+        elif isinstance(each, list | tuple):
+            left += each
+    return total
 
 
 def _number(value: object) -> int:

@@ -51,7 +51,9 @@ class Template:
         """
         conversation = [_traced(message) for message in checked(messages)]
         size = sum(len(str(value)) for message in conversation for value in message.values())
-        compiled = self._compiled(Budget(CHARACTERS + 100 * size, STEPS + 1000 * len(conversation)))
+        compiled = self._compiled(
+            Budget(CHARACTERS + (100 + len(conversation)) * size, STEPS + 1000 * len(conversation))
+        )
         variables = {"enable_thinking": False, "tools": None, "documents": None, **from_message(variables)}
         given = {**self.names, **variables, "messages": conversation, "add_generation_prompt": answer}
         try:

@@ -16,7 +16,8 @@ SAID, ANSWER, HOLE = 1, 2, 4
 class Traced(str):
     """A string with the origin of every character; wholly of a message where nothing else is said."""
 
-    _origin: bytes  # underscored: templates cannot read it
+    __slots__ = ("_origin",)  # underscored: templates cannot read it
+    _origin: bytes
 
     def __new__(cls, text: str = "", origin: bytes | None = None) -> "Traced":
         made = super().__new__(cls, text)
