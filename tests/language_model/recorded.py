@@ -13,8 +13,13 @@ from torch import Tensor
 import undiffuse as ud
 from undiffuse.language_model.decode import Decoded
 
-NAMELESS = {"modernbert": 252, "roberta": 95}
-"""The masks of tiny checkpoints whose configs do not name them; a tokenizer would."""
+NAMELESS: dict[str, dict[str, Any]] = {
+    "modernbert": {"mask_id": 252},
+    "roberta": {"mask_id": 95},
+    "llada2": {"mask_id": 251, "attention": "block:8"},
+    "fast-dllm-v2": {"mask_id": 259},
+}
+"""What the configs of tiny checkpoints do not say; a tokenizer would name the mask, and blocks are of other sizes."""
 ROOT = Path(__file__).parents[1] / "golden"
 
 
@@ -33,14 +38,15 @@ class Golden:
 
     def recorded(self, run: str, what: str) -> list[Tensor]:
         """A recorded tensor of a run, one per request, without padding."""
-        values = self.tensors[f"decode.{run}.{what}"]
+        kept = {"sequence": "canvas"} if self.family == "llada2" else {}
+        values = self.tensors[f"decode.{run}.{kept.get(what, what)}"]
         mask = self.tensors.get(f"decode.{run}.attention_mask")
         pads = [0] * len(values) if mask is None else (mask == 0).sum(1).tolist()
         return [row[pad:] for row, pad in zip(values, pads, strict=True)]
 
 
 def load(family: str, **options: Any) -> ud.LanguageModel:
-    return ud.load(ROOT / family / "checkpoint", mask_id=NAMELESS.get(family), **options)
+    return ud.load(ROOT / family / "checkpoint", **{**NAMELESS.get(family, {}), **options})
 
 
 @cache
@@ -102,11 +108,29 @@ def _sdar(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _llada2(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "length": settings["gen_length"],
+        "block_length": settings["block_length"],
+        "steps": settings["steps"],
+        "strategy": "dynamic",
+        "threshold": settings["threshold"],
+        "stop_ids": [settings["eos_id"]],
+        "early_stop": settings.get("eos_early_stop", False),
+    }
+
+
 def _causal(settings: dict[str, Any]) -> dict[str, Any]:
     return {"length": settings["max_new_tokens"], "strategy": "left-to-right"}
 
 
-OPTIONS = {"llada": _llada, "dream": _dream, "sdar": _sdar, **dict.fromkeys(("qwen2", "qwen3", "llama"), _causal)}
+OPTIONS = {
+    "llada": _llada,
+    "dream": _dream,
+    "sdar": _sdar,
+    "llada2": _llada2,
+    **dict.fromkeys(("qwen2", "qwen3", "llama"), _causal),
+}
 
 
 def shifted(raw: Tensor, valid: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from recorded import OPTIONS, golden, ours, runs
 from undiffuse.models.transformer import Transformer
 
 # their factor rule accepts a candidate that fails; ours must differ where that shows
-EVERY = [(family, run) for family in ("llada", "dream", "sdar") for run in runs(family)]
+EVERY = [(family, run) for family in ("llada", "dream", "sdar", "llada2") for run in runs(family)]
 DEFECTS = [(family, run) for family, run in EVERY if run.endswith("_offbyone")]
 # as LLaDA spends passes that decide nothing and ours does not, only the order can agree
 MORE_STEPS_THAN_TOKENS = ("llada", "semi_ar_block8_steps36")

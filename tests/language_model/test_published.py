@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 import undiffuse as ud
 from undiffuse.errors import UserError
 from undiffuse.language_model import LanguageModel
+from undiffuse.models.feed_forward.sigmoid_experts import SigmoidExperts
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.predictor import Predictor
 from undiffuse.process.destinations.mask import Mask
@@ -21,7 +22,9 @@ from undiffuse.process.schedules.one_minus_t import OneMinusT
 from undiffuse.text.published_tokenizer import NoTokenizer
 from undiffuse.vocabulary import Vocabulary
 
-FAMILIES = ("llada", "dream", "sdar", "qwen2", "qwen3", "llama")
+FAMILIES = ("llada", "dream", "sdar", "qwen2", "qwen3", "llama", "llada2")
+LEFT_OUT = {"llada2": {"mask_token_id": 251, "block_length": 8}}
+"""What the configs of tiny checkpoints do not say of them, as copies do."""
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def copy(tmp_path):
     def make(family: str, folder: str = "checkpoint", **changes) -> Path:
         directory = tmp_path / family
         shutil.copytree(ROOT / family / folder, directory)
-        edit(directory, "config.json", lambda config: config.update(changes))
+        edit(directory, "config.json", lambda config: config.update({**LEFT_OUT.get(family, {}), **changes}))
         return directory
 
     return make
@@ -71,7 +74,8 @@ def test_what_was_read_is_written_back_tensor_for_tensor(family, tmp_path):
         json.loads((d / "config.json").read_text()) for d in (ROOT / family / "checkpoint", tmp_path / "again")
     )
     before.pop("torch_dtype", None)
-    assert {**before, "dtype": "float32"} == after
+    said = {"mask_token_id": 251, "undiffuse": {"attention": "block:8"}} if family == "llada2" else {}
+    assert {**before, "dtype": "float32", **said} == after
 
 
 OWN = {
@@ -95,6 +99,13 @@ SHAPES = {
     "qwen2": {"qk_norm": False, "qkv_bias": True, "output_offset": -1, "causal": True},
     "qwen3": {"qk_norm": True, "output_offset": -1, "causal": True, "head_dim": 6, "tied": True},
     "llama": {"qk_norm": False, "output_offset": -1, "causal": True},
+    "llada2": {
+        "qk_norm": True,
+        "block_length": 8,
+        "rotary_dim": 2,
+        "dense_layers": 1,
+        "feed_forward": SigmoidExperts(8, 3, 12, 2, 4, 2, 1.5),
+    },
 }
 
 
@@ -407,7 +418,7 @@ def test_configs_with_impossible_values(copy, family, key, value, said):
 
 @pytest.mark.parametrize(
     ("kind", "said"),
-    [("Fast_dLLM_Qwen", "Fast-dLLM v2, which is not read: it attends in blocks"), ("llada2_moe", "of LLaDA2")],
+    [("Fast_dLLM_Qwen", "Fast-dLLM v2, which is not read: it attends in blocks"), ("sdar_moe", "of SDAR-MoE")],
 )
 @pytest.mark.parametrize("family", [None, "dream"])
 def test_families_of_the_field_that_are_not_read_are_named(copy, kind, said, family):

@@ -90,15 +90,17 @@ class Canvas:
         """One key per position, of (request's seed, its own step, absolute position)."""
         return Draws(self.key).at(self.step)[:, None].at(self.positions)
 
-    def certain(self, revocable: bool | Bool[Tensor, "R 1"]) -> Bool[Tensor, "R L"]:
+    def certain(
+        self, revocable: bool | Bool[Tensor, "R 1"], early: bool | Bool[Tensor, "R 1"] = False
+    ) -> Bool[Tensor, "R L"]:
         """Written text that stays as it is: decided without a gap from where a request begins to write.
 
-        Under block diffusion its block must be finished, and strategies that may take a token back (`revocable`) finish
-        their window.
+        Under block diffusion its block must be finished, unless it is asked `early`, and strategies that may take a
+        token back (`revocable`) finish their window.
         """
         settled = ~self.pending & self.editable
         settled &= ~(self.window & revocable)
-        settled &= self.finished_blocks | (self.span == 0)[:, None]
+        settled &= self.finished_blocks | (self.span == 0)[:, None] | early
         return settled & ((self.editable & ~settled).cumsum(-1) == 0)
 
     def select(self, rows: Tensor | slice) -> "Canvas":

@@ -44,7 +44,7 @@ class Decoder:
     """Strategy, cache, guidance, constraint and limits.
 
     `stop` tokens end a request: once one lies in the text decided without a gap (under block diffusion: in a finished
-    block), what follows is cancelled. `banned` tokens are never written.
+    block, unless `early`), what follows is cancelled. `banned` tokens are never written.
     """
 
     strategy: Strategy
@@ -54,6 +54,7 @@ class Decoder:
     limits: Limits = field(default_factory=Limits)
     stop: tuple[int, ...] = ()
     banned: tuple[int, ...] = ()
+    early: bool = False
 
     def check(self, predictor: Predictor, canvas: Canvas) -> None:
         """Raise UserError for what cannot work together, before any forward pass."""

@@ -100,7 +100,7 @@ def _together(model: Trained, turns: Sequence[Turn], settings: Settings) -> Gene
     """Conversations that share a batch."""
     voice = model.voice
     spans = [Span(row, turn.first, turn.canvas.ids.shape[1], voice.text) for row, turn in enumerate(turns)]
-    how = settings.decoder(WholeText(spans), stop=voice.stops)
+    how = settings.decoder(WholeText(spans), stop=voice.stops, early=True)
     canvas = Canvas.concatenate([turn.canvas for turn in turns]).to(model.device)
     done = yield from denoise(model.predictor, canvas, how)
     found = []

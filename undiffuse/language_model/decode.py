@@ -44,6 +44,7 @@ def decode(
     settings: Settings,
     stop: tuple[int, ...] = (),
     banned: tuple[int, ...] = (),
+    early: bool = False,
 ) -> Decoded:
     """See `LanguageModel.decode`."""
     length = whole("length", length)
@@ -62,7 +63,7 @@ def decode(
             f"a prompt and {length} new tokens take {longest} positions, and the model was trained on {model.context}"
         )
     canvas = Canvas.concatenate(canvases).to(model.device)
-    done = finished(denoise(model.predictor, canvas, settings.decoder(stop=stop, banned=banned))).to("cpu")
+    done = finished(denoise(model.predictor, canvas, settings.decoder(stop=stop, banned=banned, early=early))).to("cpu")
     sizes = [canvas.ids.shape[1] for canvas in canvases]
 
     def each(values: Tensor) -> tuple[Tensor, ...]:

@@ -109,7 +109,7 @@ class Course:
         part, eos = self.parts[number], model.tokenizer.vocabulary.eos
         limited = replace(self.settings, limits=_left(self.limits[number], began))
         allowed = WholeText([Span(0, part.visible, part.length, text)])
-        how = limited.decoder(allowed, stop=() if eos is None else (eos,))
+        how = limited.decoder(allowed, stop=() if eos is None else (eos,), early=True)
         return [
             Request(canvas.to(model.device), how, self._between(model, sample) if self.until.strings else None)
             for sample, canvas in zip(self.going, self.canvases(model, number), strict=True)
@@ -121,7 +121,7 @@ class Course:
         revocable = self.settings.strategy.revocable
 
         def ask(canvas: Canvas) -> Abort | None:
-            written = canvas.ids[canvas.certain(revocable)].tolist()
+            written = canvas.ids[canvas.certain(revocable, early=True)].tolist()
             return Abort() if self.until.certain(earlier + model.tokenizer.decode_bytes(written)) else None
 
         return ask

@@ -355,6 +355,7 @@ class LanguageModel:
         guidance: float | Guidance | None = None,
         stop_ids: Sequence[int] = (),
         banned_ids: Sequence[int] = (),
+        early_stop: bool = False,
         seed: int = 0,
         **options: Any,
     ) -> Decoded:
@@ -367,8 +368,9 @@ class LanguageModel:
         exact one, `block`.
 
         `guidance` is the scale of guidance by the prompt, 1 for none (LLaDA's cfg_scale is one less). Decoding ends at
-        a decided stop id; `banned_ids` are never written. Further options are those of the strategy (`threshold`, …)
-        and of its choice of tokens: temperature (0 unless the strategy draws), top_k, top_p, confidence.
+        a decided stop id, in attention blocks with its block, or at once with `early_stop`; `banned_ids` are never
+        written. Further options are those of the strategy (`threshold`, …) and of its choice of tokens: temperature (0
+        unless the strategy draws), top_k, top_p, confidence.
         UserError for lengths, steps, ids and combinations that cannot work, before anything runs.
         """
         if "samples" in options:
@@ -383,6 +385,7 @@ class LanguageModel:
             suited(self.predictor, settings),
             stop=ids("stop_ids", stop_ids),
             banned=ids("banned_ids", banned_ids),
+            early=early_stop,
         )
 
     def save(self, directory: str | Path, layout: str | None = None) -> None:

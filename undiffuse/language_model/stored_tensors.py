@@ -90,8 +90,12 @@ class Tensors:
             )
 
     def format(self, parts: Sequence[Part]) -> torch.dtype:
-        """The number format of all, or where they differ the narrowest that holds every one of them exactly."""
-        return reduce(torch.promote_types, (FORMATS[self.stored[name].format] for p in parts for name in p.tensors))
+        """The number format of all, or where they differ the narrowest that holds every one of them exactly.
+
+        What is wide in any case does not count.
+        """
+        names = [name for part in parts if not part.wide for name in part.tensors]
+        return reduce(torch.promote_types, (FORMATS[self.stored[name].format] for name in names))
 
     def read(
         self,
@@ -116,7 +120,8 @@ class Tensors:
             for file in {stored.file for stored in self.stored.values()}
         }
         for part in parts:
-            parameters = [torch.empty(tuple(shapes[name]), dtype=dtype, device=device) for name in part.parameters]
+            kept = torch.promote_types(dtype, torch.float32) if part.wide else dtype
+            parameters = [torch.empty(tuple(shapes[name]), dtype=kept, device=device) for name in part.parameters]
             places = [self.stored[name] for name in part.tensors]
             fill(part, parameters, [files[place.file].get_tensor(place.name) for place in places])
             yield from zip(part.parameters, parameters, strict=True)

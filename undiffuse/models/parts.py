@@ -23,6 +23,11 @@ class Part(Protocol):
         ...
 
     @property
+    def wide(self) -> bool:
+        """Whether the parameters are float32 at least, whatever the others are."""
+        ...
+
+    @property
     def tensors(self) -> tuple[str, ...]:
         """Published names."""
         ...
@@ -46,6 +51,7 @@ class Copied:
 
     parameter: str
     tensor: str
+    wide: bool = False
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -73,6 +79,8 @@ class Concatenated:
     tensors: tuple[str, ...]
     heights: tuple[int, ...]
 
+    wide = False
+
     @property
     def parameters(self) -> tuple[str, ...]:
         return (self.parameter,)
@@ -95,6 +103,8 @@ class Split:
     tensor: str
     heights: tuple[int, ...]
 
+    wide = False
+
     @property
     def tensors(self) -> tuple[str, ...]:
         return (self.tensor,)
@@ -116,6 +126,8 @@ class Stacked:
     parameter: str
     tensors: tuple[str, ...]
 
+    wide = False
+
     @property
     def parameters(self) -> tuple[str, ...]:
         return (self.parameter,)
@@ -128,3 +140,28 @@ class Stacked:
 
     def write(self, parameters: Sequence[Tensor]) -> Sequence[Tensor]:
         return parameters[0].unbind()
+
+
+@dataclass(frozen=True)
+class Stacks:
+    """One parameter that holds `count` experts, one below the other, of each a part of every tensor (count, …)."""
+
+    parameter: str
+    tensors: tuple[str, ...]
+    count: int
+
+    wide = False
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return (self.parameter,)
+
+    def shapes(self, parameters: Sequence[Shape]) -> Sequence[Shape]:
+        height, *rest = parameters[0]
+        return [(self.count, height // (self.count * len(self.tensors)), *rest)] * len(self.tensors)
+
+    def read(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        return (torch.stack(tuple(tensors), dim=1).flatten(0, 2),)
+
+    def write(self, parameters: Sequence[Tensor]) -> Sequence[Tensor]:
+        return parameters[0].unflatten(0, (self.count, len(self.tensors), -1)).unbind(1)

@@ -10,8 +10,6 @@ UNREAD = {
     "fast_dllm_v2": ("Fast-dLLM v2", "attends in blocks and predicts the next token"),
     "llada_moe": ("LLaDA-MoE", "has a mixture of experts"),
     "lladamoe": ("LLaDA-MoE", "has a mixture of experts"),
-    "llada2_moe_veomni": ("LLaDA2", "has a mixture of experts and attends in blocks"),
-    "llada2_moe": ("LLaDA2", "has a mixture of experts and attends in blocks"),
     "sdar_moe": ("SDAR-MoE", "has a mixture of experts"),
     "diffusion_gemma": ("DiffusionGemma", "has a mixture of experts, an encoder and sliding windows"),
     "wedlm": ("WeDLM", "attends causally"),
