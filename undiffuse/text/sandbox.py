@@ -37,8 +37,8 @@ OTHERS = (
     *("length", "list", "map", "max", "min", "reject", "rejectattr", "reverse", "round", "select", "selectattr"),
     *("sort", "sum", "unique", "wordcount"),
 )
-COMPARING = ("dictsort", "groupby", "max", "min", "sort", "unique")
 """Filters that pass on what they are given. Filters that can make much of little (center, format, …) are left out."""
+COMPARING = ("dictsort", "groupby", "max", "min", "sort", "unique")
 
 
 @dataclass
