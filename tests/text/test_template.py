@@ -120,6 +120,8 @@ def test_text_of_a_message_stays_that(source, said):
         ("{{ messages.append(1) }}", "line 1: access to attribute 'append' of 'list' object is unsafe"),
         ("{% include 'other' %}", "line 1: no loader"),
         ("{{ lipsum(100000) }}", "'lipsum' is undefined"),
+        ("{{ messages | map('upper') }}", "line 1: a generator is no text"),
+        ("{{ messages[0].items() }}", "line 1: a dict_items is no text"),
     ],
 )
 def test_mistakes_are_told_with_their_line(source, said):
@@ -201,6 +203,9 @@ def test_the_text_is_that_of_plain_jinja(source, name):
 NESTED = "{% set n = namespace(a=[], b=[]) %}{% for i in range(60) %}"
 NESTED += "{% set n.a = [n.a, n.a] %}{% set n.b = [n.b, n.b] %}{% endfor %}"
 BOMBS = [
+    NESTED + "{{ n }}",
+    NESTED + "{{ [n] }}",
+    NESTED + "{{ dict(a=n) | string }}",
     NESTED + "{{ n.a }}",
     NESTED + "{{ n.a | tojson }}",
     NESTED + "{{ n.a | string | length }}",

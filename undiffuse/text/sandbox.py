@@ -5,9 +5,7 @@ way to wait or to fill the memory. Strings keep the origin of their characters (
 """
 
 import json
-import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sized
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from datetime import datetime
 from typing import Any
 
@@ -18,17 +16,8 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment, SecurityError
 from jinja2.visitor import NodeTransformer
 
+from .budget import Budget, made, number, sized, weight
 from .traced import ANSWER, Traced, followed, joined, reach, shown
-
-SECONDS = 5.0
-STEPS = 200_000
-CHARACTERS = 4_000_000
-LARGEST = 10_000
-"""Of a width, an indentation, a number of repetitions."""
-BITS = 4096
-"""Of a whole number."""
-PARTS = 100_000
-"""Of a value that is written or compared, those of its parts included."""
 
 MAKERS = ("capitalize", "lower", "upper", "title", "trim", "replace", "string", "indent", "truncate", "escape", "e")
 """Filters that make a string; `join`, `safe` and `tojson` are our own."""
@@ -39,24 +28,6 @@ OTHERS = (
 )
 """Filters that pass on what they are given. Filters that can make much of little (center, format, …) are left out."""
 COMPARING = ("dictsort", "groupby", "max", "min", "sort", "unique")
-
-
-@dataclass
-class Budget:
-    """What one rendering may still use: text that it makes (characters), steps that it takes, and time."""
-
-    characters: int = CHARACTERS
-    steps: int = STEPS
-    until: float = field(default_factory=lambda: time.monotonic() + SECONDS)
-
-    def spend(self, characters: int) -> None:
-        """One step that makes so much; SecurityError where it is too much."""
-        self.characters -= characters
-        self.steps -= 1
-        if self.characters < 0:
-            raise SecurityError("it makes too much text")
-        if self.steps < 0 or time.monotonic() > self.until:
-            raise SecurityError("it takes too long")
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -99,7 +70,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return Counting().visit(parsed)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        size = _size(left, right, operator)
+        size = sized(left, right, operator)
         self.budget.spend(size)
         return super().call_binop(context, operator, left, right)
 
@@ -113,7 +84,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             raise SecurityError(f"the method {name!r} of strings is not available")
         if name == "join":
             args = tuple(map(list, args))
-        __self.budget.spend(_made(owner, name, args, kwargs))
+        __self.budget.spend(made(owner, name, args, kwargs))
         if reach((args, kwargs)):
             __obj = getattr(Traced.of(owner), name)
         return super().call(__context, __obj, *args, **kwargs)
@@ -187,14 +158,14 @@ def _filter(name: str) -> Any:
     def filtered(context: Context, value: Any, *args: Any, **kwargs: Any) -> Any:
         room = _room(context)
         if name not in MAKERS:
-            room.budget.spend(0 if name != "batch" else max(map(_number, args), default=0))
+            room.budget.spend(0 if name != "batch" else max(map(number, args), default=0))
             if isinstance(value, Sized):
                 room.budget.spend(weight(value) if name in COMPARING else len(value))
             return PLAIN.call_filter(name, value, args, kwargs, context=context)
         value = room.shown(value)
         bits = reach((value, args, kwargs))
         if isinstance(value, str):
-            room.budget.spend(_made(value, name, args, kwargs))
+            room.budget.spend(made(value, name, args, kwargs))
             value = Traced.of(value)
         return followed(PLAIN.call_filter(name, value, args, kwargs, context=context), bits)
 
@@ -225,7 +196,7 @@ def _tojson(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    _number(indent)
+    number(indent)
     _room(context).budget.spend(weight(value))
     text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
     _room(context).budget.spend(len(text))
@@ -250,7 +221,7 @@ def _concatenated(context: Context, pieces: list[Any]) -> str:
 
 @pass_context
 def _weighed(context: Context, value: Any) -> Any:
-    if isinstance(value, Collection) and not isinstance(value, str):
+    if isinstance(value, list | tuple | Mapping):
         weight(value)
     return value
 
@@ -271,64 +242,3 @@ def _room(context: Context) -> Sandbox:
     room = context.environment
     assert isinstance(room, Sandbox)
     return room
-
-
-def weight(value: object) -> int:
-    """Characters of a value as it would be written, about; SecurityError where it holds itself in too many places."""
-    total, count, left = 0, 0, [value]
-    while left:
-        each = left.pop()
-        count += 1
-        if count > PARTS:
-            raise SecurityError("a value is made of too many parts")
-        total += 8
-        if isinstance(each, str):
-            total += len(each)
-        elif isinstance(each, Mapping):
-            left += [*each.keys(), *each.values()]
-        elif isinstance(each, list | tuple):
-            left += each
-    return total
-
-
-def _number(value: object) -> int:
-    """A number that says how much is made; SecurityError where it says too much."""
-    if isinstance(value, int) and abs(value) > LARGEST:
-        raise SecurityError(
-            f"{value:.3g} is too large a number here" if abs(value) < 1 << 999 else "a number is too large"
-        )
-    return abs(value) if isinstance(value, int) else 0
-
-
-def _made(text: str, name: str, args: tuple, kwargs: Mapping[str, Any]) -> int:
-    """Characters that a method or filter makes of a text, at most."""
-    numbers = [_number(value) for value in (*args, *kwargs.values())]
-    if name == "replace" and len(args) > 1:
-        old, new = str(args[0]), str(args[1])
-        return len(text) + text.count(old) * len(new)
-    if name == "join" and args:
-        return sum(len(str(piece)) + len(text) for piece in args[0])
-    if name == "indent":
-        width = len(args[0]) if args and isinstance(args[0], str) else max(numbers, default=4)
-        return len(text) + (text.count("\n") + 1) * (width + len(str(kwargs.get("width", ""))))
-    return len(text)
-
-
-def _size(left: Any, right: Any, operator: str) -> int:
-    """What an operator makes, at most; SecurityError for what is too large."""
-    sized = (str, list, tuple)
-    if operator == "%" and isinstance(left, str):
-        raise SecurityError("'%' on strings is not available")
-    if operator == "+" and isinstance(left, sized) and isinstance(right, sized):
-        return len(left) + len(right)
-    if operator == "*" and isinstance(left, sized) and isinstance(right, int):
-        return len(left) * max(right, 0)
-    if operator == "*" and isinstance(right, sized) and isinstance(left, int):
-        return len(right) * max(left, 0)
-    if isinstance(left, int) and isinstance(right, int):
-        bits = left.bit_length() + right.bit_length()
-        if operator == "**":
-            bits = left.bit_length() * abs(right)
-        if bits > 2 * BITS:
-            raise SecurityError("a number is too large")
-    return 0

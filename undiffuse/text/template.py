@@ -14,7 +14,8 @@ from jinja2 import Template as Compiled
 from jinja2 import TemplateSyntaxError
 
 from ..errors import UserError, did_you_mean
-from .sandbox import CHARACTERS, STEPS, Budget, RefusedError, Sandbox
+from .budget import CHARACTERS, STEPS, Budget
+from .sandbox import RefusedError, Sandbox
 from .traced import Traced, from_message
 
 ROLES = ("system", "user", "assistant", "tool")

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 from jinja2 import nodes
 
 from ..errors import UserError
+from .budget import Budget
 from .codec import Codec
 from .conversation import end_of_turn
-from .sandbox import Budget, Sandbox
+from .sandbox import Sandbox
 from .template import Template
 from .traced import SAID, Traced
 
