@@ -72,6 +72,14 @@ def test_a_byte_level_model_suggests_a_range(tokenizer, source, told):
         assert form_of(parse(said), tokenizer).blanks[1] == Blank(3, 8, b"")
 
 
+@pytest.mark.parametrize("text", ["{x: yesno} [MASK:3]", r"\{x:yesno} {x: date} [MASK:3]"])
+def test_what_would_be_a_hole_without_its_spaces_is_named_beside_others(text):
+    assert advice(form_of(parse(text), BYTES), BYTES).endswith(
+        "is plain text: a hole is written without spaces, " + ("{x:date}" if "date" in text else "{x:yesno}")
+    )
+    assert advice(form_of(parse(r'{"a": 1} \{x:date} [MASK:3]'), BYTES), BYTES) is None
+
+
 def test_a_fill_may_begin_with_a_second_space():
     assert Blank(1, 3, b" ").shown(b"  x") == " x"
     assert Blank(1, 3, b"").shown(b" x") == " x"

@@ -225,7 +225,12 @@ def test_other_braces_stay_text(text):
         ("{n:choice(a|)}", "one of its choices is empty"),
         ("{n:choice(a|a)}", "it lists 'a' twice"),
         ("{n:yesno} {n:date}", r"'{n:date}' at column 11 has the name of an earlier hole"),
-        ("{date}", "there is no hole to fill"),
+        ("{date}", "there is no hole to fill; write one as"),
+        ("{x: yesno}", r"no hole to fill; '{x: yesno}' is plain text: a hole is written without spaces, {x:yesno}$"),
+        ("a { x : int (1-9) }", r"'{ x : int \(1-9\) }' is plain text: .* spaces, {x:int\(1-9\)}$"),
+        ("{x: /a b/}", "spaces, {x:/a b/}$"),
+        (r"\{x: date}", "there is no hole to fill; write one as"),
+        (r"\{x:date}", "there is no hole to fill; write one as"),
     ],
 )
 def test_mistakes_in_types_say_what_and_where(source, message):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from ..errors import UserError
 from .automaton import Automaton
 from .codec import Codec
-from .holes import Hole, Segment
+from .holes import Hole, Segment, spaced
 
 SPACE = " "
 
@@ -79,10 +79,12 @@ class Form:
 
 
 def advice(form: Form, tokenizer: Codec) -> str | None:
-    """What to tell a user whose holes are shorter than any word, because the model's tokens are single bytes."""
+    """What to tell a user who may have meant a hole that is text, or whose holes of single bytes hold no word."""
+    texts = (spaced(part.text or "") for part in form.parts if isinstance(part, Fixed))
+    found = next(filter(None, texts), None)
     short = [blank for blank in form.blanks if blank.maximum == 1 and not blank.language]
-    if tokenizer.kind == "bpe" or not short:
-        return None
+    if found or tokenizer.kind == "bpe" or not short:
+        return found
     return "this model's tokens are single bytes, so [MASK] holds one byte; write [MASK:3-8] for a word"
 
 

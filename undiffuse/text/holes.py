@@ -31,6 +31,12 @@ HOLE = re.compile(
         (?P<type>(?:yesno|date)(?=\})|/(?:\\.|[^\\/\n])+/(?=\})|(?:choice|int)\((?:\\.|[^\\)\n])*\)?)(?P<close>\}?))""",
     re.VERBOSE,
 )
+SPACED = re.compile(
+    r"""(?P<brace>\\?\{)\s*(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*:\s*
+    (?P<type>yesno|date|(?:choice|int)\s*\((?:\\.|[^\\)\n])*\)|/(?:\\.|[^\\/\n])+/)\s*\}""",
+    re.VERBOSE,
+)
+"""What would be a typed hole without its spaces, or is one without them."""
 LENGTH = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
 
@@ -81,8 +87,18 @@ def parse(source: str) -> tuple[Segment, ...]:
     text += source[end:]
     _refuse_repeated([segment for segment in segments if isinstance(segment, Hole) and segment.name])
     if not any(isinstance(segment, Hole) for segment in segments):
-        raise UserError(f"there is no hole to fill; write one as {SYNTAX} (types: {TYPES})")
+        raise UserError(f"there is no hole to fill; {spaced(source) or f'write one as {SYNTAX} (types: {TYPES})'}")
     return (*segments, Text(text)) if text else tuple(segments)
+
+
+def spaced(text: str) -> str:
+    """How the first typed hole would be written that spaces around its name or type make plain text; "" for none."""
+    for match in SPACED.finditer(text):
+        kind = re.sub(r"^(choice|int)\s+", r"\1", match["type"])
+        written = f"{{{match['name']}:{kind}}}"
+        if match[0] != written and match["brace"] == "{":
+            return f"{_cut(match[0])} is plain text: a hole is written without spaces, {written}"
+    return ""
 
 
 def render(segments: Sequence[Segment]) -> str:
