@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import random
+import re
 from contextlib import suppress
 
 import pytest
@@ -94,8 +96,68 @@ def test_directories_are_read_in_the_order_of_names(tmp_path):
     write(tmp_path / "image.png", b"\x89PNG\x00")
     corpus = read([tmp_path])
     assert [document.text[-1] for document in corpus.documents] == ["z", "b"]
-    assert len(corpus.skipped) == 1
-    assert "image.png" in corpus.skipped[0]
+    (note,) = corpus.notes
+    assert note.startswith(f"passed over: {tmp_path / 'image.png'} is not UTF-8")
+
+
+def test_what_is_no_file_in_a_directory_is_passed_over_and_said(tmp_path):
+    write(tmp_path / "a.txt", TEXT)
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere.txt")
+    os.mkfifo(tmp_path / "pipe")
+    corpus = read([tmp_path])
+    assert corpus.documents == (Document(TEXT),)
+    assert corpus.notes == (
+        f"passed over: {tmp_path / 'gone.txt'} is a link to nothing",
+        f"passed over: {tmp_path / 'pipe'} is no file",
+    )
+    with pytest.raises(UserError, match=r"gone\.txt is a link to .*nowhere\.txt, which is not there$"):
+        read([tmp_path / "gone.txt"])
+
+
+def test_many_notes_are_counted():
+    assert Corpus((), ("x",) * 6).told == ("x",) * 6
+    assert Corpus((), ("x",) * 7).told == (*("x",) * 5, "and so for 2 more files")
+
+
+PAIR = {"prompt": "Who?", "response": TEXT}
+DOCUMENTS = (Document(TEXT), Document(TEXT, "Who?"))
+
+
+@pytest.mark.parametrize(
+    ("content", "documents", "note"),
+    [
+        (
+            records({"text": TEXT}, PAIR) + "\n",
+            DOCUMENTS,
+            r'is read as JSONL: each of its lines is a record with "text"',
+        ),
+        (json.dumps([TEXT, PAIR]), DOCUMENTS, "is read as an array of 2 documents$"),
+        (json.dumps([{"text": TEXT, "n": 1}], indent=1), DOCUMENTS[:1], "is read as an array of 1 documents$"),
+        (
+            json.dumps([TEXT, 3]),
+            None,
+            "is read as plain text, signs of JSON included; JSONL, or an array of",
+        ),
+        (json.dumps({"a": TEXT}), None, "is read as plain text, signs of JSON included"),
+        (records({"text": TEXT}) + TEXT, None, ""),
+        ("[" + json.dumps(TEXT), None, ""),
+        ("[" * 5000 + TEXT, None, ""),
+        ("[MASK] " + TEXT, None, ""),
+    ],
+)
+@pytest.mark.parametrize("name", ["-", "a.json"])
+def test_json_is_recognized_where_no_name_says_so(tmp_path, monkeypatch, content, documents, note, name):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    corpus = read([name if name == "-" else write(tmp_path / name, content)])
+    assert corpus.documents == (documents or (Document(content),))
+    assert len(corpus.notes) == bool(note)
+    assert not note or re.search(note, corpus.notes[0])
+    assert read([write(tmp_path / "a.txt", content)]) == Corpus((Document(content),))
+
+
+def test_items_of_an_array_are_named_where_they_are_wrong(tmp_path):
+    with pytest.raises(UserError, match=r'a\.json: item 2: "text" is int, not a string'):
+        read([write(tmp_path / "a.json", json.dumps([TEXT, {"text": 3}]))])
 
 
 def test_standard_input(monkeypatch):
@@ -150,7 +212,7 @@ def test_a_directory_without_text(tmp_path):
     with pytest.raises(UserError, match="no text or JSONL file in this directory; give a file"):
         read([tmp_path])
     write(tmp_path / "b.bin", b"\x00")
-    with pytest.raises(UserError, match=r"no text or JSONL file in this directory \(.*b\.bin is not text"):
+    with pytest.raises(UserError, match=r"no text or JSONL file in this directory \(passed over: .*b\.bin is not text"):
         read([tmp_path])
 
 
@@ -171,7 +233,7 @@ def test_the_digest_sees_bounds_and_prompts():
     ]
     digests = {Corpus(tuple(documents)).digest for documents in corpora}
     assert len(digests) == len(corpora)
-    assert Corpus((Document("abc"),), skipped=("x",)).digest in digests
+    assert Corpus((Document("abc"),), notes=("x",)).digest in digests
 
 
 def test_a_byte_order_mark_is_no_part_of_a_text(tmp_path):

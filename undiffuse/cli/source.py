@@ -47,10 +47,17 @@ def refuse_several(source: str | list[str], option: str) -> None:
 
 
 def read_texts(files: list[str]) -> tuple[list[str], list[str | None]]:
-    """The documents of text files, JSONL files, directories and standard input, as `train` reads them, and prompts."""
-    from ..data.readers import read
+    """The documents of text files, JSONL files, directories and standard input, as `train` reads them, and prompts.
 
-    documents = read(files, minimum_bytes=1).documents
+    What is to be known of how they were read is said.
+    """
+    from ..data.readers import read
+    from .console import stderr
+
+    corpus = read(files, minimum_bytes=1)
+    for note in corpus.told:
+        stderr().print(f"note: {note}", markup=False, soft_wrap=True)
+    documents = corpus.documents
     return [document.text for document in documents], [document.prompt for document in documents]
 
 
@@ -77,10 +84,6 @@ def _bytes_of(file: Path) -> bytes:
 def split_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Files and KEY=VALUE, which share one place on the command line. What exists as a file is a file."""
     overrides = [text for text in arguments if _OVERRIDE.match(text) and not Path(text).exists()]
-    keys = [text.partition("=")[0] for text in overrides]
-    twice = next((key for key in keys if keys.count(key) > 1), None)
-    if twice is not None:
-        raise UserError(f"{twice} is given twice: leave out one of its values")
     return [text for text in arguments if text not in overrides], overrides
 
 

@@ -4,6 +4,9 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
+SHOWN = 5
+"""Notes of a corpus that are shown one by one."""
+
 
 @dataclass(frozen=True)
 class Document:
@@ -15,10 +18,16 @@ class Document:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents in reading order. `skipped` says which files of a directory were passed over, and why."""
+    """Documents in reading order. `notes` say which files of a directory were passed over, and what was recognized."""
 
     documents: tuple[Document, ...]
-    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The notes that are shown: the first few, and how many more there are."""
+        more = len(self.notes) - SHOWN
+        return self.notes if more <= 1 else (*self.notes[:SHOWN], f"and so for {more} more files")
 
     @cached_property
     def bytes(self) -> int:

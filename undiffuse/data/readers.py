@@ -22,24 +22,24 @@ class NotTextError(UserError):
 
 
 def read(paths: Sequence[str | Path], *, minimum_bytes: int = MINIMUM_BYTES) -> Corpus:
-    """The documents of all paths in order; `-` is standard input, read as plain text.
+    """The documents of all paths in order; `-` is standard input.
 
-    A text file is one document, bit for bit; a JSONL file holds one per line. Directories are read recursively in the
-    order of their names, without hidden files; what is not text there is listed in `Corpus.skipped`. UserError names
-    file, line and byte of whatever cannot be read.
+    A text file is one document, bit for bit; a JSONL file holds one per line. Standard input and `.json` files are
+    texts too, unless all of their lines are such records, or they are an array of strings or records. Directories are
+    read recursively in the order of their names, without hidden files. `Corpus.notes` say what was passed over there,
+    and what was recognized. UserError names file, line and byte of whatever cannot be read.
     """
     documents: list[Document] = []
-    skipped: list[str] = []
+    notes: list[str] = []
     for path in map(str, paths):
         if path == "-":
-            documents.append(Document(_decode(sys.stdin.buffer.read(), "standard input")))
-        elif Path(path).is_dir():
-            found, passed = _directory(Path(path))
-            documents += found
-            skipped += passed
+            name = "standard input"
+            found, said = _recognized(_decode(sys.stdin.buffer.read(), name), name)
         else:
-            documents += _file(Path(path))
-    corpus = Corpus(tuple(documents), tuple(skipped))
+            found, said = _directory(Path(path)) if Path(path).is_dir() else _file(Path(path))
+        documents += found
+        notes += said
+    corpus = Corpus(tuple(documents), tuple(notes))
     if corpus.bytes < minimum_bytes:
         names = ", ".join(map(str, paths)) or "nothing"
         raise UserError(f"{names}: {corpus.bytes} bytes are too little to learn from; give at least {minimum_bytes}")
@@ -48,29 +48,73 @@ def read(paths: Sequence[str | Path], *, minimum_bytes: int = MINIMUM_BYTES) -> 
 
 def _directory(folder: Path) -> tuple[list[Document], list[str]]:
     documents: list[Document] = []
-    skipped: list[str] = []
+    notes: list[str] = []
     for path in sorted(folder.rglob("*")):
         if path.is_dir() or any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
+        if not path.is_file():  # opening a pipe would wait for whoever writes to it
+            what = "a link to nothing" if path.is_symlink() else "no file"
+            notes.append(f"passed over: {path} is {what}")
+            continue
         try:
-            documents += _file(path)
+            found, said = _file(path)
         except NotTextError as error:
-            skipped.append(str(error))
+            notes.append(f"passed over: {error}")
+        else:
+            documents += found
+            notes += said
     if not documents:
-        seen = f" ({skipped[0]})" if skipped else ""
+        seen = f" ({notes[0]})" if notes else ""
         raise UserError(f"{folder}: no text or JSONL file in this directory{seen}; give a file, or another directory")
-    return documents, skipped
+    return documents, notes
 
 
-def _file(path: Path) -> list[Document]:
+def _file(path: Path) -> tuple[list[Document], list[str]]:
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
+        if path.is_symlink():
+            raise UserError(f"{path} is a link to {path.readlink()}, which is not there") from error
         raise UserError(f"there is no file {path}{_nearest(path)}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     text = _decode(data, str(path))
-    return list(_records(text, str(path))) if path.suffix.lower() in JSONL else [Document(text)]
+    if path.suffix.lower() in JSONL:
+        return list(_records(text, str(path))), []
+    return _recognized(text, str(path)) if path.suffix.lower() == ".json" else ([Document(text)], [])
+
+
+def _recognized(text: str, name: str) -> tuple[list[Document], list[str]]:
+    """The documents of what must be JSON, though no name says so, else the text itself; and what it was taken for."""
+    if _is_jsonl(text):
+        return list(_records(text, name)), [f"{name} is read as JSONL: each of its lines is a record with {FIELDS}"]
+    try:
+        value = parsed(text) if text.lstrip().startswith(("[", "{")) else None
+    except ValueError:
+        value = None
+    if isinstance(value, list) and value and all(isinstance(item, str) or _is_record(item) for item in value):
+        documents = [_item(item, f"{name}: item {number}") for number, item in enumerate(value, start=1)]
+        return documents, [f"{name} is read as an array of {len(documents)} documents"]
+    if value is None:
+        return [Document(text)], []
+    known = f"JSONL, or an array of strings or of objects with {FIELDS}, would be read as documents"
+    return [Document(text)], [f"{name} is read as plain text, signs of JSON included; {known}"]
+
+
+def _is_jsonl(text: str) -> bool:
+    try:
+        lines = (line for line in text.split("\n") if line.strip())
+        return all(line.lstrip().startswith("{") and _is_record(parsed(line)) for line in lines)
+    except ValueError:
+        return False
+
+
+def _is_record(value: object) -> bool:
+    return isinstance(value, dict) and ("text" in value or {"prompt", "response"} <= value.keys())
+
+
+def _item(item: str | dict[str, object], where: str) -> Document:
+    return _document({"text": item} if isinstance(item, str) else item, where)
 
 
 def _nearest(path: Path) -> str:

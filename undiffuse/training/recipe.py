@@ -1,7 +1,7 @@
 """Defaults, then a recipe, then KEY=VALUE: the configuration of a run, and where each of its values comes from."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -58,7 +58,7 @@ def resolve(
     _add_default_kinds(tree)
     # kinds before parameters, outer before inner, whatever order they were typed in
     for key, value in sorted(
-        map(_parse, overrides), key=lambda pair: (not pair[0].endswith(".kind"), pair[0].count("."))
+        _once(map(_parse, overrides)), key=lambda pair: (not pair[0].endswith(".kind"), pair[0].count("."))
     ):
         for dropped in _set(tree, key, value):
             origins.pop(dropped, None)
@@ -121,6 +121,16 @@ def _parse(override: str) -> tuple[str, Any]:
     except tomllib.TOMLDecodeError:
         value = text
     return (f"{key}.kind", value) if key in BY_KIND and isinstance(value, str) else (key, value)
+
+
+def _once(pairs: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """UserError for a key that has two values."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise UserError(f"{key.removesuffix('.kind')} is given twice: leave out one of its values")
+        found[key] = value
+    return list(found.items())
 
 
 def _expanded(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -118,6 +118,8 @@ def train(
             "or leave it out"
         )
     parts = (text, read([valid], minimum_bytes=1)) if valid is not None else ((s := split(text)).train, s.valid)
+    for note in (*text.told, *(parts[1].told if valid is not None else ())):
+        progress(Progress("reading", note=note))
     if parts[0].digest == parts[1].digest:
         progress(Progress("reading", note=SAME))
     request = {
