@@ -115,3 +115,9 @@ def test_a_recipe_that_cannot_be_read(tmp_path):
     broken.write_bytes(b"\xff")
     with pytest.raises(UserError, match=r"broken\.toml is not valid TOML"):
         resolve(broken)
+
+
+@pytest.mark.parametrize("pair", [("training.rows=4", "training.rows=8"), ("objective=bound", "objective.kind=llada")])
+def test_a_key_has_one_value(pair):
+    with pytest.raises(UserError, match=f"{pair[0].partition('=')[0]} is given twice: leave out one of its values"):
+        resolve("default", pair)
