@@ -221,7 +221,10 @@ class Predictor:
         return self.predict(noised, batch, sites, feedback)
 
     def _beside_clean(self, noised: Noised, batch: Batch, block_length: int) -> Rows:
-        """Rows of z, then those of x but for the last block, which nobody sees; positions count from 0."""
+        """Rows of z, then those of x but for the last block, which nobody sees; positions count from 0.
+
+        In shifted networks the last row of a block of x speaks of the first position of the next.
+        """
         seen = (batch.ids.shape[1] - 1) // block_length * block_length
 
         def both(noisy: Tensor, clean: Tensor) -> Tensor:
@@ -236,4 +239,10 @@ class Predictor:
         )
         ids = both(noised.state.ids, noised.x0)
         t = both(noised.t, noised.t.where(~batch.editable, 0.0))  # of the fixed text, a dropped prompt is noise
-        return self.rows(State(ids), t, tags, both(batch.editable, batch.editable))
+        rows = self.rows(State(ids), t, tags, both(batch.editable, batch.editable))
+        if not self.traits.logit_row:
+            return rows
+        length = batch.ids.shape[1]
+        own = self.speaks(torch.arange(length, device=batch.ids.device).expand_as(batch.ids), batch.positions)
+        begins = (batch.positions > 0) & (batch.positions % block_length == 0) & (own < seen)
+        return replace(rows, speaker=torch.where(begins, own + length, own))

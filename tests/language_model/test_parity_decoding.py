@@ -57,6 +57,41 @@ def test_block_diffusion_needs_fewer_passes_than_prefill_denoising_and_commits()
         assert found.nfe[0] == about["nfe_total"] - about["nfe_prefill"] - about["nfe_commit"]
 
 
+@pytest.mark.parametrize("cache", ["block", "none"])
+@pytest.mark.parametrize("run", runs("fast-dllm-v2"))
+def test_fast_dllm_v2(run, cache):
+    """Every block but for the passes that only fill a cache: the first, of a prompt's whole blocks, and the last.
+
+    The last pass of theirs also appends a token, the first of the next block.
+    """
+    known = golden("fast-dllm-v2")
+    settings, about = known.about["decode_runs"][run]["settings"], known.about["decode_runs"][run]
+    prompt = known.tensors[f"decode.{run}.prompt_ids"]
+    ids, steps = (known.tensors[f"decode.{run}.{what}"][0, :-1] for what in ("sequence", "commit_step"))
+    found = known.model.decode(
+        prompt,
+        len(ids) - prompt.shape[1],
+        strategy="led-threshold",
+        threshold=settings["threshold"],
+        window_length=settings["small_block_size"],
+        cache=cache,
+    )
+    only_prompt = int(prompt.shape[1] % 8 > 0)  # else the first pass decides the first token too
+    assert torch.equal(found.ids[0], ids)
+    assert torch.equal(found.commit_step[0], torch.where(steps < 0, steps, steps - only_prompt))
+    assert found.nfe.item() == about["nfe_total"] - only_prompt - 1
+
+
+def test_a_first_token_is_decided_without_running_the_block_that_it_begins():
+    known = golden("fast-dllm-v2")
+    prompt = known.tensors["decode.threshold_0.5_sub8_aligned.prompt_ids"]
+    options = {"strategy": "led-threshold", "threshold": 1e-9}
+    first, both = (known.model.decode(prompt, 16, max_nfe=limit, **options) for limit in (None, 2))
+    # the prompt, then the block, then the finished block alone, then the next
+    assert (first.nfe.item(), first.rows.item()) == (4, 16 + 8 + 8 + 8)
+    assert both.nfe.item() == 2
+
+
 @pytest.mark.parametrize("run", ["dynamic_0.5_unaligned", "dynamic_0.5_block8", "static_stop"])
 def test_the_block_cache_changes_rows_and_nothing_else(run):
     known = golden("sdar")

@@ -9,8 +9,9 @@ from recorded import ROOT, golden, shifted
 import undiffuse as ud
 from undiffuse.errors import UserError
 from undiffuse.likelihood.bound import bound
+from undiffuse.likelihood.windows import windows
 from undiffuse.models.transformer import Transformer
-from undiffuse.types import Batch
+from undiffuse.types import Batch, Noised, State
 
 FAMILIES = ("llada", "dream", "sdar", "llada2")
 
@@ -36,6 +37,36 @@ def test_whole_sequences(family):
     assert ours.dtype == torch.float32
     assert ours.isfinite().all()
     assert close(family, ours, raw(family))
+
+
+def test_shifted_blocks():
+    known = golden("fast-dllm-v2")
+    ids, theirs = known.tensors["forward.input_ids"], known.tensors["forward.logits"]
+    ours = known.model.logits(ids)
+    assert close("fast-dllm-v2", ours, shifted(theirs, torch.ones(ids.shape)))
+    changed = ids.clone()
+    changed[:, -1] += 1
+    moved = (known.model.logits(changed) - ours).abs().amax(-1)
+    # the last block begins at 16, and row 15 of the block before it speaks of position 16
+    assert moved[:, :17].max() == 0
+    assert moved[:, 17:].min() > 0.1
+
+
+def test_the_bound_of_shifted_blocks_reads_what_decoding_reads():
+    """Each noisy block after clean ones: its first position from the row before it, which is clean."""
+    known = golden("fast-dllm-v2")
+    ids = known.tensors["forward.input_ids"]
+    batch = windows(ids.tolist(), ids.shape[1])
+    noise = torch.rand(ids.shape, generator=torch.Generator().manual_seed(1)) < 0.5
+    noisy, t = torch.where(noise, 259, ids), torch.full(ids.shape, 0.5, dtype=torch.float64)
+    prediction = known.model.predictor.predict(Noised(ids, State(noisy), t, batch.editable), batch, batch.editable)
+    found = prediction.logits.view(*ids.shape, -1)
+    for first in range(0, 21, 8):
+        block = slice(first, first + 8)
+        text = torch.cat((ids[:, :first], noisy[:, block]), dim=1)
+        expected = known.model.logits(text)[:, block]
+        kept = expected.isfinite() & found[:, block].isfinite()
+        assert torch.allclose(found[:, block][kept], expected[kept], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["llada", "dream"])

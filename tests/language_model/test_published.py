@@ -22,8 +22,8 @@ from undiffuse.process.schedules.one_minus_t import OneMinusT
 from undiffuse.text.published_tokenizer import NoTokenizer
 from undiffuse.vocabulary import Vocabulary
 
-FAMILIES = ("llada", "dream", "sdar", "qwen2", "qwen3", "llama", "llada2")
-LEFT_OUT = {"llada2": {"mask_token_id": 251, "block_length": 8}}
+FAMILIES = ("llada", "dream", "sdar", "qwen2", "qwen3", "llama", "llada2", "fast-dllm-v2")
+LEFT_OUT = {"llada2": {"mask_token_id": 251, "block_length": 8}, "fast-dllm-v2": {"mask_token_id": 259}}
 """What the configs of tiny checkpoints do not say of them, as copies do."""
 
 
@@ -74,8 +74,8 @@ def test_what_was_read_is_written_back_tensor_for_tensor(family, tmp_path):
         json.loads((d / "config.json").read_text()) for d in (ROOT / family / "checkpoint", tmp_path / "again")
     )
     before.pop("torch_dtype", None)
-    said = {"mask_token_id": 251, "undiffuse": {"attention": "block:8"}} if family == "llada2" else {}
-    assert {**before, "dtype": "float32", **said} == after
+    said = {"llada2": {"mask_token_id": 251, "undiffuse": {"attention": "block:8"}}}
+    assert {**before, "dtype": "float32", **said.get(family, LEFT_OUT.get(family, {}))} == after
 
 
 OWN = {
@@ -99,6 +99,7 @@ SHAPES = {
     "qwen2": {"qk_norm": False, "qkv_bias": True, "output_offset": -1, "causal": True},
     "qwen3": {"qk_norm": True, "output_offset": -1, "causal": True, "head_dim": 6, "tied": True},
     "llama": {"qk_norm": False, "output_offset": -1, "causal": True},
+    "fast-dllm-v2": {"qk_norm": False, "qkv_bias": True, "output_offset": -1, "block_length": 8},
     "llada2": {
         "qk_norm": True,
         "block_length": 8,
@@ -418,7 +419,7 @@ def test_configs_with_impossible_values(copy, family, key, value, said):
 
 @pytest.mark.parametrize(
     ("kind", "said"),
-    [("Fast_dLLM_Qwen", "Fast-dLLM v2, which is not read: it attends in blocks"), ("sdar_moe", "of SDAR-MoE")],
+    [("WeDLM", "WeDLM, which is not read: it attends causally"), ("sdar_moe", "of SDAR-MoE")],
 )
 @pytest.mark.parametrize("family", [None, "dream"])
 def test_families_of_the_field_that_are_not_read_are_named(copy, kind, said, family):

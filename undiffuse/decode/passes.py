@@ -100,7 +100,10 @@ def run(
     running = rows.any(-1) | sites.live.any(-1) & predictor.traits.one_sided
     if predictor.traits.logit_row or predictor.traits.one_sided:
         at = Sites(predictor.speaks(sites.index, sites.index), sites.live)
-        rows = rows | torch.zeros_like(rows.long()).scatter_add(1, at.index, at.live.long()).bool() & running[:, None]
+        speakers = torch.zeros_like(rows.long()).scatter_add(1, at.index, at.live.long()).bool()
+        rows = rows | speakers & running[:, None]
+        if predictor.traits.block_length is not None:  # a block that nothing is asked of has no part in the answer
+            rows = rows & (canvas.finished_blocks | _in_blocks(canvas, speakers))
     counts = rows.sum(-1)
     sizes = counts.tolist()
     found: Tensor | None = None
@@ -132,6 +135,12 @@ def run(
         counts = counts + sites.live.sum(-1) * running
     assert found is not None
     return found, counts
+
+
+def _in_blocks(canvas: Canvas, some: Bool[Tensor, "R L"]) -> Bool[Tensor, "R L"]:
+    """Every position of the attention blocks that hold some of the positions."""
+    block = canvas.positions // canvas.span.clamp(min=1)[:, None]
+    return torch.zeros_like(block).scatter_add(1, block, some.long()).gather(1, block) > 0
 
 
 def _groups(sizes: list[int]) -> list[list[int]]:

@@ -45,18 +45,25 @@ def decode(
     stop: tuple[int, ...] = (),
     banned: tuple[int, ...] = (),
     early: bool = False,
+    window: int | None = None,
 ) -> Decoded:
     """See `LanguageModel.decode`."""
     length = whole("length", length)
     prompts = _prompts(model, prompt_ids, settings)
     blocks = model.predictor.traits.block_length
     if blocks is None:
+        if window is not None:
+            raise UserError("window_length cuts attention blocks, which this network does not have: use block_length")
         _check_windows(length, settings)
     else:
         blocks = settings.block_length or blocks
+        if window is not None and blocks % window:
+            raise UserError(f"windows of {window} positions do not divide attention blocks of {blocks}")
     _check_banned(model, banned)
     key = Draws.seeded(settings.seed).stream("decode")
-    canvases = [_canvas(prompt, length, blocks, settings, key.at(number)) for number, prompt in enumerate(prompts)]
+    canvases = [
+        _canvas(prompt, length, blocks, window, settings, key.at(number)) for number, prompt in enumerate(prompts)
+    ]
     longest = max(canvas.ids.shape[1] for canvas in canvases)
     if longest > model.context:
         raise UserError(
@@ -116,7 +123,9 @@ def _check_banned(model: Trained, banned: tuple[int, ...]) -> None:
         raise UserError("banned_ids leave no token to write")
 
 
-def _canvas(prompt: Tensor, length: int, blocks: int | None, settings: Settings, key: Draws) -> Canvas:
+def _canvas(
+    prompt: Tensor, length: int, blocks: int | None, window: int | None, settings: Settings, key: Draws
+) -> Canvas:
     """The prompt and what follows it, pending. With attention blocks, up to the end of the last one."""
     size = len(prompt) + length
     if blocks is not None:
@@ -125,9 +134,10 @@ def _canvas(prompt: Tensor, length: int, blocks: int | None, settings: Settings,
     pending = torch.arange(size) >= len(prompt)
     if blocks is None:
         return start(ids, pending, key=key, steps=settings.steps, block_length=settings.block_length)
-    canvas = start(ids, pending, key=key, span=blocks, steps=settings.steps if settings.limited else None)
+    limit = settings.steps if settings.limited else None
+    canvas = start(ids, pending, key=key, span=blocks, steps=limit, block_length=window)
     if settings.steps is None or settings.limited:
         return canvas
     # a block that the prompt has begun keeps the steps of a whole one, until nothing is pending in it
-    taken = torch.full_like(canvas.taken, len(prompt) % blocks)
+    taken = torch.full_like(canvas.taken, len(prompt) % (window or blocks))
     return canvas.replace(steps=torch.full_like(canvas.steps, settings.steps), taken=taken)

@@ -356,6 +356,7 @@ class LanguageModel:
         stop_ids: Sequence[int] = (),
         banned_ids: Sequence[int] = (),
         early_stop: bool = False,
+        window_length: int | None = None,
         seed: int = 0,
         **options: Any,
     ) -> Decoded:
@@ -365,7 +366,8 @@ class LanguageModel:
         their total (LLaDA's convention). A network with attention blocks decodes those blocks, of its own length or of
         `block_length`, counted from position 0: what follows the prompt is rounded up to whole blocks, `steps` is the
         number per block (SDAR's denoising_steps, also where the prompt has begun it), and the cache defaults to the
-        exact one, `block`.
+        exact one, `block`. `window_length` cuts each block into windows, decoded from left to right, of `steps` each
+        (Fast-dLLM v2's small_block_size).
 
         `guidance` is the scale of guidance by the prompt, 1 for none (LLaDA's cfg_scale is one less). Decoding ends at
         a decided stop id, in attention blocks with its block, or at once with `early_stop`; `banned_ids` are never
@@ -386,6 +388,7 @@ class LanguageModel:
             stop=ids("stop_ids", stop_ids),
             banned=ids("banned_ids", banned_ids),
             early=early_stop,
+            window=None if window_length is None else whole("window_length", window_length),
         )
 
     def save(self, directory: str | Path, layout: str | None = None) -> None:

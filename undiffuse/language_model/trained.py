@@ -40,8 +40,11 @@ class Trained:
             return None
         family: CheckpointFamily = CHECKPOINT_FAMILIES.load(self.manifest["layout"])()
         known = family.decoding
-        if known is None or self.predictor.traits.one_sided != (known.strategy == CAUSAL.strategy):
+        traits = self.predictor.traits
+        if known is None or traits.one_sided != (known.strategy == CAUSAL.strategy):
             return None
+        if known.block_length and traits.block_length and traits.block_length % known.block_length:
+            known = replace(known, block_length=None)  # the windows are for blocks of another length
         return replace(known, options={**known.options, **self.manifest.get("sampling", {})})
 
     @cached_property

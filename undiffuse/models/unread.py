@@ -6,8 +6,6 @@ from typing import Any
 from ..errors import UserError
 
 UNREAD = {
-    "fast_dllm_qwen": ("Fast-dLLM v2", "attends in blocks and predicts the next token"),
-    "fast_dllm_v2": ("Fast-dLLM v2", "attends in blocks and predicts the next token"),
     "llada_moe": ("LLaDA-MoE", "has a mixture of experts"),
     "lladamoe": ("LLaDA-MoE", "has a mixture of experts"),
     "sdar_moe": ("SDAR-MoE", "has a mixture of experts"),
