@@ -11,7 +11,6 @@ from undiffuse.language_model import LanguageModel
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.predictor import Predictor
 from undiffuse.process.destinations.mask import Mask
-from undiffuse.process.destinations.uniform import Uniform
 from undiffuse.process.interpolating import Interpolating
 from undiffuse.process.schedules.one_minus_t import OneMinusT
 from undiffuse.text.published_tokenizer import PublishedTokenizer
@@ -27,16 +26,8 @@ FAMILIES = {
     ),
     "dream": (CHATML, {"qk_norm": False, "qkv_bias": True, "output_offset": -1}),
     "sdar": (CHATML, {"qk_norm": True, "block_length": 4}),
-    "llada2": (("<|endoftext|>", "<role>", "</role>", "<|role_end|>"), {"qk_norm": True, "block_length": 8}),
-    "qwen3": (CHATML, {"qk_norm": True, "causal": True, "output_offset": -1}),
 }
-END = {
-    "llada": "<|eot_id|>",
-    "dream": "<|im_end|>",
-    "sdar": "<|im_end|>",
-    "llada2": "<|role_end|>",
-    "qwen3": "<|im_end|>",
-}
+END = {"llada": "<|eot_id|>", "dream": "<|im_end|>", "sdar": "<|im_end|>"}
 
 
 def library(controls) -> tokenizers.Tokenizer:
@@ -56,9 +47,7 @@ def build(family: str, end: float = 0.0, controls=None) -> LanguageModel:
     named, shape = FAMILIES[family]
     made = library(named if controls is None else controls)
     rows = made.get_vocab_size() + 3
-    causal = shape.get("causal", False)
-    mask = None if causal else made.token_to_id("<|mask|>")
-    vocabulary = Vocabulary(rows, mask, eos=made.token_to_id("<|endoftext|>"))
+    vocabulary = Vocabulary(rows, made.token_to_id("<|mask|>"), eos=made.token_to_id("<|endoftext|>"))
     torch.manual_seed(0)
     network = Transformer(TransformerConfig(rows, 16, 2, 2, **SWIGLU, **shape)).requires_grad_(False)
     for name, parameter in network.named_parameters():
@@ -68,9 +57,7 @@ def build(family: str, end: float = 0.0, controls=None) -> LanguageModel:
         head, raised = network.head, torch.zeros(rows)
         raised[made.token_to_id(END[family])] = end
         network.head = lambda hidden: head(hidden) + raised
-    predictor = Predictor(
-        network, Interpolating(vocabulary, OneMinusT(), Uniform() if causal else Mask()), "leave_one_out"
-    )
+    predictor = Predictor(network, Interpolating(vocabulary, OneMinusT(), Mask()), "leave_one_out")
     tokenizer = PublishedTokenizer(json.loads(made.to_str()), vocabulary)
     return LanguageModel(predictor, tokenizer, {"layout": family}, name=family)
 

@@ -11,6 +11,7 @@ import undiffuse as ud
 from benchmarks.loading import Case, child
 from undiffuse.errors import UserError
 from undiffuse.language_model import memory, stored_tensors
+from undiffuse.models.int8 import Int8
 from undiffuse.models.parts import Concatenated, Copied, Split, Stacked
 
 SMALL = Case("bfloat16", "bfloat16", layers=2, width=1024, hidden=4096)
@@ -38,11 +39,23 @@ def test_no_second_copy_is_made(case):
     ],
 )
 def test_a_part_is_filled_in_another_format(part, shapes):
-    stored = [torch.randn(shape) for shape in part.shapes(shapes)]
+    held = {str(number): torch.randn(shape) for number, shape in enumerate(part.shapes(shapes))}
+
+    class Held(stored_tensors.TensorFiles):
+        def get(self, stored):
+            return held[stored.name]
+
+    stored = [stored_tensors.Stored("", name, tuple(t.shape), "F32", t.dtype) for name, t in held.items()]
     parameters = [torch.full(shape, math.nan, dtype=torch.bfloat16) for shape in shapes]
-    stored_tensors.fill(part, parameters, stored)
-    for found, expected in zip(parameters, part.read(stored), strict=True):
+    narrow = [Int8.empty(shape, torch.bfloat16) for shape in shapes]
+    stored_tensors.fill(part, parameters, stored, Held())
+    stored_tensors.fill(part, narrow, stored, Held())
+    for found, small, expected in zip(parameters, narrow, part.read(list(held.values())), strict=True):
         assert torch.equal(found, expected.bfloat16())
+        whole = Int8.empty(expected.shape, torch.bfloat16)
+        whole.copy_(expected)
+        assert torch.equal(small.numbers, whole.numbers)
+        assert torch.equal(small.scales, whole.scales)
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])

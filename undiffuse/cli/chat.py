@@ -84,7 +84,7 @@ def chat(
     answer goes to stdout. With --json every answer is one JSON object in a line.
     """
     from ..language_model import LanguageModel
-    from ..language_model.voice import source
+    from ..language_model.published_files import read_text
     from .console import stderr
     from .loading import load_model
     from .session import Session
@@ -100,7 +100,7 @@ def chat(
     options = with_settings(options, own, LanguageModel.chat)
     loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift)
     if template is not None:
-        loaded = loaded.with_template(source(template))
+        loaded = loaded.with_template(read_text(template))
     console = stderr()
 
     def note(text: str) -> None:

@@ -9,7 +9,7 @@ from ..errors import UserError, did_you_mean
 if TYPE_CHECKING:
     import torch
 
-_DTYPES = ("float32", "bfloat16", "float16", "float64")
+_DTYPES = ("float32", "bfloat16", "float16", "float64", "int8")
 
 
 SPIN = ("GOMP_SPINCOUNT", "1000")
@@ -36,7 +36,6 @@ def _dtype(name: str | None) -> "torch.dtype | None":
         return None
     if name not in _DTYPES:
         raise UserError(f"--dtype {name}: there is no such number format{did_you_mean(name, _DTYPES)}")
-    import torch
+    from ..language_model.number_formats import number_format
 
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype
+    return number_format(name)

@@ -17,7 +17,7 @@ CheckDevice = Annotated[
 ]
 Dtype = Annotated[
     str | None,
-    typer.Option("--dtype", metavar="NAME", help="Number format of the weights: float32, bfloat16, float16."),
+    typer.Option("--dtype", metavar="NAME", help="Number format of the weights: float32, bfloat16, float16, int8."),
 ]
 Plugins = Annotated[
     list[str] | None,

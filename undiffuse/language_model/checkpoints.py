@@ -4,8 +4,9 @@ No code of the directory is run, and nothing is read but JSON and tensors. The n
 the tensors as they come, each exactly once; rotary tables are computed, never read.
 """
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,11 @@ from ..text.published_tokenizer import NoTokenizer, PublishedTokenizer
 from ..vocabulary import Vocabulary
 from . import voice
 from .memory import require
+from .number_formats import blank
 from .overrides import KEY, NOTHING, Overrides
+from .published_files import PublishedFiles
 from .special_ids import added_ids, start_of, vocabulary_of
-from .stored_tensors import CONFIG, WEIGHTS, Tensors, read_json
+from .stored_tensors import CONFIG, WEIGHTS, Tensors
 from .trained import Trained
 
 NOISE: dict[str, Callable[[Vocabulary], Interpolating]] = {
@@ -49,45 +52,119 @@ TOKENIZER_FILES = (
     "added_tokens.json",
     "special_tokens_map.json",
     "vocab.json",
-    "merges.txt",
 )
 
 
-def load(
-    directory: Path,
-    *,
-    device: str | torch.device = "cpu",
-    dtype: torch.dtype | None = None,
-    overrides: Overrides = NOTHING,
-    plugins: Collection[str] = (),
-) -> Trained:
-    """The model in a directory of a public layout, in `dtype` or as it is stored (several formats: the widest).
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A model in a public layout as its headers describe it; every fact is found when it is asked for.
 
     Layouts of other packages are looked at if `plugins` names those.
     """
-    config = read_json(directory / CONFIG)
-    tensors = Tensors.of(directory)
-    said = overrides.over(config)
-    kind, layout = _recognized(config, tensors.stored, said.family, directory, plugins)
-    layout = layout.variant(config, tensors.stored)
-    tensors = tensors.spelled(layout.spelled)
-    keys = Keys(config, {name: stored.shape for name, stored in tensors.stored.items()})
-    shape = said.applied(layout.network(keys))
-    if shape.depth > len(tensors.stored):
-        raise UserError(
-            f"{directory}: its {CONFIG} describes {shape.depth} layers, and it holds {len(tensors.stored)} tensors"
-        )
-    tensors.check(parts := layout.parts(shape), layout.inert)
-    network = build(shape, parts, tensors, device, dtype)
-    files = {name: read_json(directory / name) for name in TOKENIZER_FILES if name.endswith("json")}
-    vocabulary = vocabulary_of(shape, layout, config, files, said.mask_id)
-    process = NOISE["none" if shape.causal and vocabulary.mask is None else layout.noise](vocabulary)
-    generation = read_json(directory / "generation_config.json")
-    chat = voice.read(directory, config, files, generation)
-    stored = {**config, **({KEY: said.stored} if said.stored else {})}
-    manifest = {"layout": kind, "config": stored, **_sampling(generation), **chat}
-    tokenizer = _tokenizer(directory, files, vocabulary, start_of(config, files) if shape.causal else None)
-    return Trained(Predictor(network, process, "leave_one_out"), tokenizer, manifest, name=str(directory))
+
+    files: PublishedFiles
+    overrides: Overrides = NOTHING
+    plugins: Collection[str] = ()
+
+    @property
+    def where(self) -> Path:
+        return self.files.where
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        return self.files.json(CONFIG)
+
+    @cached_property
+    def said(self) -> Overrides:
+        """What overrules the config, given or kept in it."""
+        return self.overrides.over(self.config)
+
+    @cached_property
+    def stored(self) -> Tensors:
+        """The tensors by the names that they have in the files."""
+        return self.files.tensors()
+
+    @cached_property
+    def _recognized(self) -> tuple[str, CheckpointFamily]:
+        return _recognized(self.config, self.stored.stored, self.said.family, self.where, self.plugins)
+
+    @property
+    def family(self) -> str:
+        return self._recognized[0]
+
+    @cached_property
+    def layout(self) -> CheckpointFamily:
+        return self._recognized[1].variant(self.config, self.stored.stored)
+
+    @cached_property
+    def tensors(self) -> Tensors:
+        """The tensors by the names that the layout knows."""
+        return self.stored.spelled(self.layout.spelled)
+
+    @cached_property
+    def shape(self) -> TransformerConfig:
+        held = self.tensors.stored
+        keys = Keys(self.config, {name: stored.shape for name, stored in held.items()})
+        shape = self.said.applied(self.layout.network(keys))
+        if shape.depth > len(held):
+            raise UserError(
+                f"{self.where}: its {CONFIG} describes {shape.depth} layers, and it holds {len(held)} tensors"
+            )
+        return shape
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """Every parameter with its tensors. UserError where one is missing, left over, or of another shape."""
+        parts = self.layout.parts(self.shape)
+        self.tensors.check(parts, self.layout.inert)
+        expected = {name: value.shape for name, value in self.outline.state_dict().items()}
+        named = {name for part in parts for name in part.parameters}
+        assert expected.keys() == named, expected.keys() ^ named
+        self.tensors.check_shapes(parts, expected)
+        return parts
+
+    @cached_property
+    def outline(self) -> Transformer:
+        """The network without memory."""
+        return outline(self.shape)
+
+    @cached_property
+    def tokenizer_files(self) -> dict[str, dict[str, Any]]:
+        return {name: self.files.json(name) for name in TOKENIZER_FILES}
+
+    @cached_property
+    def generation(self) -> dict[str, Any]:
+        return self.files.json("generation_config.json")
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        return vocabulary_of(self.shape, self.layout, self.config, self.tokenizer_files, self.said.mask_id)
+
+    @cached_property
+    def tokenizer(self) -> Codec:
+        start = start_of(self.config, self.tokenizer_files) if self.shape.causal else None
+        return _tokenizer(self.files, self.tokenizer_files, self.vocabulary, start)
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The family, the config with what overrules it, and what is said of sampling and of conversations."""
+        stored = {**self.config, **({KEY: self.said.stored} if self.said.stored else {})}
+        chat = voice.read(self.files.text(voice.FILE), self.config, self.tokenizer_files, self.generation)
+        return {"layout": self.family, "config": stored, **_sampling(self.generation), **chat}
+
+    @cached_property
+    def process(self) -> Interpolating:
+        noise = "none" if self.shape.causal and self.vocabulary.mask is None else self.layout.noise
+        return NOISE[noise](self.vocabulary)
+
+    def load(self, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Trained:
+        """The model, in `dtype` or as it is stored (several formats: the narrowest that holds all).
+
+        UserError if it takes more memory than there is, before anything is read.
+        """
+        parts, manifest, process, tokenizer = self.parts, self.manifest, self.process, self.tokenizer
+        network = filled(self.outline, parts, self.tensors, device, dtype or self.tensors.format(parts))
+        return Trained(Predictor(network, process, "leave_one_out"), tokenizer, manifest, name=str(self.where))
 
 
 class Uninitialized(TorchFunctionMode):
@@ -102,24 +179,13 @@ class Uninitialized(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def build(
-    shape: TransformerConfig,
-    parts: Sequence[Part],
-    tensors: Tensors,
-    device: str | torch.device,
-    dtype: torch.dtype | None,
+def filled(
+    network: Transformer, parts: Sequence[Part], tensors: Tensors, device: str | torch.device, dtype: torch.dtype
 ) -> Transformer:
-    """The network with its tensors.
-
-    UserError where one has another shape than the config says, or all take more memory than there is.
-    """
-    network = outline(shape)
-    expected = {name: value.shape for name, value in network.state_dict().items()}
-    named = {name for part in parts for name in part.parameters}
-    assert expected.keys() == named, expected.keys() ^ named
-    dtype = dtype or tensors.format(parts)
-    require(sum(map(math.prod, expected.values())), dtype, device, str(tensors.directory))
-    network.load_state_dict(dict(tensors.read(parts, expected, device, dtype)), assign=True)
+    """A network without memory, with its tensors. UserError if all take more memory than there is."""
+    device = torch.device(device)
+    require(network, dtype, device, str(tensors.directory))
+    network.load_state_dict(dict(tensors.read(parts, blank(network, dtype, device))), assign=True)
     return network.eval().requires_grad_(False)
 
 
@@ -221,11 +287,10 @@ def _sampling(generation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tokenizer(
-    directory: Path, files: Mapping[str, Mapping[str, Any]], vocabulary: Vocabulary, start: int | None
+    directory: PublishedFiles, files: Mapping[str, Mapping[str, Any]], vocabulary: Vocabulary, start: int | None
 ) -> Codec:
     if files["tokenizer.json"]:
         return PublishedTokenizer(files["tokenizer.json"], vocabulary, start)
-    if files["vocab.json"] and (directory / "merges.txt").is_file():
-        merges = (directory / "merges.txt").read_text(encoding="utf-8")
+    if files["vocab.json"] and (merges := directory.text("merges.txt")) is not None:
         return PublishedTokenizer.from_merges(files["vocab.json"], merges, vocabulary, added_ids(files), start)
-    return NoTokenizer(vocabulary, str(directory))
+    return NoTokenizer(vocabulary, str(directory.where), directory.no_tokenizer)

@@ -8,6 +8,7 @@ import torch
 from ..device import AUTO, device_of
 from . import storage
 from .model import LanguageModel
+from .number_formats import number_format
 from .overrides import Overrides
 
 
@@ -15,7 +16,7 @@ def load(
     directory: str | Path | None = None,
     *,
     device: str | torch.device = AUTO,
-    dtype: torch.dtype | None = None,
+    dtype: str | torch.dtype | None = None,
     family: str | None = None,
     mask_id: int | None = None,
     attention: str | None = None,
@@ -24,14 +25,15 @@ def load(
     plugins: Collection[str] = (),
     revision: str | None = None,
 ) -> LanguageModel:
-    """The model in a directory, or of the newest run under `runs`. UserError for anything that is not whole.
+    """The model in a directory or a GGUF file, or of the newest run. UserError for anything that is not whole.
 
     What does not exist here and has the form of an id of Hugging Face (`GSAI-ML/LLaDA-8B-Instruct`) is taken from
     there, at a `revision`, through huggingface_hub and its cache: configs, tokenizers and safetensors alone.
 
     A directory of a public family (`undiffuse list families`) loads as it is published. `family`, `mask_id`,
     `attention` (full, causal or block:N) and `shift` (row i − 1 speaks of position i) overrule what its files say.
-    Without a `dtype` it keeps the one it is stored in; models of our own are float32. With `check_head` a manifest is
+    Without a `dtype` (a name, or torch's) it keeps the one it is stored in; models of our own and quantized ones are
+    float32. With "int8" matrices take a byte for each number, and the rest is bfloat16. With `check_head` a manifest is
     refused too if the network's answers contradict the kind of head that it claims. A model with components of other
     packages is loaded only if `plugins` names those: loading imports them, and so runs their code.
     """
@@ -39,7 +41,7 @@ def load(
         storage.read(
             directory,
             device=device_of(device),
-            dtype=dtype,
+            dtype=number_format(dtype),
             overrides=Overrides(family, mask_id, attention, shift),
             check_head=check_head,
             plugins=plugins,

@@ -7,23 +7,27 @@ from pathlib import Path
 import torch
 
 from ..errors import UserError
+from ..models.transformer import Transformer
+from .number_formats import NAMES, size_of
 
 GIB = 2**30
-NARROWER = (torch.bfloat16,)
+NARROWER = ("bfloat16", "int8")
+"""Formats that are proposed where a wider one does not fit."""
 
 
-def require(numbers: int, dtype: torch.dtype, device: str | torch.device, what: str) -> None:
-    """UserError, with the arithmetic, if so many numbers are more than the device has room for."""
-    device = torch.device(device)
-    free = available(device)
-    if free is None or numbers * dtype.itemsize <= free:
+def require(network: Transformer, dtype: torch.dtype, device: torch.device, what: str) -> None:
+    """UserError, with the arithmetic, if the weights of a network are more than the device has room for."""
+    free, needed = available(device), size_of(network, dtype)
+    if free is None or needed <= free:
         return
-    fits = next((d for d in NARROWER if d.itemsize < dtype.itemsize and numbers * d.itemsize <= free), None)
-    fix = "" if fits is None else f"load it with --dtype {_name(fits)} ({shown(numbers * fits.itemsize)}), or "
+    numbers = sum(p.numel() for p in network.parameters())
+    sizes = {name: size_of(network, NAMES[name]) for name in NARROWER if name != "int8" or device.type == "cpu"}
+    fits = next((name for name, size in sizes.items() if size <= free), None)
+    fix = "" if fits is None else f"load it with --dtype {fits} ({shown(sizes[fits])}), or "
+    each = "a byte each and their scales" if dtype == torch.int8 else f"{dtype.itemsize} bytes"
     raise UserError(
-        f"{what} does not fit: its {numbers:,} numbers of {dtype.itemsize} bytes ({_name(dtype)}) are "
-        f"{shown(numbers * dtype.itemsize)}, and {shown(free)} of memory are free on {device}; {fix}use a machine with "
-        "more memory"
+        f"{what} does not fit: its {numbers:,} numbers of {each} ({str(dtype).removeprefix('torch.')}) are "
+        f"{shown(needed)}, and {shown(free)} of memory are free on {device}; {fix}use a machine with more memory"
     )
 
 
@@ -85,7 +89,3 @@ def _table(path: Path) -> dict[str, int]:
     except OSError:
         return {}
     return {words[0]: int(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

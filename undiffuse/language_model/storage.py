@@ -5,7 +5,6 @@ A directory without a manifest and with a config.json is a public checkpoint: `c
 
 import hashlib
 import json
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields, replace
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from safetensors.torch import save as tensor_bytes
 from ..durable import new_directory, write_bytes, write_json
 from ..errors import UserError, did_you_mean
 from ..kinds import build_process, describe, describe_process, parameters_of, refuse_packages
+from ..models.int8 import Int8
 from ..models.parts import Copied
 from ..models.transformer import Transformer, TransformerConfig
 from ..predictor import Predictor
@@ -25,9 +25,10 @@ from ..text.published_tokenizer import PublishedTokenizer
 from ..text.tokenizer import Tokenizer
 from ..types import HeadKind
 from ..vocabulary import Vocabulary
-from . import checkpoints, hub, probe
+from . import checkpoints, gguf_model, hub, probe
 from .memory import require
 from .overrides import NOTHING, Overrides
+from .published_files import DirectoryFiles, PublishedFiles
 from .stored_tensors import Tensors
 from .trained import Trained
 
@@ -43,6 +44,10 @@ def save(model: Trained, directory: Path, layout: str | None = None) -> None:
     layout = layout or model.manifest.get("layout")
     if directory.exists():
         raise UserError(f"{directory} exists and is not overwritten; choose another place")
+    network = model.predictor.denoiser
+    assert isinstance(network, Transformer)
+    if any(isinstance(value, Int8) for value in network.parameters()):
+        raise UserError(f"weights in int8 are not saved: load {model.name} in its own format, without dtype")
     config = checkpoints.config_of(model, layout) if layout else {}
     with new_directory(directory) as partial:
         if layout:
@@ -124,22 +129,28 @@ def read(
     """See `loading.load`."""
     name = newest_run() if directory is None else Path(directory)
     directory = hub.located(name, revision)
-    if (directory / checkpoints.CONFIG).is_file() and not (directory / MANIFEST).is_file():
-        model = checkpoints.load(directory, device=device, dtype=dtype, overrides=overrides, plugins=plugins)
-        return replace(model, name=str(name))
+    files = published(directory)
+    if files is not None:
+        return replace(checkpoints.Checkpoint(files, overrides, plugins).load(device, dtype), name=str(name))
     if overrides:
         raise UserError(f"family, mask_id, attention and shift are for public checkpoints, and {directory} is not one")
     manifest = _manifest(directory)
     refuse_packages(manifest, plugins, str(directory))
     tokenizer = _tokenizer(directory, manifest["tokenizer"])
-    network = checkpoints.outline(_config(manifest["model"], directory))
-    _load_weights(network, directory, manifest["weights"]["sha256"], device, dtype or torch.float32)
-    network.eval().requires_grad_(False)
+    network = _network(manifest, directory, torch.device(device), dtype or torch.float32)
     process = build_process(manifest["process"], tokenizer.vocabulary)
     predictor = Predictor(network, process, _head(manifest, directory))
     if check_head:
         probe.check_head(predictor, manifest, directory / MANIFEST, device)
     return Trained(predictor, tokenizer, manifest, name=str(name))
+
+
+def published(place: Path) -> PublishedFiles | None:
+    """The files of a model in a public layout, None where there is none, or one of our own."""
+    if place.suffix == gguf_model.SUFFIX and place.is_file():
+        return gguf_model.GGUFModel.open(place)
+    there = (place / checkpoints.CONFIG).is_file() and not (place / MANIFEST).is_file()
+    return DirectoryFiles(place) if there else None
 
 
 def newest_run(root: str | Path = "runs") -> Path:
@@ -193,30 +204,27 @@ def _config(spec: Mapping[str, Any], directory: Path) -> TransformerConfig:
     return TransformerConfig(**parameters_of(TransformerConfig, spec))
 
 
-def _load_weights(
-    network: Transformer, directory: Path, digest: str, device: str | torch.device, dtype: torch.dtype
-) -> None:
-    """Every parameter exactly once. UserError for a file that is not the one of this digest, before memory is taken."""
-    path = directory / WEIGHTS
-    expected = {name: value.shape for name, value in network.state_dict().items()}
-    require(sum(map(math.prod, expected.values())), dtype, device, str(directory))
+def _network(manifest: Mapping[str, Any], directory: Path, device: torch.device, dtype: torch.dtype) -> Transformer:
+    """Every parameter exactly once. UserError for a file that is not the manifest's, before memory is taken."""
+    network, path = checkpoints.outline(_config(manifest["model"], directory)), directory / WEIGHTS
+    require(network, dtype, device, str(directory))
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; the model is incomplete") from error
-    if found != digest:
+    if found != manifest["weights"]["sha256"]:
         raise UserError(
             f"{path} is not the file that was saved ({path.stat().st_size} bytes, wrong checksum): it is "
             "truncated or damaged; copy it again, or train again"
         )
     tensors = Tensors.of(directory)
+    expected = {name: value.shape for name, value in network.state_dict().items()}
     shapes = {name: stored.shape for name, stored in tensors.stored.items()}
     if expected != shapes:
         wrong = sorted({*expected.items()} ^ {*shapes.items()})[0]
         raise UserError(f"{path} does not fit its manifest, first at {wrong[0]} {list(wrong[1])}")
-    parts = [Copied(name, name) for name in expected]
-    network.load_state_dict(dict(tensors.read(parts, expected, device, dtype)), assign=True)
+    return checkpoints.filled(network, [Copied(name, name) for name in expected], tensors, device, dtype)
 
 
 def _read(path: Path) -> bytes:

@@ -1,10 +1,11 @@
 """The tensors of a public checkpoint: which file holds each, in what shape and number format, all checked by name."""
 
 import json
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import UserError
+from ..models.int8 import storage_of
 from ..models.parts import Part
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -24,20 +26,50 @@ POINTER = b"version https://git-lfs"
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor as its file describes it, and its name there."""
+    """A tensor as its file describes it, and its name there. `dtype` holds its numbers (None: they are not read)."""
 
     file: str
     name: str
     shape: tuple[int, ...]
     format: str
+    dtype: torch.dtype | None
+
+
+class TensorFiles(ABC):
+    """Where tensors are read from."""
+
+    @abstractmethod
+    def get(self, stored: Stored) -> Tensor:
+        """All of a tensor."""
+
+    def copy(self, stored: Stored, place: Tensor) -> None:
+        """The numbers of a tensor, into memory of its shape."""
+        place.copy_(self.get(stored))
+
+
+@dataclass(frozen=True)
+class Safetensors(TensorFiles):
+    """Files of a directory, mapped when they are first read."""
+
+    directory: Path
+
+    @cached_property
+    def _open(self) -> dict[str, safe_open]:
+        return {}
+
+    def get(self, stored: Stored) -> Tensor:
+        if stored.file not in self._open:
+            self._open[stored.file] = safe_open(self.directory / stored.file, framework="pt")
+        return self._open[stored.file].get_tensor(stored.name)
 
 
 @dataclass(frozen=True)
 class Tensors:
-    """The tensors of a directory by name; none is read yet."""
+    """The tensors of a directory by name; none is read yet. `directory` may be the one file that holds all."""
 
     directory: Path
     stored: Mapping[str, Stored]
+    files: TensorFiles
 
     @classmethod
     def of(cls, directory: Path) -> "Tensors":
@@ -47,7 +79,7 @@ class Tensors:
                 raise UserError(
                     f"{directory} has a {CONFIG} and neither {WEIGHTS} nor {INDEX}: download its weights as safetensors"
                 )
-            return cls(directory, _described(directory, WEIGHTS))
+            return cls(directory, _described(directory, WEIGHTS), Safetensors(directory))
         place = _index(directory)
         held = {file: _described(directory, file) for file in sorted(set(place.values()))}
         twice = [
@@ -58,7 +90,8 @@ class Tensors:
         for file, names in held.items():
             for name in {name for name, where in place.items() if where == file} ^ names.keys():
                 raise UserError(f"{directory}: {INDEX} and {file} disagree about tensor {name}; copy both again")
-        return cls(directory, {name: held[file][name] for name, file in place.items()})
+        found = {name: held[file][name] for name, file in place.items()}
+        return cls(directory, found, Safetensors(directory))
 
     def spelled(self, name: Callable[[str], str]) -> "Tensors":
         """The same tensors by other names. UserError where two would have one."""
@@ -66,7 +99,7 @@ class Tensors:
         if len(stored) < len(self.stored):
             twice = next(new for new, count in Counter(map(name, self.stored)).items() if count > 1)
             raise UserError(f"{self.directory}: tensor {twice} is stored under two names; copy the directory again")
-        return Tensors(self.directory, stored)
+        return replace(self, stored=stored)
 
     def check(self, parts: Sequence[Part], inert: tuple[str, ...] = ()) -> None:
         """UserError unless each tensor has exactly one place, and holds numbers that can be computed with.
@@ -75,10 +108,10 @@ class Tensors:
         """
         needed = {name for part in parts for name in part.tensors}
         for name in sorted(needed & self.stored.keys()):
-            if (found := self.stored[name].format) not in FORMATS:
+            if self.stored[name].dtype is None:
                 raise UserError(
-                    f"{self.directory}: {name} is stored as {found}, and quantized weights are not read: take the "
-                    "checkpoint in bfloat16, float16 or float32"
+                    f"{self.directory}: {name} is stored as {self.stored[name].format}, and quantized weights are not "
+                    "read: take the checkpoint in bfloat16, float16 or float32"
                 )
         extra = sorted(name for name in self.stored if name not in needed and not name.endswith(INERT_TENSORS + inert))
         missing = sorted(needed - self.stored.keys())
@@ -94,20 +127,11 @@ class Tensors:
 
         What is wide in any case does not count.
         """
-        names = [name for part in parts if not part.wide for name in part.tensors]
-        return reduce(torch.promote_types, (FORMATS[self.stored[name].format] for name in names))
+        found = (self.stored[name].dtype for part in parts if not part.wide for name in part.tensors)
+        return reduce(torch.promote_types, (dtype for dtype in found if dtype is not None))
 
-    def read(
-        self,
-        parts: Sequence[Part],
-        shapes: Mapping[str, Sequence[int]],
-        device: str | torch.device,
-        dtype: torch.dtype,
-    ) -> Iterator[tuple[str, Tensor]]:
-        """Every parameter by name, in fresh memory that the mapped files are copied to once.
-
-        UserError where a tensor has another shape than its part of the parameters has.
-        """
+    def check_shapes(self, parts: Sequence[Part], shapes: Mapping[str, Sequence[int]]) -> None:
+        """UserError where a tensor has another shape than its part of the parameters has."""
         for part in parts:
             for name, shape in zip(part.tensors, part.shapes([shapes[p] for p in part.parameters]), strict=True):
                 if self.stored[name].shape != tuple(shape):
@@ -115,27 +139,29 @@ class Tensors:
                         f"{self.directory}: {name} has shape {list(self.stored[name].shape)}, and its {CONFIG} "
                         f"describes {list(shape)}"
                     )
-        files = {
-            file: safe_open(self.directory / file, framework="pt")
-            for file in {stored.file for stored in self.stored.values()}
-        }
+
+    def read(self, parts: Sequence[Part], blank: Callable[[str, bool], Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter by name, in the memory that is made for it, to which the mapped files are copied once.
+
+        `blank` is told the name, and whether the parameter is wide in any format.
+        """
         for part in parts:
-            kept = torch.promote_types(dtype, torch.float32) if part.wide else dtype
-            parameters = [torch.empty(tuple(shapes[name]), dtype=kept, device=device) for name in part.parameters]
-            places = [self.stored[name] for name in part.tensors]
-            fill(part, parameters, [files[place.file].get_tensor(place.name) for place in places])
+            parameters = [blank(name, part.wide) for name in part.parameters]
+            fill(part, parameters, [self.stored[name] for name in part.tensors], self.files)
             yield from zip(part.parameters, parameters, strict=True)
 
 
-def fill(part: Part, parameters: Sequence[Tensor], tensors: Sequence[Tensor]) -> None:
+def fill(part: Part, parameters: Sequence[Tensor], stored: Sequence[Stored], files: TensorFiles) -> None:
     """Copy tensors to where they belong in the parameters, changing their number format on the way."""
     places = part.write(parameters)
-    inside = {parameter.untyped_storage().data_ptr() for parameter in parameters}
+    inside = {storage_of(parameter) for parameter in parameters}
     whole = sum(place.numel() for place in places) == sum(parameter.numel() for parameter in parameters)
-    if not whole or any(place.untyped_storage().data_ptr() not in inside for place in places):
-        places, tensors = parameters, part.read(tensors)
-    for place, tensor in zip(places, tensors, strict=True):
-        place.copy_(tensor)
+    if whole and all(storage_of(place) in inside for place in places):
+        for place, tensor in zip(places, stored, strict=True):
+            files.copy(tensor, place)
+    else:
+        for parameter, made in zip(parameters, part.read([files.get(tensor) for tensor in stored]), strict=True):
+            parameter.copy_(made)
 
 
 def files_of_index(directory: Path) -> list[str]:
@@ -180,7 +206,10 @@ def _described(directory: Path, file: str) -> dict[str, Stored]:
                 raise _pointer(path)
         with safe_open(path, framework="pt") as tensors:
             slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118 (not a mapping)
-            return {name: Stored(file, name, tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}
+            return {
+                name: Stored(file, name, tuple(s.get_shape()), s.get_dtype(), FORMATS.get(s.get_dtype()))
+                for name, s in slices.items()
+            }
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot read {path} ({error}); copy it again") from error
 

@@ -88,10 +88,10 @@ def chat_record(template: object, names: Mapping[str, str], stops: Iterable[int]
     return {KEY: said} if said else {}
 
 
-def read(directory: Path, config: Json, files: Mapping[str, Json], generation: Json) -> dict[str, Any]:
+def read(template: str | None, config: Json, files: Mapping[str, Json], generation: Json) -> dict[str, Any]:
     """The record of a directory, from its tokenizer's files and its settings of generation.
 
-    `chat_template.jinja` comes before the `chat_template` of `tokenizer_config.json`.
+    The `template` is that of `chat_template.jinja`, which comes before the one in `tokenizer_config.json`.
     """
     settings = {**(files.get("special_tokens_map.json") or {}), **(files.get("tokenizer_config.json") or {})}
     spelled = {}
@@ -104,18 +104,7 @@ def read(directory: Path, config: Json, files: Mapping[str, Json], generation: J
     for where in (config, generation):
         listed = where.get("eos_token_id")
         stops += [row for row in (listed if isinstance(listed, list) else [listed]) if isinstance(row, int)]
-    there = (directory / FILE).is_file()
-    return chat_record(source(directory / FILE) if there else settings.get("chat_template"), spelled, stops)
-
-
-def source(path: Path) -> str:
-    """What a template's file holds."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is no text in UTF-8: {error}") from error
+    return chat_record(settings.get("chat_template") if template is None else template, spelled, stops)
 
 
 def write(directory: Path, manifest: Json) -> None:

@@ -146,6 +146,7 @@ class NoTokenizer(Codec):
 
     rows: Vocabulary
     where: str
+    fix: str = "put the family's tokenizer.json, or its vocab.json and merges.txt, into the directory"
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -165,8 +166,7 @@ class NoTokenizer(Codec):
     @property
     def _missing(self) -> UserError:
         return UserError(
-            f"{self.where} has no tokenizer, so it takes and gives ids alone (model.logits, model.decode): put the "
-            "family's tokenizer.json, or its vocab.json and merges.txt, into the directory"
+            f"{self.where} has no tokenizer, so it takes and gives ids alone (model.logits, model.decode): {self.fix}"
         )
 
 

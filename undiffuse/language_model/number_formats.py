@@ -1,0 +1,75 @@
+"""Number formats of weights: by their names, what each takes, and memory in it."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError, did_you_mean
+from ..models.int8 import Int8
+from ..models.transformer import Transformer
+
+NAMES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+    "int8": torch.int8,
+}
+"""int8 is of weights alone: matrices take a byte for each number, and everything is computed in `BESIDE`."""
+BESIDE, WIDE = torch.bfloat16, torch.float32
+SCALE = 4
+"""Bytes of the scale of each row of a matrix in int8."""
+
+
+def number_format(name: str | torch.dtype | None) -> torch.dtype | None:
+    """The format of a name; UserError for what is none. Formats themselves pass, and so does None."""
+    if isinstance(name, torch.dtype):
+        name = str(name).removeprefix("torch.")
+    if name is None:
+        return None
+    if name not in NAMES:
+        raise UserError(f"there is no number format {name!r} of weights{did_you_mean(str(name), NAMES)}")
+    return NAMES[name]
+
+
+def size_of(network: Transformer, dtype: torch.dtype) -> int:
+    """Bytes that the weights of a network take; it may be one without memory."""
+    if dtype != torch.int8:
+        return sum(p.numel() for p in network.parameters()) * dtype.itemsize
+    narrow = narrowed(network)
+    return sum(
+        p.numel() + SCALE * math.prod(p.shape[:-1]) if name in narrow else p.numel() * BESIDE.itemsize
+        for name, p in network.named_parameters()
+    )
+
+
+def blank(network: Transformer, dtype: torch.dtype, device: torch.device) -> Callable[[str, bool], Tensor]:
+    """What makes memory for each parameter, by its name and whether it is wide in any format.
+
+    UserError for int8 anywhere but on a processor.
+    """
+    shapes = {name: tuple(p.shape) for name, p in network.named_parameters()}
+    narrow = narrowed(network) if dtype == torch.int8 else frozenset()
+    if narrow and device.type != "cpu":
+        raise UserError(f"weights in int8 are for processors, and this is {device}: use --dtype bfloat16")
+    beside = BESIDE if dtype == torch.int8 else dtype
+
+    def made(name: str, wide: bool) -> Tensor:
+        if name in narrow and not wide:
+            return Int8.empty(shapes[name], BESIDE)
+        return torch.empty(shapes[name], dtype=torch.promote_types(beside, WIDE) if wide else beside, device=device)
+
+    return made
+
+
+def narrowed(network: Transformer) -> frozenset[str]:
+    """Parameters that int8 makes narrow: the matrices of the layers, the table and the head.
+
+    Routers of experts stay as they are, and so do vectors that noise is added to.
+    """
+    matrices = {id(matrix) for matrix, _ in network.matrices}
+    if network.latent is None:
+        matrices |= {id(module.weight) for module in (network.embedding, network.unembedding) if module is not None}
+    return frozenset(name for name, parameter in network.named_parameters() if id(parameter) in matrices)
