@@ -32,6 +32,8 @@ def _turn(predictor: Predictor, batch: Batch, group: Group) -> Turn:
     wanted = strategy.reads(process, canvas, at)
     if guidance is not None and guidance.by_step(process):
         wanted = wanted | canvas.window & canvas.pending  # guidance also decides whether a token stays noise
+    if group.constraint is not None:
+        wanted = group.constraint.reads(canvas, wanted)
     if predictor.traits.one_sided:  # of the rest nothing is known before the first is decided
         wanted = wanted & (wanted.cumsum(-1) == 1)
     return Turn(group, canvas, at, wanted)

@@ -28,6 +28,10 @@ class Constraint(ABC):
         """The constraint of one request, and those of others of its kind, as one of as many rows."""
         return self
 
+    def reads(self, canvas: Canvas, wanted: Bool[Tensor, "R L"]) -> Bool[Tensor, "R L"]:
+        """Where logits are needed when a strategy asks for them at some positions: also what is tied to those."""
+        return wanted
+
     @abstractmethod
     def allowed(self, canvas: Canvas, sites: Sites) -> Bool[Tensor, "R M V"] | None:
         """Tokens that may be written at each site, given all that is decided; None where everything may."""

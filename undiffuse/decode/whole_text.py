@@ -74,6 +74,15 @@ class WholeText(Constraint):
             spans += [replace(span, row=row) for span in other.spans]
         return WholeText(spans)
 
+    def reads(self, canvas: Canvas, wanted: Bool[Tensor, "R L"]) -> Bool[Tensor, "R L"]:
+        """Of a span with an automaton all that is open in the window: the law of one token hangs on the others."""
+        wanted, open_ = wanted.clone(), canvas.window & canvas.pending
+        for span in self.spans:
+            if isinstance(span.text, Automaton):
+                here = (span.row, slice(span.start, span.stop))
+                wanted[here] |= open_[here] & (wanted & open_)[here].any()
+        return wanted
+
     def allowed(self, canvas: Canvas, sites: Sites) -> Bool[Tensor, "R M V"] | None:
         rows = len(self.spans[0].text.of_token) if self.spans else 0
         count, device = sites.index.shape[1], canvas.ids.device

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..decode.advance import times
@@ -25,13 +25,14 @@ from ..decode.guidance.guidance import Guidance
 from ..decode.observe import guided_at
 from ..decode.passes import Sites
 from ..decode.proposal import Proposal, Restricted, log_prob
-from ..decode.strategies.strategy import Strategy, best
+from ..decode.strategies.strategy import best
 from .choices import members
 from .many import in_batches
 from .placement import Placement, constraint
 from .results import Alternative
 from .settings import Settings
 from .trained import Trained
+from .vectors import read_apart
 
 Where = tuple[int, int]  # request, hole
 CERTAIN = 1e-6  # nats
@@ -54,17 +55,19 @@ def alternatives(
     ]
     branches: list[Branch] = []
     for some in in_batches(doors, done.ids.shape[1]):
-        for door, log_p in zip(some, _distributions(model, settings, some), strict=True):
+        look = Look.at(model, settings, some)
+        for number, (door, log_p) in enumerate(zip(some, look.at_places(some), strict=True)):
             answer = done.ids[door.row, door.place]
             if model.predictor.process.mask is None:  # by how much the exchange changes what all have together
                 log_p = log_p - log_p[answer] + done.commit_logp[door.row, door.place]
             log_p[answer] = -torch.inf
             values, tokens = log_p.topk(min(count, len(log_p)))
-            branches += [
-                Branch(door, _with_token(door, token, value))
-                for value, token in zip(values.tolist(), tokens, strict=True)
-                if value > -torch.inf
-            ]
+            values, tokens = values[values > -torch.inf], tokens[values > -torch.inf]
+            if door.at_once and len(tokens):
+                branches += [Branch(door, canvas) for canvas in look.together(number, door, tokens)]
+            else:
+                each = zip(values.tolist(), tokens, strict=True)
+                branches += [Branch(door, _with_token(door, token, value)) for value, token in each]
     return _answers(model, settings.guidance, branches, done)
 
 
@@ -101,7 +104,8 @@ class Written:
 class Door:
     """Where another answer begins: the first position of a hole to be written, and the text before that step.
 
-    `base` is the text that the other token is put into.
+    `base` is the text that the other token is put into. `at_once` says that a type ties the tokens of the hole and all
+    are decided in one step, so that they are exchanged together.
     """
 
     placement: Placement
@@ -110,6 +114,7 @@ class Door:
     place: int
     before: Canvas
     base: Canvas
+    at_once: bool
 
     @classmethod
     def of(
@@ -119,7 +124,14 @@ class Door:
         step, place = written.first(row, *placement.holes[hole])
         before = trail[step].select(this)
         base = trail[-1].select(this) if process.mask is None else before.replace(pending=written.open[step][this])
-        return cls(placement, row, hole, place, before, base)
+        at_once = process.mask is None and placement.form.blanks[hole].language is not None
+        return cls(placement, row, hole, place, before, base, at_once)
+
+    def tied(self) -> Bool[Tensor, "1 L"]:
+        """The positions that are open where another answer begins: the place, and the rest of a hole that is tied."""
+        if not self.at_once:
+            return self.base.positions == self.place
+        return self.inside() & (self.base.window_number == self.base.window_number[:, self.place])
 
     def inside(self) -> Bool[Tensor, "1 L"]:
         """The positions of the hole."""
@@ -135,36 +147,64 @@ class Branch:
     canvas: Canvas
 
 
-def _distributions(model: Trained, settings: Settings, doors: Sequence[Door]) -> Float[Tensor, "R V"]:
-    """ln p of the tokens that may stand at a position of each `base`, as the model saw it `before`."""
-    before = Canvas.concatenate([door.before for door in doors])
-    base = Canvas.concatenate([door.base for door in doors])
-    place = torch.tensor([door.place for door in doors], device=before.ids.device)
-    here = before.positions == place[:, None]
-    state = base.replace(pending=base.pending | here)
-    inside = torch.cat([door.inside() for door in doors])
-    sites = Sites.of(here | (state.pending & state.window & inside))  # a type looks at all of them together
-    log_p, restricted = _conditional(model, settings.strategy, settings.guidance, doors, before, state, sites)
-    return (log_p if restricted is None else restricted.log_p)[sites.live & (sites.index == place[:, None])]
+@dataclass(frozen=True, eq=False)
+class Look:
+    """ln p of the tokens that may stand at the sites of each `state`, and the same given a type, of all sites together.
 
+    Sites are open positions of a hole: a type looks at all of them together.
+    """
 
-def _conditional(
-    model: Trained,
-    strategy: Strategy,
-    guidance: Guidance | None,
-    doors: Sequence[Door],
-    seen: Canvas,
-    state: Canvas,
-    sites: Sites,
-) -> tuple[Float[Tensor, "R M V"], Restricted | None]:
-    """ln p of what may stand at the sites of a `state` given what is `seen`, and what a type makes of them together."""
-    process = model.predictor.process
-    prediction = guided_at(model.predictor, seen, sites, times(seen, strategy.step(process, seen)), guidance)
-    allowing = constraint([door.placement for door in doors])
-    log_p = prediction.apart() if process.shows_tokens else prediction.posterior()
-    allowed = allowing.allowed(state, sites)
-    log_p = (log_p if allowed is None else log_p.masked_fill(~allowed, -torch.inf)).log_softmax(-1)
-    return log_p, allowing.joint(state, sites, log_p, None)
+    state: Canvas
+    sites: Sites
+    log_p: Float[Tensor, "R M V"]
+    restricted: Restricted | None
+
+    @classmethod
+    def at(cls, model: Trained, settings: Settings, doors: Sequence[Door]) -> "Look":
+        before = Canvas.concatenate([door.before for door in doors])
+        base = Canvas.concatenate([door.base for door in doors])
+        tied = torch.cat([door.tied() for door in doors])
+        state = base.replace(pending=base.pending | tied)
+        sites = Sites.of(tied | (state.pending & state.window & torch.cat([door.inside() for door in doors])))
+        process = model.predictor.process
+        if process.moves_vectors:
+            return cls.of(read_apart(model, base, tied), doors, state, sites)
+        t = times(before, settings.strategy.step(process, before))
+        prediction = guided_at(model.predictor, before, sites, t, settings.guidance)
+        return cls.of(prediction.apart() if process.shows_tokens else prediction.posterior(), doors, state, sites)
+
+    @classmethod
+    def of(cls, log_p: Float[Tensor, "R M V"], doors: Sequence[Door], state: Canvas, sites: Sites) -> "Look":
+        """What the model says at the sites, with what may stand there."""
+        allowing = constraint([door.placement for door in doors])
+        allowed = allowing.allowed(state, sites)
+        log_p = (log_p if allowed is None else log_p.masked_fill(~allowed, -torch.inf)).log_softmax(-1)
+        return cls(state, sites, log_p, allowing.joint(state, sites, log_p, None))
+
+    @property
+    def given(self) -> Float[Tensor, "R M V"]:
+        """ln p given the type, where there is one."""
+        return self.log_p if self.restricted is None else self.restricted.log_p
+
+    def at_places(self, doors: Sequence[Door]) -> Float[Tensor, "R V"]:
+        place = torch.tensor([door.place for door in doors], device=self.sites.index.device)
+        return self.given[self.sites.live & (self.sites.index == place[:, None])]
+
+    def together(self, number: int, door: Door, tokens: Int[Tensor, " K"]) -> list[Canvas]:
+        """With each of some tokens the most probable text of the type, and its probability, of all tokens together."""
+        rows = torch.full_like(tokens, number)
+        allowing = constraint([door.placement] * len(tokens))
+        state, sites, log_p = self.state.select(rows), self.sites.select(rows), self.log_p[rows]
+        place = state.positions == door.place
+        held = state.replace(ids=torch.where(place, tokens[:, None], state.ids), pending=state.pending & ~place)
+        best = allowing.joint(held, sites, log_p, None)
+        assert best is not None
+        ids = torch.where(sites.index == door.place, tokens[:, None], best.ids)
+        put = sites.live & sites.gather(state.pending)
+        logp = allowing.chained(state, sites, log_p, put, ids, torch.zeros_like(log_p[..., 0]).double())
+        at = sites.scatter(put, torch.zeros_like(state.pending))
+        found = _put(state, at, sites.scatter(ids, state.ids), sites.scatter(logp, state.commit_logp))
+        return [found.select(row[None]) for row in torch.arange(len(tokens))]
 
 
 def _with_token(door: Door, token: Tensor, logp: float) -> Canvas:
@@ -220,10 +260,12 @@ def _further(
     last = canvas.steps.shape[1]
     window = canvas.window_number.masked_fill(~left, last)
     sites = Sites.of(left & (window == window.amin(-1, keepdim=True)))
-    strategy = Settings.of("confidence", temperature=0.0).strategy
-    log_p, restricted = _conditional(model, strategy, guidance, doors, canvas, canvas, sites)
-    log_p = log_p if restricted is None else restricted.log_p
-    ids = log_p.argmax(-1) if restricted is None else restricted.ids
+    process = model.predictor.process
+    t = times(canvas, Settings.of("confidence", temperature=0.0).strategy.step(process, canvas))
+    prediction = guided_at(model.predictor, canvas, sites, t, guidance)
+    look = Look.of(prediction.posterior(), doors, canvas, sites)
+    log_p = look.given
+    ids = log_p.argmax(-1) if look.restricted is None else look.restricted.ids
     logp = log_prob(log_p, ids)
     one = best(Proposal(ids, logp, logp, log_p).odds, sites.live, torch.ones_like(canvas.step))
     blank = torch.zeros_like(canvas.ids)

@@ -25,6 +25,7 @@ from .placement import Placement, constraint
 from .results import Alternative, Filled, FilledObject, HoleFill, Length
 from .settings import Settings
 from .trained import Trained
+from .vectors import recorded_apart
 
 
 def fill(
@@ -103,6 +104,8 @@ def _together(
     for after, happened in walk(model.predictor, canvas, settings.decoder(constraint(placements))):
         trail.append(after)
         yield happened
+    if model.predictor.process.moves_vectors:
+        trail[-1] = recorded_apart(model, placements, trail[-1])
     everyone = trail[-1]
     others = alternatives(model, placements, settings, trail, top - 1) if top > 1 else {}
     found = []
