@@ -6,12 +6,15 @@ import pytest
 import torch
 
 from undiffuse.cli.main import run
+from undiffuse.decode.canvas import start
+from undiffuse.decode.passes import Sites, predict_at
 from undiffuse.errors import UserError
 from undiffuse.kinds import build_process
 from undiffuse.language_model import LanguageModel
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.predictor import Predictor
 from undiffuse.text.tokenizer import Tokenizer
+from undiffuse.text.utf8 import HoleText
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +26,7 @@ def causal() -> LanguageModel:
         {"schedule": {"kind": "one-minus-t"}, "destination": {"kind": "mask"}}, tokenizer.vocabulary
     )
     network = Transformer(config).requires_grad_(False)
+    torch.nn.init.normal_(network.unembedding.weight, std=0.3)
     return LanguageModel(Predictor(network, process, "leave_one_out"), tokenizer, {})
 
 
@@ -46,6 +50,24 @@ def test_a_blank_at_the_end_is_a_continuation(causal):
     filled = causal.fill("ab[MASK:2]", top=1)[0]
     assert filled.text.startswith("ab")
     assert filled.nfe == 2
+
+
+def test_alternatives_are_those_of_the_chain_from_the_left(causal):
+    """Each token given those before it, normalized over what may still become whole characters."""
+    (hole,) = causal.fill("ab[MASK:3]", top=4)[0].holes
+    text = HoleText(causal.tokenizer.tokens)
+    for other in (hole, *hole.alternatives):
+        data, p = other.text.encode(), 1.0
+        for place in range(3):
+            held = [*causal.tokenizer.encode(other.text)[:place], *[None] * (3 - place)]
+            open_ = causal.tokenizer.vocabulary.mask
+            ids = torch.tensor([*b"ab", *(open_ if token is None else token for token in held)])
+            canvas = start(ids, torch.arange(5) >= 2 + place, key=0)
+            here = torch.arange(5)[None] == 2 + place
+            log_p = predict_at(causal.predictor, canvas, Sites.of(here), canvas.pending.double()).posterior()[0, 0]
+            allowed = torch.tensor(text.allowed(held, place))[text.of_token]
+            p *= log_p.masked_fill(~allowed, -torch.inf).softmax(-1)[data[place]].item()
+        assert other.probability == pytest.approx(p, rel=1e-4)
 
 
 def test_the_command_line_refuses_with_exit_code_2(causal, tmp_path, capsys):

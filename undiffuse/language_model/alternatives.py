@@ -165,7 +165,8 @@ class Look:
         base = Canvas.concatenate([door.base for door in doors])
         tied = torch.cat([door.tied() for door in doors])
         state = base.replace(pending=base.pending | tied)
-        sites = Sites.of(tied | (state.pending & state.window & torch.cat([door.inside() for door in doors])))
+        inside = torch.cat([door.inside() for door in doors])
+        sites = _sites(model, tied | (state.pending & state.window & inside))
         process = model.predictor.process
         if process.moves_vectors:
             return cls.of(read_apart(model, base, tied), doors, state, sites)
@@ -205,6 +206,11 @@ class Look:
         at = sites.scatter(put, torch.zeros_like(state.pending))
         found = _put(state, at, sites.scatter(ids, state.ids), sites.scatter(logp, state.commit_logp))
         return [found.select(row[None]) for row in torch.arange(len(tokens))]
+
+
+def _sites(model: Trained, wanted: Bool[Tensor, "R L"]) -> Sites:
+    """The wanted positions; seen from one side, nothing is known of the rest before the first is decided."""
+    return Sites.of(wanted & (wanted.cumsum(-1) == 1) if model.predictor.traits.one_sided else wanted)
 
 
 def _with_token(door: Door, token: Tensor, logp: float) -> Canvas:
@@ -259,7 +265,7 @@ def _further(
     """One more token of every hole: of what is left of it in its earliest window, the most confident."""
     last = canvas.steps.shape[1]
     window = canvas.window_number.masked_fill(~left, last)
-    sites = Sites.of(left & (window == window.amin(-1, keepdim=True)))
+    sites = _sites(model, left & (window == window.amin(-1, keepdim=True)))
     process = model.predictor.process
     t = times(canvas, Settings.of("confidence", temperature=0.0).strategy.step(process, canvas))
     prediction = guided_at(model.predictor, canvas, sites, t, guidance)
