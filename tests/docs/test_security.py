@@ -13,6 +13,8 @@ FORBIDDEN_IMPORTS = {
     *("pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"),
     *("socket", "ssl", "http", "urllib", "ftplib", "smtplib", "requests", "httpx", "aiohttp", "huggingface_hub"),
 }
+HUB = "language_model/hub.py"
+"""The file that downloads a model which is named by its id on Hugging Face, and nothing else."""
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "torch.load", "torch.save", "torch.hub.load"}
 
 
@@ -22,11 +24,12 @@ def files() -> list[Path]:
 
 @pytest.mark.parametrize("file", files(), ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_no_file_unpickles_runs_text_or_connects(file):
+    forbidden = FORBIDDEN_IMPORTS - ({"huggingface_hub"} if file == PACKAGE / HUB else set())
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            assert not {alias.name.partition(".")[0] for alias in node.names} & FORBIDDEN_IMPORTS
+            assert not {alias.name.partition(".")[0] for alias in node.names} & forbidden
         if isinstance(node, ast.ImportFrom) and not node.level:
-            assert (node.module or "").partition(".")[0] not in FORBIDDEN_IMPORTS
+            assert (node.module or "").partition(".")[0] not in forbidden
         if isinstance(node, ast.Call):
             assert ast.unparse(node.func) not in FORBIDDEN_CALLS
             said = {word.arg: ast.unparse(word.value) for word in node.keywords}

@@ -105,7 +105,7 @@ def test_every_verb_names_its_wrong_argument(model, verb, options, said):
         ({"minutes": "2"}, "minutes must be a number, not '2'"),
         ({"threads": 0}, "threads must be at least 1, not 0"),
         ({"threads": 1.5}, "threads must be at least 1, not 1.5"),
-        ({"device": 1.5}, "there is no device 1.5"),
+        ({"device": 1.5}, "device must be a name such as 'cuda', not 1.5"),
     ],
 )
 def test_training_names_its_wrong_argument(tmp_path, options, said):

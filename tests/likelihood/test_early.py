@@ -25,7 +25,7 @@ def process(schedule="one-minus-t", destination="uniform", **more):
 @pytest.mark.parametrize("u", [0.0, 1e-7, 0.5, 1 - 2.0**-24])
 def test_the_integrand_is_finite_at_every_level(monkeypatch, schedule, destination, u):
     monkeypatch.setattr(SharedOffset, "quantiles", lambda self, cells, draws: torch.full(cells.slot.shape, u))
-    if (schedule, destination) == ("geometric", "mask"):
+    if destination == "mask" and SCHEDULES.load(schedule)().ends[1] > 0:
         pytest.skip("such noise is refused")
     noise = process(schedule, destination)
     noised = Early().noise(noise, TEXT, Draws.seeded(0), 64)

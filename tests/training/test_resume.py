@@ -79,8 +79,8 @@ def test_ctrl_c_saves_a_model_and_the_run_goes_on(train_tiny, tmp_path):
 def test_a_second_ctrl_c_is_not_held_back(train_tiny):
     def interrupt_twice(report):
         if (report.phase, report.step) == ("training", 3):
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         train_tiny(progress=interrupt_twice)

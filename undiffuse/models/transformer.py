@@ -400,8 +400,10 @@ class Transformer(nn.Module, Denoiser):
         """Logits over the V rows; the clean embedding of d numbers where `output` says so."""
         if self.transform is not None:
             hidden = self.transform(hidden)
-        matrix = self.embedding if self.unembedding is None else self.unembedding
-        return nn.functional.linear(hidden, matrix.weight, self.head_bias)
+        if self.unembedding is None:
+            return nn.functional.linear(hidden, self.embedding.weight, self.head_bias)
+        logits = self.unembedding(hidden)
+        return logits if self.head_bias is None else logits + self.head_bias
 
 
 def _given(value: Tensor | None, name: str) -> Tensor:
