@@ -189,7 +189,7 @@ def golden_section(sizes: Sizes, budget: Budget) -> Iterator[Row]:
 
     for family in recorded.OPTIONS:
         known = recorded.golden(family)
-        there = ud.load(recorded.ROOT / family / "checkpoint", device=sizes.device)
+        there = known.load(device=sizes.device)
         same, runs = 0, recorded.runs(family)
         wrong = []
         for run in runs:

@@ -87,7 +87,7 @@ def golden(request: Request) -> Record:
     import undiffuse as ud
 
     torch.set_num_threads(1)
-    found = ud.load(request["checkpoint"]).decode(request["prompts"], **request["options"])
+    found = ud.load(request["checkpoint"], **request["loading"]).decode(request["prompts"], **request["options"])
     each = {name: [row.tolist() for row in getattr(found, name)] for name in ("ids", "commit_step", "commit_logprob")}
     return each | {name: getattr(found, name).tolist() for name in ("nfe", "rows")}
 
