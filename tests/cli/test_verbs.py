@@ -95,6 +95,7 @@ def refused_of(capsys, *arguments: str) -> str:
 
 def test_progress_in_words():
     assert describe(Progress("reading")) == ""
+    assert describe(Progress("tokenizing", 3 << 20, 20_000_000)) == "3.1/20.0 MB of text"
     report = Progress("training", 1200, 3000, seconds=101.4, bits_per_byte=2.411, validation_bits_per_byte=2.5)
     assert describe(report) == "1,200/3,000  loss 2.41 bits/byte  held out 2.50  1:41 left"
 

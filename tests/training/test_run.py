@@ -16,7 +16,12 @@ from tiny import SETTINGS, STEPS
 from undiffuse import load
 from undiffuse.cli import main
 from undiffuse.errors import UserError
+from undiffuse.text.tokenizer import Tokenizer
+from undiffuse.training import run as runs
+from undiffuse.training.plan import Budget
+from undiffuse.training.planning import make_plan
 from undiffuse.training.run import resume, train
+from undiffuse.training.run_directory import RunDirectory
 
 
 def test_a_finished_run_holds_everything(train_tiny, text):
@@ -84,7 +89,44 @@ def test_minutes_are_planned_once_and_kept(train_tiny):
     assert course["ends"] == [run.steps]
     assert run.steps >= 10
     assert 0 < course["seconds_per_step"] < 1
-    assert (course["until"], course["threads"]) == (1.2, None)
+    assert 0.12 <= course["until"] <= 1.2
+    assert course["threads"] is None
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(30.0, 0.5), (90.0, 0.1)])
+def test_minutes_begin_before_the_tokenizer_is_trained(train_tiny, monkeypatch, seconds, left):
+    """A tenth of them is for training whatever a tokenizer takes."""
+    clock, trained, planned = [0.0], Tokenizer.train, []
+
+    def slow(texts, size):
+        clock[0] += seconds
+        return trained(texts, size)
+
+    def plan(assembly, budget, threads):
+        planned.append(budget)
+        return make_plan(assembly, Budget(steps=1), threads)
+
+    monkeypatch.setattr(runs, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(Tokenizer, "train", slow)
+    monkeypatch.setattr(runs, "make_plan", plan)
+    train_tiny(steps=None, minutes=1.0)
+    assert planned == [Budget(minutes=left)]
+
+
+def test_the_training_of_a_tokenizer_is_shown(train_tiny, monkeypatch, text):
+    """Part by part, and in these parts a tokenizer learns what it learns from the whole."""
+    text.write_text(text.read_text() * 40)
+    monkeypatch.setattr(runs, "SHOWN_BYTES", 1 << 16)
+    seen = []
+    run = train_tiny(steps=1, progress=seen.append)
+    shown = [(progress.step, progress.steps) for progress in seen if progress.phase == "tokenizing"]
+    total = run.model.manifest["training"]["text"]["train"]["bytes"]
+    assert {steps for _, steps in shown} == {total}
+    done = [step for step, _ in shown]
+    assert done == sorted(set(done))
+    assert total - (1 << 17) < done[-1] <= total
+    document = RunDirectory.open(run.directory).text[0].documents[0].text
+    assert Tokenizer.train([document], 280).merges == run.model.tokenizer.merges
 
 
 @pytest.mark.parametrize(

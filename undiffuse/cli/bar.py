@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..figures import figure
 from .console import stderr
@@ -22,7 +22,12 @@ class TrainingBar:
         console = console or stderr()
         self._console = console
         self._animated = console.is_terminal and not console.is_dumb_terminal
-        columns = (TextColumn("{task.description:<10}"), BarColumn(), TextColumn("{task.fields[numbers]}"))
+        columns = (
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            TimeElapsedColumn(),
+        )
         self._bar = Progress(*columns, console=console, disable=not self._animated)
         self._task = self._bar.add_task("reading", total=None, numbers="")
         self._printed: tuple[str, int] | None = None
@@ -53,6 +58,8 @@ class TrainingBar:
 def describe(report: "Report") -> str:
     """`1,200/3,000  loss 2.41 bits/byte  held out 2.52  0:41 left`; what is not known yet is left out."""
     parts = [f"{report.step:,}/{report.steps:,}"] if report.steps else []
+    if report.phase == "tokenizing":
+        parts = [f"{report.step / 1e6:.1f}/{report.steps / 1e6:.1f} MB of text"]
     if report.bits_per_byte is not None:
         parts.append(f"loss {figure(report.bits_per_byte, 2)} bits/byte{'' if report.loss_is_bound else ' (no bound)'}")
     if report.validation_bits_per_byte is not None:

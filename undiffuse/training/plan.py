@@ -33,6 +33,12 @@ class Budget:
         """Minutes on the reference machine."""
         return self.minutes if self.minutes is not None else (self.steps or 0) / STEPS_PER_MINUTE
 
+    def after(self, seconds: float) -> "Budget":
+        """What is left for training of a budget in minutes, a tenth at the least; steps stay as they are."""
+        if self.minutes is None:
+            return self
+        return Budget(max(self.minutes - seconds / 60, self.minutes / 10))
+
 
 @dataclass(frozen=True)
 class Size:

@@ -13,7 +13,7 @@ Phase = Literal["reading", "tokenizing", "measuring", "training", "validating", 
 
 @dataclass(frozen=True)
 class Progress:
-    """`step` of `steps` are done, and about `seconds` are left at their pace so far.
+    """`step` of `steps` are done (bytes of text, for a tokenizer), and about `seconds` are left at their pace so far.
 
     `bits_per_byte` is the loss in the last line of metrics, which bounds −ln p only where `loss_is_bound`;
     `validation_bits_per_byte` is the last bound on held-out text. None: not yet known.

@@ -1,8 +1,9 @@
 """A run from its files to its report: what `undiffuse train` and `ud.train` call, and how a run resumes."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from ..language_model.arguments import real, whole
 from ..objective.objective import Objective
 from ..process.process import Process
 from ..randomness import check_seed
-from ..text.tokenizer import Tokenizer, size_for
+from ..text.tokenizer import PART, Tokenizer, size_for
 from . import checkpoint
 from .allocator import keep_freed_memory
 from .assembly import Assembly
@@ -38,6 +39,8 @@ from .start import Start
 from .state import TrainingState
 from .trackers.tracker import check_tracker, tracking
 
+SHOWN_BYTES = 1 << 20
+"""Of text, after which more of a tokenizer's training is shown."""
 DEFAULT = Budget(minutes=2.0)
 SAME = (
     "the held-out text is the training text itself, so its likelihood says nothing of new text: give another --valid, "
@@ -217,8 +220,9 @@ def _go_on(
         torch.set_num_threads(fixed)
     keep_freed_memory()
     with explained():
+        began = monotonic()
         assembly = _assembly(run, plugins, progress)
-        pilot = Pilot(_plan(run, assembly, extension, choices, progress), run.keep_plan, choices)
+        pilot = Pilot(_plan(run, assembly, extension, choices, monotonic() - began, progress), run.keep_plan, choices)
         job, state = assembly.build(pilot.plan)
         _train(run, job, state, pilot, progress)
         plan = pilot.plan
@@ -269,9 +273,17 @@ def _train(run: RunDirectory, job: Job, state: TrainingState, pilot: Pilot, prog
 
 
 def _plan(
-    run: RunDirectory, assembly: Assembly, extension: Budget | None, threads: tuple[int, ...], progress: Watcher
+    run: RunDirectory,
+    assembly: Assembly,
+    extension: Budget | None,
+    threads: tuple[int, ...],
+    seconds: float,
+    progress: Watcher,
 ) -> Plan:
-    """The plan that the run has; else a new one, or the old one with an extension, which are kept."""
+    """The plan that the run has; else a new one, or the old one with an extension, which are kept.
+
+    A new run has spent `seconds` of its minutes on its tokenizer.
+    """
     plan = run.plan()
     budget = Budget(**run.request["budget"]) if plan is None else extension
     if budget is None:
@@ -280,7 +292,7 @@ def _plan(
     if budget.minutes is not None:
         progress(Progress("measuring"))
     if plan is None:
-        plan = make_plan(assembly, budget, threads)
+        plan = make_plan(assembly, budget.after(seconds), threads)
     else:
         plan = extended(assembly, plan, budget, run.finished_seconds, threads)
     run.keep_plan(plan)
@@ -289,15 +301,27 @@ def _plan(
 
 def _new_tokenizer(run: RunDirectory, configuration: Configuration, text: Corpus, progress: Watcher) -> Tokenizer:
     """Trained on the training text alone, and kept in the directory."""
-    progress(Progress("tokenizing"))
+    progress(Progress("tokenizing", 0, text.bytes))
     settings = configuration.tokenizer
     if settings.kind == "byte":
         tokenizer = Tokenizer.byte_level()
     else:
         size = size_for(text.bytes) if settings.size == "auto" else settings.size
-        tokenizer = Tokenizer.train((document.text for document in text.documents), size)
+        tokenizer = Tokenizer.train(_shown(text, progress), size)
     run.keep_tokenizer(tokenizer)
     return tokenizer
+
+
+def _shown(text: Corpus, progress: Watcher) -> Iterator[str]:
+    """The texts in parts; how much of them has been taken is shown."""
+    done = shown = 0
+    for document in text.documents:
+        for part in PART.findall(document.text):
+            yield part
+            done += len(part.encode())
+            if done - shown >= SHOWN_BYTES:
+                progress(Progress("tokenizing", done, text.bytes))
+                shown = done
 
 
 def _name(files: Sequence[str | Path]) -> str:
