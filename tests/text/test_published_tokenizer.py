@@ -72,7 +72,7 @@ def test_from_vocab_json_and_merges_txt():
 
 def test_what_is_refused():
     content = json.loads(REFERENCE.to_str())
-    with pytest.raises(UserError, match="not a byte-level BPE"):
+    with pytest.raises(UserError, match="neither a byte-level BPE nor a WordPiece"):
         PublishedTokenizer({**content, "decoder": {"type": "Metaspace"}}, ROWS)
     with pytest.raises(UserError, match=f"has id {TOOL} and the model's table 300 rows"):
         PublishedTokenizer(content, Vocabulary(300))

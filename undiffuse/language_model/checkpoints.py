@@ -30,6 +30,7 @@ from ..process.schedules.affine import Affine
 from ..process.schedules.one_minus_t import OneMinusT
 from ..text.codec import Codec
 from ..text.published_tokenizer import NoTokenizer, PublishedTokenizer
+from ..text.tokenizer_file import Published, read_tokenizer
 from ..vocabulary import Vocabulary
 from . import voice
 from .memory import require
@@ -206,7 +207,7 @@ def write(model: Trained, directory: Path, family: str, config: Mapping[str, Any
         pieces = part.write([state[name].detach().cpu() for name in part.parameters])
         weights |= {name: piece.contiguous() for name, piece in zip(part.tensors, pieces, strict=True)}
     save_file(weights, directory / WEIGHTS, metadata={"format": "pt"})
-    if isinstance(model.tokenizer, PublishedTokenizer):
+    if isinstance(model.tokenizer, Published):
         write_json(directory / "tokenizer.json", model.tokenizer.content)
     voice.write(directory, model.manifest)
     write_json(directory / CONFIG, config)
@@ -290,7 +291,7 @@ def _tokenizer(
     directory: PublishedFiles, files: Mapping[str, Mapping[str, Any]], vocabulary: Vocabulary, start: int | None
 ) -> Codec:
     if files["tokenizer.json"]:
-        return PublishedTokenizer(files["tokenizer.json"], vocabulary, start)
+        return read_tokenizer(files["tokenizer.json"], vocabulary, start)
     if files["vocab.json"] and (merges := directory.text("merges.txt")) is not None:
         return PublishedTokenizer.from_merges(files["vocab.json"], merges, vocabulary, added_ids(files), start)
     return NoTokenizer(vocabulary, str(directory.where), directory.no_tokenizer)

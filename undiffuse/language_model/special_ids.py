@@ -6,7 +6,8 @@ from typing import Any
 from ..errors import UserError
 from ..models.family import CheckpointFamily
 from ..models.transformer import TransformerConfig
-from ..text.published_tokenizer import added_tokens
+from ..text.published_tokenizer import added_tokens, controls_of
+from ..text.surroundings import surroundings_of
 from ..vocabulary import Vocabulary
 
 Json = Mapping[str, Any]
@@ -41,6 +42,13 @@ def vocabulary_of(
         raise UserError(f"the mask id {mask} is also the id of another control token: load(directory, mask_id=…)")
     if shape.causal:
         return Vocabulary(rows, mask, eos=eos)
+    tokenizer = files.get("tokenizer.json") or {}
+    if (around := surroundings_of(tokenizer)).size:
+        # what stands around every text is no part of one, and neither is any other mark
+        marks = {*around.before, *around.after, *(one.row for one in controls_of(tokenizer).values())} - {mask, pad}
+        if outside := [row for row in marks if not 0 <= row < rows]:
+            raise UserError(f"tokenizer.json has id {outside[0]}, which lies outside the table of {rows} rows")
+        return Vocabulary(rows, mask, pad=pad, reserved=frozenset(marks))
     return Vocabulary(rows, mask, bos if bos not in (eos, pad) else None, eos, pad)
 
 

@@ -21,8 +21,8 @@ from ..models.int8 import Int8
 from ..models.parts import Copied
 from ..models.transformer import Transformer, TransformerConfig
 from ..predictor import Predictor
-from ..text.published_tokenizer import PublishedTokenizer
 from ..text.tokenizer import Tokenizer
+from ..text.tokenizer_file import Published, read_tokenizer
 from ..types import HeadKind
 from ..vocabulary import Vocabulary
 from . import checkpoints, gguf_model, hub, probe
@@ -60,7 +60,7 @@ def write(model: Trained, directory: Path) -> None:
     """Write the three files into an existing directory, the manifest last: a directory without it is not a model."""
     network = model.predictor.denoiser
     assert isinstance(network, Transformer)
-    assert isinstance(model.tokenizer, Tokenizer | PublishedTokenizer)
+    assert isinstance(model.tokenizer, Tokenizer | Published)
     weights = {name: value.detach().float().contiguous().cpu() for name, value in network.state_dict().items()}
     content = tensor_bytes(weights)
     write_bytes(directory / WEIGHTS, content)
@@ -73,7 +73,7 @@ def _description(model: Trained, weights: bytes) -> dict[str, Any]:
     predictor = model.predictor
     process = predictor.process
     assert isinstance(predictor.denoiser, Transformer)
-    assert isinstance(model.tokenizer, Tokenizer | PublishedTokenizer)
+    assert isinstance(model.tokenizer, Tokenizer | Published)
     return {
         "format": FORMAT,
         "undiffuse": version("undiffuse"),
@@ -90,7 +90,7 @@ def _description(model: Trained, weights: bytes) -> dict[str, Any]:
     }
 
 
-def _roles(tokenizer: Tokenizer | PublishedTokenizer) -> dict[str, Any]:
+def _roles(tokenizer: Tokenizer | Published) -> dict[str, Any]:
     """The rows that are no text, of a published tokenizer, whose file does not say."""
     if isinstance(tokenizer, Tokenizer):
         return {}
@@ -99,13 +99,13 @@ def _roles(tokenizer: Tokenizer | PublishedTokenizer) -> dict[str, Any]:
     return {"roles": {**asdict(vocabulary), "reserved": sorted(vocabulary.reserved)}, **start}
 
 
-def _tokenizer(directory: Path, described: Mapping[str, Any]) -> Tokenizer | PublishedTokenizer:
+def _tokenizer(directory: Path, described: Mapping[str, Any]) -> Tokenizer | Published:
     content = _read(directory / TOKENIZER).decode(errors="replace")
     roles = described.get("roles")
     tokenizer = (
         Tokenizer.from_json(content)
         if roles is None
-        else PublishedTokenizer(
+        else read_tokenizer(
             json.loads(content),
             Vocabulary(**{**roles, "reserved": frozenset(roles["reserved"])}),
             described.get("start"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..vocabulary import Vocabulary
+from .surroundings import NONE, Surroundings
 
 Kind = Literal["bpe", "byte"]
 
@@ -45,6 +46,24 @@ class Codec(ABC):
     @abstractmethod
     def encode(self, text: str) -> list[int]:
         """Ids of real tokens alone, whatever the text spells."""
+
+    def context(self, text: str) -> list[int]:
+        """Ids of text that is seen and never predicted, which may hold what a tokenizer has no token for."""
+        return self.encode(text)
+
+    def pieces(self, text: str) -> list[tuple[int, bytes]]:
+        """The ids of a text, each with what it stands for there, which together is the text where that can be said."""
+        return [(row, self.tokens[row]) for row in self.encode(text)]
+
+    @property
+    def spaced(self) -> bool:
+        """Whether the first token of a word has a space wherever it stands, also where a text has none before it."""
+        return False
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What stands around every text."""
+        return NONE
 
     @property
     def controls(self) -> Mapping[str, Control]:

@@ -4,13 +4,15 @@ Each fixed text is tokenized alone, so nothing merges across a hole's edge. A by
 space before it: in `The [MASK] of`, running text would hold " capital" after "The", and a space left over at the end of
 the fixed text is a token that training never saw there. So one space before a hole goes into the hole: its fill must
 begin with it, and it is taken off again where the fill is shown. A tokenizer of single bytes has no such habit and
-moves nothing.
+moves nothing. A tokenizer whose words have a space wherever they stand has one too where a text has none, at its start,
+after a line break, an opening bracket or quotation mark: that one is never shown.
 
 A hole with a type becomes an automaton over tokens, prefix included, which also says how many tokens it may take.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from unicodedata import category
 
 from ..errors import UserError
 from .automaton import Automaton
@@ -18,6 +20,8 @@ from .codec import Codec
 from .holes import Hole, Segment, spaced
 
 SPACE = " "
+OPENING = ("Ps", "Pi")
+QUOTES = ("'", '"')
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Fixed:
 class Blank:
     """`minimum` to `maximum` tokens whose bytes are `prefix` followed by at least one character.
 
-    Where there is a `language`, by one of its texts. `hole` is what was written.
+    Where there is a `language`, by one of its texts. `hole` is what was written. A fill that is not `spaced` stands
+    where the text has no space, so that one before its first word is left out.
     """
 
     minimum: int
@@ -44,6 +49,7 @@ class Blank:
     prefix: bytes
     language: Automaton | None = field(default=None, compare=False)
     hole: Hole | None = field(default=None, compare=False)
+    spaced: bool = True
 
     @property
     def lengths(self) -> Sequence[int]:
@@ -58,7 +64,11 @@ class Blank:
 
     def shown(self, fill: bytes) -> str:
         """What stands in the hole, without the space that the hole took over from the text before it."""
-        return fill.removeprefix(self.prefix).decode()
+        return self.within(fill.removeprefix(self.prefix)).decode()
+
+    def within(self, fill: bytes) -> bytes:
+        """What stands in the text, prefix included."""
+        return fill if self.spaced else fill.removeprefix(SPACE.encode())
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,9 @@ class Form:
     def text(self, fills: Sequence[bytes], tokenizer: Codec) -> str:
         """The whole text, one fill (prefix included) per blank. What is outside the holes comes back bit for bit."""
         remaining = iter(fills)
-        pieces = (part.bytes(tokenizer) if isinstance(part, Fixed) else next(remaining) for part in self.parts)
+        pieces = (
+            part.bytes(tokenizer) if isinstance(part, Fixed) else part.within(next(remaining)) for part in self.parts
+        )
         return b"".join(pieces).decode()
 
 
@@ -91,26 +103,34 @@ def advice(form: Form, tokenizer: Codec) -> str | None:
 def form_of(segments: Sequence[Segment], tokenizer: Codec) -> Form:
     """The form of parsed segments; UserError for text that is not valid Unicode, and types without texts."""
     parts: list[Fixed | Blank] = []
-    prefix = ""
+    prefix, before = "", ""
     for segment, following in zip(segments, (*segments[1:], None), strict=True):
         if isinstance(segment, Hole):
-            parts.append(_blank(segment, prefix, tokenizer))
-            prefix = ""
+            parts.append(_blank(segment, prefix, tokenizer, spaced=bool(prefix) or not unspaced(before, tokenizer)))
+            prefix, before = "", "…"
             continue
         moves = tokenizer.kind == "bpe" and isinstance(following, Hole) and segment.text.endswith(SPACE)
-        prefix = SPACE if moves else ""
+        prefix, before = SPACE if moves else "", segment.text
         text = segment.text.removesuffix(prefix)
-        parts += [Fixed(tuple(tokenizer.encode(text)), text)] if text else []
+        parts += [Fixed(tuple(tokenizer.context(text)), text)] if text else []
     return Form(tuple(parts))
 
 
-def _blank(hole: Hole, prefix: str, tokenizer: Codec) -> Blank:
+def unspaced(before: str, tokenizer: Codec) -> bool:
+    """Whether a word begins after a text that ends without a space where the tokenizer has one."""
+    if before[-1:] in QUOTES and (len(before) == 1 or before[-2].isspace()):
+        before = before[:-1]
+    return tokenizer.spaced and (not before or before[-1].isspace() or category(before[-1]) in OPENING)
+
+
+def _blank(hole: Hole, prefix: str, tokenizer: Codec, spaced: bool) -> Blank:
     if hole.type is None:
-        return Blank(hole.minimum, hole.maximum, prefix.encode(), hole=hole)
+        return Blank(hole.minimum, hole.maximum, prefix.encode(), hole=hole, spaced=spaced)
+    prefix = prefix if spaced else SPACE
     try:
         language = hole.type.automaton(tokenizer, prefix)
     except ValueError as error:
         raise UserError(f"{hole.named} cannot be filled: {error}") from error
     if not language.lengths:
         raise UserError(f"nothing can stand in {hole.named}: its expression matches no text")
-    return Blank(language.lengths[0], language.lengths[-1], prefix.encode(), language, hole)
+    return Blank(language.lengths[0], language.lengths[-1], prefix.encode(), language, hole, spaced)

@@ -16,6 +16,7 @@ import tokenizers
 from ..errors import UserError
 from ..vocabulary import Vocabulary
 from .codec import Codec, Control, Kind
+from .surroundings import Surroundings, surroundings_of
 from .tokenizer import BYTE_OF, utf8
 
 # How Qwen2 cuts a text before merging (its tokenizer class has it in code, beside vocab.json and merges.txt).
@@ -36,8 +37,7 @@ class PublishedTokenizer(Codec):
         model = self.content.get("model")
         vocabulary = model.get("vocab") if isinstance(model, Mapping) else None
         if isinstance(model, Mapping) and model.get("type", "BPE") == "BPE":
-            if not isinstance(vocabulary, Mapping) or not all(map(_row, vocabulary.values())):
-                raise UserError("tokenizer.json has no vocabulary of tokens with their ids; copy it again")
+            check_rows(vocabulary, self.content, self.rows)
         elif model is None:
             raise UserError("tokenizer.json has no model; copy it again")
         if (
@@ -46,14 +46,8 @@ class PublishedTokenizer(Codec):
             or not _byte_level(self.content.get("decoder"))
         ):
             raise UserError(
-                "tokenizer.json is not a byte-level BPE, the only kind of published tokenizer that is read: take it "
-                "away and work with ids (model.logits, model.decode)"
-            )
-        largest = max([*self._spellings.values(), *added_tokens(self.content).values()], default=0)
-        if largest >= self.rows.rows:
-            raise UserError(
-                f"tokenizer.json has id {largest} and the model's table {self.rows.rows} rows: they belong to "
-                "different models"
+                "tokenizer.json is neither a byte-level BPE nor a WordPiece, the kinds of published tokenizers that "
+                "are read: take it away and work with ids (model.logits, model.decode)"
             )
 
     @classmethod
@@ -119,17 +113,15 @@ class PublishedTokenizer(Codec):
 
     @cached_property
     def controls(self) -> Mapping[str, Control]:
-        listed = self.content.get("added_tokens") or []
-        return {
-            token["content"]: Control(token["id"], token.get("lstrip") is True, token.get("rstrip") is True)
-            for token in listed
-            if token["content"]
-        }
+        return controls_of(self.content)
+
+    @cached_property
+    def surroundings(self) -> Surroundings:
+        return surroundings_of(self.content)
 
     @cached_property
     def _library(self) -> tokenizers.Tokenizer:
-        plain = {**self.content, "added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
-        return _read(json.dumps(plain))
+        return read_library(self.content)
 
     def encode(self, text: str) -> list[int]:
         utf8(text)
@@ -170,6 +162,39 @@ class NoTokenizer(Codec):
         )
 
 
+def check_rows(vocabulary: object, content: Mapping[str, Any], rows: Vocabulary) -> None:
+    """UserError unless a file has tokens with their ids, all of them in the table."""
+    if not isinstance(vocabulary, Mapping) or not all(map(_row, vocabulary.values())):
+        raise UserError("tokenizer.json has no vocabulary of tokens with their ids; copy it again")
+    largest = max([*vocabulary.values(), *added_tokens(content).values()], default=0)
+    if largest >= rows.rows:
+        raise UserError(
+            f"tokenizer.json has id {largest} and the model's table {rows.rows} rows: they belong to different models"
+        )
+
+
+def controls_of(content: Mapping[str, Any]) -> dict[str, Control]:
+    """What only a template may write, by its text: the added tokens."""
+    listed = content.get("added_tokens") or []
+    return {
+        token["content"]: Control(token["id"], token.get("lstrip") is True, token.get("rstrip") is True)
+        for token in listed
+        if token["content"]
+    }
+
+
+def read_library(content: Mapping[str, Any]) -> tokenizers.Tokenizer:
+    """What encodes plain text: without added tokens, and without what is put around a text.
+
+    UserError where the library takes a file for damaged: it raises nothing narrower than Exception.
+    """
+    plain = {**content, "added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
+    try:
+        return tokenizers.Tokenizer.from_str(json.dumps(plain))
+    except Exception as error:
+        raise UserError(f"tokenizer.json is damaged ({error}); copy it again") from error
+
+
 def added_tokens(content: Mapping[str, Any]) -> dict[str, int]:
     """The added tokens of a `tokenizer.json`, by their text; UserError where one has no text or no id."""
     listed = content.get("added_tokens") or []
@@ -191,11 +216,3 @@ def _byte_level(decoder: object) -> bool:
         return False
     inner = decoder.get("decoders")
     return decoder.get("type") == "ByteLevel" or (isinstance(inner, list) and any(map(_byte_level, inner)))
-
-
-def _read(content: str) -> tokenizers.Tokenizer:
-    """UserError where the library takes a file for damaged: it raises nothing narrower than Exception."""
-    try:
-        return tokenizers.Tokenizer.from_str(content)
-    except Exception as error:
-        raise UserError(f"tokenizer.json is damaged ({error}); copy it again") from error
