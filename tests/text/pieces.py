@@ -14,7 +14,7 @@ TEXT = [
     "The capital of France is Paris, and it isn't small.",
     "The capital of Norway is Oslo (in the north).",
     "A fox jumps over the lazy dog; foxes jumped over lazy dogs - 1234567890!",
-    "yes or no, qwertyuiopasdfghjklzxcvbnm: 漢字",
+    "yes or no? [qwertyuiopasdfghjklzxcvbnm]: 漢字",
 ]
 
 

@@ -15,6 +15,7 @@ from undiffuse.text.word_pieces import WordPieces
 from undiffuse.vocabulary import Vocabulary
 
 CODEC = pieces()
+TEMPLATE = content()["post_processor"]
 REFERENCE = tokenizers.Tokenizer.from_str(json.dumps(content()))
 
 
@@ -80,21 +81,11 @@ def test_a_file_says_what_kind_it_is():
 @pytest.mark.parametrize(
     ("processor", "expected"),
     [
-        (content()["post_processor"], Surroundings((2,), (3,))),
+        (TEMPLATE, Surroundings((2,), (3,))),
         ({"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]}, Surroundings((2,), (3,))),
         ({"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0]}, Surroundings((0,), (2,))),
-        (
-            {"type": "Sequence", "processors": [{"type": "ByteLevel"}, content()["post_processor"]]},
-            Surroundings((2,), (3,)),
-        ),
-        (
-            {
-                "type": "TemplateProcessing",
-                "single": content()["post_processor"]["single"][:2],
-                "special_tokens": content()["post_processor"]["special_tokens"],
-            },
-            NONE,
-        ),
+        ({"type": "Sequence", "processors": [{"type": "ByteLevel"}, TEMPLATE]}, Surroundings((2,), (3,))),
+        ({**TEMPLATE, "single": TEMPLATE["single"][:2]}, NONE),
         ({"type": "TemplateProcessing", "single": 3}, NONE),
         ({"type": "BertProcessing", "sep": "x"}, NONE),
         ({"type": "ByteLevel"}, NONE),

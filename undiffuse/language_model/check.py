@@ -132,10 +132,10 @@ def check(model: Trained, texts: Sequence[str], top: int | None, proposals: int,
 
 def _tokens(model: Trained, text: str) -> tuple[list[int], list[bytes]]:
     """The tokens of a text and their bytes; UserError where places in it cannot be named."""
-    ids = model.tokenizer.encode(text)
-    if not ids:
+    found = model.tokenizer.pieces(text)
+    if not found:
         raise UserError("there is nothing to check: the text is empty")
-    pieces = [model.tokenizer.token_bytes(token) for token in ids]
+    ids, pieces = [row for row, _ in found], [piece for _, piece in found]
     if b"".join(pieces) != text.encode():
         raise UserError("this model's tokenizer changes the text, so places in it cannot be named; use another model")
     return ids, pieces
@@ -158,10 +158,11 @@ def _check(
     shown = [found[number] for number in ranked[:top]]
     several = [(a, b) for a, b in shown if b - a > 1 and model.predictor.process.mask is not None]
     refilled = _fillings(model, ids, several, [place.cut(word) for word in several], proposals)
-    findings = [
-        _finding(word, place, reading, *(refilled.get(word) or _exchanges(model, ids, word, reading)), proposals)
-        for word in shown
-    ]
+    findings = []
+    for word in shown:
+        length, answers = refilled.get(word) or _exchanges(model, ids, word, reading)
+        others = _others(model, ids[slice(*word)], place.cut(word), answers)
+        findings.append(_finding(word, place, reading, length, others, proposals))
     kept = [finding for finding in findings if finding.odds >= threshold and finding.proposals]
     return Check(
         findings=tuple(sorted(kept, key=lambda finding: (-finding.odds, finding.start))),
@@ -213,7 +214,7 @@ def _finding(
     begin, end = word
     start, text = place.character[begin], place.cut(word)
     own = reading.own[begin:end].sum().item() + length
-    best = sorted(((other, p) for other, p in answers.items() if other != text), key=lambda answer: -answer[1])[:count]
+    best = sorted(answers.items(), key=lambda answer: -answer[1])[:count]
     line, column = place.line(start + (len(text) > 1 and text.startswith(SPACE)))
     return Finding(
         start=start,
@@ -229,6 +230,15 @@ def _finding(
         odds=(best[0][1] - own) / math.log(2) if best else -math.inf,
         proposals=tuple(Alternative(other, math.exp(logp)) for other, logp in best),
     )
+
+
+def _others(model: Trained, ids: Sequence[int], text: str, answers: dict[str, float]) -> dict[str, float]:
+    """The answers that are not the word itself, spelled to stand in its place."""
+    if not model.tokenizer.spaced:
+        return {other: p for other, p in answers.items() if other != text}
+    spaced = text.startswith(SPACE)
+    others = {other: p for other, p in answers.items() if model.tokenizer.context(other) != list(ids)}
+    return {other if spaced else other.removeprefix(SPACE): p for other, p in others.items()}
 
 
 def _exchanges(

@@ -95,7 +95,7 @@ def text_probabilities(
         few = members(blank)
         if few is None:
             continue
-        room = model.context - (placement.holes[-1][1] - placement.holes[0][0]) + placement.lengths[hole]
+        room = model.room - (placement.holes[-1][1] - placement.holes[0][0]) + placement.lengths[hole]
         sizes = sorted({len(tokens) for tokens in few if len(tokens) <= room})
         alike = [[tokens for tokens in few if len(tokens) == size] for size in sizes]
         texts = [blank.shown(model.tokenizer.decode_bytes(tokens)) for same in alike for tokens in same]

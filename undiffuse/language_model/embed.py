@@ -34,14 +34,12 @@ def embed(model: Trained, texts: Sequence[str], layer: int) -> Float[Tensor, "N 
 
 
 def _ids(model: Trained, text: str) -> Tensor:
-    ids = model.tokenizer.encode(text)
+    ids = model.tokenizer.context(text)
     if not ids:
         raise UserError("an empty text has no vector")
-    if len(ids) > model.context:
-        raise UserError(
-            f"the text has {len(ids)} tokens, and the model was trained on {model.context}: embed parts of it"
-        )
-    return torch.tensor(ids)
+    if len(ids) > model.room:
+        raise UserError(f"the text has {len(ids)} tokens, and the model was trained on {model.room}: embed parts of it")
+    return torch.tensor([*model.around.before, *ids, *model.around.after])
 
 
 def _rows(model: Trained, ids: Tensor, live: Tensor) -> Rows:

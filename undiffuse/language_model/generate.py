@@ -21,6 +21,7 @@ from ..decode.request import Abort, Between, Request
 from ..decode.whole_text import Span, WholeText
 from ..errors import UserError
 from ..randomness import Draws
+from ..text.form import SPACE, unspaced
 from ..text.utf8 import HoleText, whole_characters
 from .arguments import whole
 from .defaults import suited
@@ -64,9 +65,9 @@ class Course:
     @classmethod
     def of(cls, model: Trained, prompt: str, length: int | None, settings: Settings, until: Until) -> "Course":
         """UserError for what cannot be decoded."""
-        prefix, samples = model.begins + model.tokenizer.encode(prompt), settings.samples
+        prefix, samples = model.begins + model.tokenizer.context(prompt), settings.samples
         if length is None:
-            room = max(model.context - len(prefix), model.context // 2)
+            room = max(model.room - len(prefix), model.room // 2)
             length = room if model.decoding is None else min(model.decoding.length, room)
         length = whole("length", length)
         if length > LONGEST:
@@ -75,7 +76,7 @@ class Course:
         if span is not None:
             settings = _in_blocks(settings, span)
         settings = suited(model.predictor, settings)
-        parts = parts_of(len(prefix), length, model.context, span, settings.block_length)
+        parts = parts_of(len(prefix), length, model.room, span, settings.block_length)
         course = cls(
             prompt,
             prefix,
@@ -95,20 +96,27 @@ class Course:
     def canvases(self, model: Trained, number: int) -> list[Canvas]:
         """For every sample that goes on: the visible end of its row, and the part that is pending."""
         found, part, settings = [], self.parts[number], self.settings
+        before, after = model.around.before, model.around.after
+        begin, end = self._place(model, number)
         for sample in self.going:
             row = self.rows[sample]
-            ids = torch.tensor(row[len(row) - part.visible :] + [0] * part.size)
-            pending = torch.arange(len(ids)) >= part.visible
+            ids = torch.tensor([*before, *row[len(row) - part.visible :], *[0] * part.size, *after])
+            pending = (torch.arange(len(ids)) >= begin) & (torch.arange(len(ids)) < end)
             key = Draws.seeded(settings.seed).stream("generate").at(sample, number)
             span, steps = model.predictor.traits.block_length, self.steps[number]
             found.append(start(ids, pending, key=key, steps=steps, block_length=settings.block_length, span=span))
         return found
 
+    def _place(self, model: Trained, number: int) -> tuple[int, int]:
+        """Where on its canvas a part is written."""
+        part, first = self.parts[number], len(model.around.before)
+        return first + part.visible, first + part.length
+
     def requests(self, model: Trained, number: int, text: HoleText, began: float) -> list[Request]:
         """A request for every sample that goes on; the deadline is that of the last part."""
-        part, eos = self.parts[number], model.tokenizer.vocabulary.eos
+        eos = model.tokenizer.vocabulary.eos
         limited = replace(self.settings, limits=_left(self.limits[number], began))
-        allowed = WholeText([Span(0, part.visible, part.length, text)])
+        allowed = WholeText([Span(0, *self._place(model, number), text)])
         how = limited.decoder(allowed, stop=() if eos is None else (eos,), early=True)
         return [
             Request(canvas.to(model.device), how, self._between(model, sample) if self.until.strings else None)
@@ -128,9 +136,9 @@ class Course:
 
     def advance(self, model: Trained, number: int, done: Canvas) -> None:
         """Takes the finished part of every sample that goes on; those that ended stay behind."""
-        part, eos = self.parts[number], model.tokenizer.vocabulary.eos
+        (begin, end), eos = self._place(model, number), model.tokenizer.vocabulary.eos
         for sample, row in zip(list(self.going), range(len(done.ids)), strict=True):
-            ids, pending = (value[row, part.visible : part.length].tolist() for value in (done.ids, done.pending))
+            ids, pending = (value[row, begin:end].tolist() for value in (done.ids, done.pending))
             cut = True in pending  # by its limits, or by a string that ends it
             ids = ids[: pending.index(True)] if cut else ids
             self.rows[sample] += ids[: ids.index(eos) + 1] if eos in ids else ids
@@ -159,9 +167,9 @@ class Course:
         data = model.tokenizer.decode_bytes(ids)
         end, stopped = self.until.found(data) or (len(data), None)
         begins = accumulate((len(model.tokenizer.token_bytes(token)) for token in ids), initial=0)
-        certificate = self.certificate[sample]
+        certificate, text = self.certificate[sample], whole_characters(data[:end])
         return Generated(
-            text=self.prompt + whole_characters(data[:end]),
+            text=self.prompt + (text.removeprefix(SPACE) if unspaced(self.prompt, model.tokenizer) else text),
             prompt=self.prompt,
             tokens=len(ids) if stopped is None else sum(begin < end for begin in begins),
             nfe=self.nfe[sample],

@@ -22,11 +22,11 @@ from .trained import Trained
 def refuse_too_long(model: Trained, form: Form) -> None:
     """UserError for holes that may not fit the context. A hole with a type takes what room there is."""
     for blank in form.blanks:
-        if blank.language and blank.minimum > model.context:
+        if blank.language and blank.minimum > model.room:
             what = blank.hole.named if blank.hole else "a hole"
             raise UserError(
                 f"nothing that fits can stand in {what}: it takes at least {blank.minimum} tokens, and the model was "
-                f"trained on {model.context}"
+                f"trained on {model.room}"
             )
     Placement(model, form, _widest(form))
 
@@ -71,7 +71,7 @@ def _fitting(model: Trained, form: Form, lengths: list[int], number: int) -> lis
     """The lengths of a hole that leave room for the others."""
     blank, widest = form.blanks[number], _widest(form)
     placement = Placement(model, form, [*lengths[:number], blank.minimum, *widest[number + 1 :]])
-    room = model.context - (placement.holes[-1][1] - placement.holes[0][0]) + blank.minimum
+    room = model.room - (placement.holes[-1][1] - placement.holes[0][0]) + blank.minimum
     return [size for size in blank.lengths if size <= room]
 
 

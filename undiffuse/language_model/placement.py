@@ -26,7 +26,8 @@ def _hole_text(tokens: tuple[bytes, ...], prefix: bytes) -> HoleText:
 class Placement:
     """A form with a length for every hole: where each hole lies on the canvas, and what it may hold.
 
-    Of a text longer than the context the canvas holds the part around the holes.
+    Of a text longer than the context the canvas holds the part around the holes. What stands around every text of the
+    model stands around it.
     """
 
     def __init__(self, model: Trained, form: Form, lengths: Sequence[int]) -> None:
@@ -37,12 +38,14 @@ class Placement:
         self.holes = [(begin, begin + size) for part, begin, size in places if isinstance(part, Blank)]
         first, stop = self._window(sum(sizes))  # before anything of that size is made
         ids = [token for part, _, size in places for token in ([0] * size if isinstance(part, Blank) else part.ids)]
-        self.ids = torch.tensor(ids[first:stop])
-        self.holes = [(begin - first, end - first) for begin, end in self.holes]
+        around = model.around
+        self.ids = torch.tensor([*around.before, *ids[first:stop], *around.after])
+        shift = len(around.before) - first
+        self.holes = [(begin + shift, end + shift) for begin, end in self.holes]
 
     def _window(self, size: int) -> tuple[int, int]:
         """The positions on the canvas: all, or a context with the holes in its middle. UserError if they do not fit."""
-        context, (begin, end) = self.model.context, (self.holes[0][0], self.holes[-1][1])
+        context, (begin, end) = self.model.room, (self.holes[0][0], self.holes[-1][1])
         if end - begin > context:
             raise UserError(
                 f"the holes and the text between them take {end - begin} tokens and the model was trained on "

@@ -59,7 +59,7 @@ def _hidden(model: Trained, texts: Sequence[tuple[Sequence[int], Words]]) -> Ite
     """One row per token, hidden with what follows it of its word; the row's text lies around the token."""
     glances = []
     for number, (ids, words) in enumerate(texts):
-        length = min(model.context, len(ids))
+        length = min(model.room, len(ids))
         for begin, end in words:
             for token in range(begin, end):
                 first = min(max(token - length // 2, 0), len(ids) - length)
@@ -69,7 +69,7 @@ def _hidden(model: Trained, texts: Sequence[tuple[Sequence[int], Words]]) -> Ite
 
 def _as_they_stand(model: Trained, texts: Sequence[tuple[Sequence[int], Words]]) -> Iterator[list[Glance]]:
     """One row per half a context, of which the middle is read; the first of every text, then the second, …"""
-    for row in zip_longest(*(_halves(model.context, number, len(ids)) for number, (ids, _) in enumerate(texts))):
+    for row in zip_longest(*(_halves(model.room, number, len(ids)) for number, (ids, _) in enumerate(texts))):
         yield [glance for glance in row if glance is not None]
 
 
@@ -89,12 +89,19 @@ def _look(model: Trained, texts: Sequence[Int[Tensor, " n"]], glances: Sequence[
     At the noise level at which as many tokens are noise, on average, as are hidden (without a mask: one).
     """
     process = model.predictor.process
+    before, after = (
+        torch.tensor(side, dtype=torch.long, device=model.device) for side in (model.around.before, model.around.after)
+    )
     ids = pad_sequence(
-        [texts[glance.text][glance.first : glance.first + glance.length] for glance in glances], batch_first=True
+        [
+            torch.cat((before, texts[glance.text][glance.first : glance.first + glance.length], after))
+            for glance in glances
+        ],
+        batch_first=True,
     )
     positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     length = torch.tensor([glance.length for glance in glances], device=ids.device)
-    place = positions + torch.tensor([[glance.first] for glance in glances], device=ids.device)
+    place = positions + torch.tensor([[glance.first - len(before)] for glance in glances], device=ids.device)
 
     def within(ranges: Sequence[tuple[int, int]]) -> Tensor:
         begin, end = torch.tensor(ranges, device=ids.device).T[..., None]
@@ -105,7 +112,7 @@ def _look(model: Trained, texts: Sequence[Int[Tensor, " n"]], glances: Sequence[
     if process.mask is not None:
         ids, noise = ids.masked_fill(hidden, process.mask), hidden.sum(-1)
     t = process.time_at(1 - noise.double() / length)[:, None].expand(ids.shape)
-    state, valid = State(ids), positions < length[:, None]
+    state, valid = State(ids), positions < length[:, None] + model.around.size
     tags = Tags(positions, live=None if bool(valid.all()) else valid)
     found = model.predictor.run(model.predictor.rows(state, t, tags, valid))
     prediction = model.predictor.read(found[sites], state[sites], t[sites])

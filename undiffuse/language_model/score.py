@@ -35,16 +35,17 @@ def score(
     documents, led = [model.tokenizer.encode(text) for text in texts], model.predictor.traits.first_given
     if not any(documents):
         raise UserError("there is nothing to score: the text is empty")
-    before = [model.begins + model.tokenizer.encode(prompt or "") for prompt in prompts]
+    before = [model.begins + model.tokenizer.context(prompt or "") for prompt in prompts]
     for number, (prompt, ids, given) in enumerate(zip(before, documents, prompts, strict=True), start=1):
-        if given and len(prompt) + len(ids) > model.context:
+        if given and len(prompt) + len(ids) > model.room:
             raise UserError(
                 f"text {number} takes {len(ids)} tokens after a prompt of {len(prompt)}, and the model was trained on "
-                f"{model.context}: shorten or leave out this record, or use a model with a longer context"
+                f"{model.room}: shorten or leave out this record, or use a model with a longer context"
             )
     joined = [prompt + ids for prompt, ids in zip(before, documents, strict=True)]
     conditions = [len(prompt) if text else 0 for prompt, text in zip(before, prompts, strict=True)]
-    batch = windows(joined, model.context, conditions, led).to(model.device)
+    around = model.around.before, model.around.after
+    batch = windows(joined, model.room, conditions, led, around).to(model.device)
     if led and not bool(batch.editable.any()):
         raise UserError(
             "there is nothing to score: this model has no start symbol, so the first token of a text is a condition; "
@@ -64,7 +65,7 @@ def score(
     # a first token that nothing stands before is neither scored nor counted
     skipped = [int(led and not prompt) for prompt in before]
     for text, ids, taken, condition, first in zip(texts, documents, joined, conditions, skipped, strict=True):
-        rows = 1 if condition else len(cut(len(taken), model.context, led))
+        rows = 1 if condition else len(cut(len(taken), model.room, led))
         nats, stderr = estimate.of_rows(row, row := row + rows)
         size = len(text.encode()) - len(model.tokenizer.decode_bytes(ids[:first]))
         per_text.append(TextScore(nats, stderr, len(ids[first:]), size))

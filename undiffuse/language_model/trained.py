@@ -10,6 +10,7 @@ from ..kinds import CHECKPOINT_FAMILIES
 from ..models.family import CAUSAL, CheckpointFamily, Decoding
 from ..predictor import Predictor
 from ..text.codec import Codec
+from ..text.surroundings import NONE, Surroundings
 from .voice import Voice
 
 
@@ -26,6 +27,16 @@ class Trained:
     def context(self) -> int:
         """Positions the network was trained on."""
         return self.predictor.traits.context
+
+    @property
+    def around(self) -> Surroundings:
+        """What stands around every text on both sides, of networks that see both."""
+        return self.tokenizer.surroundings if self.predictor.traits.both_sides else NONE
+
+    @property
+    def room(self) -> int:
+        """Positions that a text can have, beside what stands around it."""
+        return max(self.context - self.around.size, 1)
 
     @property
     def begins(self) -> list[int]:

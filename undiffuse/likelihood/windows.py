@@ -20,13 +20,19 @@ def cut(size: int, context: int, led: bool = False) -> list[range]:
 
 
 def windows(
-    documents: Sequence[Sequence[int]], context: int, prompts: Sequence[int] | None = None, led: bool = False
+    documents: Sequence[Sequence[int]],
+    context: int,
+    prompts: Sequence[int] | None = None,
+    led: bool = False,
+    around: tuple[Sequence[int], Sequence[int]] = ((), ()),
 ) -> Batch:
     """Every document cut into consecutive windows of at most `context` tokens, padded on the right.
 
     `prompts` gives the number of leading tokens of each document that are conditions: visible, not scored. A document
-    with a prompt is one window, and must fit. With `led` the first token of each window is a condition.
+    with a prompt is one window, and must fit. With `led` the first token of each window is a condition. What stands
+    `around` every window, before and after it, is not scored either.
     """
+    before, after = map(list, around)
     rows: list[tuple[Sequence[int], int]] = []
     for number, ids in enumerate(documents):
         prompt = prompts[number] if prompts else 0
@@ -36,13 +42,14 @@ def windows(
             rows.append((ids, prompt))
             continue
         rows.extend((ids[window.start : window.stop], int(led)) for window in cut(len(ids), context, led))
+    rows = [([*before, *ids, *after], len(before) + prompt) for ids, prompt in rows]
     length = max((len(ids) for ids, _ in rows), default=0)
     ids = torch.zeros(len(rows), length, dtype=torch.long)
     valid, editable = torch.zeros_like(ids, dtype=torch.bool), torch.zeros_like(ids, dtype=torch.bool)
     for row, (tokens, prompt) in enumerate(rows):
         ids[row, : len(tokens)] = torch.as_tensor(tokens)
         valid[row, : len(tokens)] = True
-        editable[row, prompt : len(tokens)] = True
+        editable[row, prompt : len(tokens) - len(after)] = True
     index = torch.arange(len(rows))
     return Batch(
         ids=ids,

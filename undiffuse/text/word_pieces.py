@@ -102,15 +102,15 @@ class WordPieces(Codec):
     def pieces(self, text: str) -> list[tuple[int, bytes]]:
         utf8(text)
         found = self._library.encode(text, add_special_tokens=False)
-        pieces, begun = [], 0
-        for row, (_, end) in zip(found.ids, found.offsets, strict=True):
-            piece, begun = text[begun:end], max(begun, end)
-            if row == self._unknown:
-                raise UserError(f"this model's tokenizer has no token for {piece.strip()!r}: leave it out")
-            pieces.append((row, piece.encode()))
-        if pieces and begun < len(text):
-            pieces[-1] = (pieces[-1][0], pieces[-1][1] + text[begun:].encode())
-        return pieces
+        if self._unknown in found.ids:
+            start, end = found.offsets[found.ids.index(self._unknown)]
+            raise UserError(f"this model's tokenizer has no token for {text[start:end]!r}: leave it out")
+        # a word has the space before it, and other blanks belong to the word before them
+        starts = [start - (start > 0 and text[start - 1] == " ") for start, _ in found.offsets]
+        cuts = [*starts, len(text)]
+        if starts:
+            cuts[0] = 0
+        return [(row, text[a:b].encode()) for row, a, b in zip(found.ids, cuts, cuts[1:], strict=False)]
 
 
 def _leans(text: str) -> bool:
