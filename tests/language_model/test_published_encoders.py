@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import tokenizers
 import torch
 from recorded import ROOT, golden, load
 from safetensors.torch import load_file, save_file
@@ -152,6 +153,22 @@ def test_the_bases_of_modernbert_in_their_older_spelling(copy):
 def test_values_that_would_change_the_network_are_refused(copy, family, key, value, said):
     with pytest.raises(UserError, match=said):
         ud.load(copy(family, **{key: value}), mask_id=MASKS.get(family))
+
+
+@pytest.mark.parametrize(("family", "reads"), [("mdlm", True), ("roberta", False)])
+def test_merges_without_a_tokenizer_file(copy, family, reads):
+    """GPT-2's way of cutting is MDLM's; that of RoBERTa says nothing of its marks."""
+    directory = copy(family)
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    vocabulary = {letter: row for row, letter in enumerate(sorted(alphabet)[:80])}
+    (directory / "vocab.json").write_text(json.dumps(vocabulary))
+    (directory / "merges.txt").write_text("#version: 0.2\n")
+    model = ud.load(directory, mask_id=MASKS.get(family))
+    if reads:
+        assert model.tokenizer.encode("AB") == [vocabulary["A"], vocabulary["B"]]
+    else:
+        with pytest.raises(UserError, match="has no tokenizer"):
+            model.fill("A [MASK]")
 
 
 def test_where_masks_are(copy):

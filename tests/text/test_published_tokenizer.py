@@ -70,6 +70,18 @@ def test_from_vocab_json_and_merges_txt():
     assert found.encode("é") == found.encode("e\u0301")  # Qwen's normal form
 
 
+def test_merges_of_gpt2_are_cut_as_gpt2_does():
+    content = {**json.loads(REFERENCE.to_str())["model"]}
+    merges = "\n".join(" ".join(pair) for pair in content["merges"])
+    vocabulary = {**content["vocab"], "<|endoftext|>": max(content["vocab"].values()) + 1}
+    rows = Vocabulary(vocabulary["<|endoftext|>"] + 1)
+    found = PublishedTokenizer.from_merges(vocabulary, merges, rows, cut="gpt2")
+    assert len(found.encode("123")) <= len(PublishedTokenizer.from_merges(vocabulary, merges, rows).encode("123"))
+    assert found.encode("é") != found.encode("e\u0301")  # no normal form
+    assert found.decode(found.encode("e\u0301 12")) == "e\u0301 12"
+    assert found.token_bytes(vocabulary["<|endoftext|>"]) == b""
+
+
 def test_what_is_refused():
     content = json.loads(REFERENCE.to_str())
     with pytest.raises(UserError, match="neither a byte-level BPE nor a WordPiece"):

@@ -29,7 +29,7 @@ from ..process.interpolating import Interpolating
 from ..process.schedules.affine import Affine
 from ..process.schedules.one_minus_t import OneMinusT
 from ..text.codec import Codec
-from ..text.published_tokenizer import NoTokenizer, PublishedTokenizer
+from ..text.published_tokenizer import Cut, NoTokenizer, PublishedTokenizer
 from ..text.tokenizer_file import Published, read_tokenizer
 from ..vocabulary import Vocabulary
 from . import voice
@@ -144,7 +144,7 @@ class Checkpoint:
     @cached_property
     def tokenizer(self) -> Codec:
         start = start_of(self.config, self.tokenizer_files) if self.shape.causal else None
-        return _tokenizer(self.files, self.tokenizer_files, self.vocabulary, start)
+        return _tokenizer(self.files, self.tokenizer_files, self.vocabulary, start, self.layout.cut)
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -288,10 +288,14 @@ def _sampling(generation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tokenizer(
-    directory: PublishedFiles, files: Mapping[str, Mapping[str, Any]], vocabulary: Vocabulary, start: int | None
+    directory: PublishedFiles,
+    files: Mapping[str, Mapping[str, Any]],
+    vocabulary: Vocabulary,
+    start: int | None,
+    cut: Cut | None,
 ) -> Codec:
     if files["tokenizer.json"]:
         return read_tokenizer(files["tokenizer.json"], vocabulary, start)
-    if files["vocab.json"] and (merges := directory.text("merges.txt")) is not None:
-        return PublishedTokenizer.from_merges(files["vocab.json"], merges, vocabulary, added_ids(files), start)
+    if cut is not None and files["vocab.json"] and (merges := directory.text("merges.txt")) is not None:
+        return PublishedTokenizer.from_merges(files["vocab.json"], merges, vocabulary, added_ids(files), start, cut)
     return NoTokenizer(vocabulary, str(directory.where), directory.no_tokenizer)

@@ -23,6 +23,7 @@ class DiTNames(CheckpointFamily):
 
     mask_id: ClassVar[int | None] = -1
     mask_tokens: ClassVar[tuple[str, ...]] = ("[MASK]", "<mask>")
+    cut = "gpt2"
 
     def spelled(self, tensor: str) -> str:
         bare = tensor.startswith(("vocab_embed.", "sigma_map.", "rotary_emb.", "blocks.", "output_layer."))

@@ -27,6 +27,7 @@ class EncoderNames(CheckpointFamily):
     """
 
     body: ClassVar[str]
+    cut = None
     inert: ClassVar[tuple[str, ...]] = ("position_ids", "pooler.dense.weight", "pooler.dense.bias")
 
     @property

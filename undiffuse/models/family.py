@@ -116,7 +116,8 @@ class CheckpointFamily(ABC):
 
     `mask_id` is the family's own, for configs that leave it out, counted from the end of the table if negative (None:
     it has no mask); `mask_tokens` are names that its tokenizers give it. `noise` is what it was trained to undo.
-    `inert` are the ends of tensors that may lie beside those of the network.
+    `inert` are the ends of tensors that may lie beside those of the network. `cut` is how text is cut before merging,
+    for directories without a tokenizer.json (None: vocab.json and merges.txt do not say all).
     `template` is how its instructed models write conversations, for directories that do not say (a name in
     text/templates; empty: nobody knows). `decoding` is what verbs do if they are told nothing else (None: what suits
     the network).
@@ -126,6 +127,7 @@ class CheckpointFamily(ABC):
     mask_tokens: ClassVar[tuple[str, ...]] = ()
     noise: ClassVar[Literal["mask", "uniform"]] = "mask"
     inert: ClassVar[tuple[str, ...]] = ()
+    cut: ClassVar[Literal["qwen2", "gpt2"] | None] = "qwen2"
     template: ClassVar[str] = ""
     decoding: ClassVar[Decoding | None] = None
 

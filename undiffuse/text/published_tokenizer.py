@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import tokenizers
 
@@ -18,6 +18,9 @@ from ..vocabulary import Vocabulary
 from .codec import Codec, Control, Kind
 from .surroundings import Surroundings, surroundings_of
 from .tokenizer import BYTE_OF, utf8
+
+Cut = Literal["qwen2", "gpt2"]
+END = "<|endoftext|>"  # which GPT-2's vocab.json has among the texts
 
 # How Qwen2 cuts a text before merging (its tokenizer class has it in code, beside vocab.json and merges.txt).
 QWEN_PATTERN = (
@@ -58,20 +61,25 @@ class PublishedTokenizer(Codec):
         rows: Vocabulary,
         added: Mapping[str, int] | None = None,
         first: int | None = None,
+        cut: Cut = "qwen2",
     ) -> "PublishedTokenizer":
-        """From the content of `vocab.json` and `merges.txt`, in Qwen2's way of cutting text, and its added tokens."""
+        """From the content of `vocab.json` and `merges.txt`, in one way of cutting text, and its added tokens."""
         lines = [line for line in merges.splitlines() if line and not line.startswith("#version")]
         pairs = [(left, right) for left, _, right in (line.partition(" ") for line in lines)]
         library = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=dict(vocabulary), merges=pairs))
-        library.normalizer = tokenizers.normalizers.NFC()
-        library.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
-            [
-                tokenizers.pre_tokenizers.Split(tokenizers.Regex(QWEN_PATTERN), behavior="isolated"),
-                tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-            ]
-        )
+        if cut == "qwen2":
+            library.normalizer = tokenizers.normalizers.NFC()
+            library.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
+                [
+                    tokenizers.pre_tokenizers.Split(tokenizers.Regex(QWEN_PATTERN), behavior="isolated"),
+                    tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+                ]
+            )
+        else:
+            library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
         library.decoder = tokenizers.decoders.ByteLevel()
-        listed = [{"id": row, "content": text} for text, row in (added or {}).items()]
+        marks = {END: vocabulary[END]} if cut == "gpt2" and END in vocabulary else {}
+        listed = [{"id": row, "content": text} for text, row in {**marks, **(added or {})}.items()]
         return cls({**json.loads(library.to_str()), "added_tokens": listed}, rows, first)
 
     @property

@@ -26,7 +26,7 @@ def content(cased: bool = False) -> dict:
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     made.decoder = decoders.WordPiece()
     made.train_from_iterator(
-        TEXT * 3, trainers.WordPieceTrainer(vocab_size=160, special_tokens=SPECIAL, show_progress=False)
+        TEXT * 3, trainers.WordPieceTrainer(vocab_size=220, special_tokens=SPECIAL, show_progress=False)
     )
     cls, sep = (made.token_to_id(name) for name in ("[CLS]", "[SEP]"))
     made.post_processor = processors.TemplateProcessing(
