@@ -18,6 +18,7 @@ NAMELESS: dict[str, dict[str, Any]] = {
     "roberta": {"mask_id": 95},
     "llada2": {"mask_id": 251, "attention": "block:8"},
     "fast-dllm-v2": {"mask_id": 259},
+    "open-dcoder": {"family": "open-dcoder", "mask_id": 270},
 }
 """What the configs of tiny checkpoints do not say; a tokenizer would name the mask, and blocks are of other sizes."""
 ROOT = Path(__file__).parents[1] / "golden"
@@ -129,7 +130,7 @@ OPTIONS = {
     "dream": _dream,
     "sdar": _sdar,
     "llada2": _llada2,
-    **dict.fromkeys(("qwen2", "qwen3", "llama"), _causal),
+    **dict.fromkeys(("qwen2", "qwen3", "llama", "qwen3-moe"), _causal),
 }
 
 

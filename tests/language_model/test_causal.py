@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from recorded import ROOT, golden, shifted
+from recorded import NAMELESS, ROOT, golden, shifted
 
 import undiffuse as ud
 from undiffuse.cli.main import run
@@ -18,7 +18,7 @@ from undiffuse.models.transformer import Transformer
 from undiffuse.objective.autoregressive import Autoregressive
 from undiffuse.randomness import Draws
 
-FAMILIES = ("qwen2", "qwen3", "llama")
+FAMILIES = ("qwen2", "qwen3", "llama", "qwen3-moe")
 CONTEXT, START = 48, 256
 
 
@@ -339,3 +339,17 @@ def test_against_transformers_itself(family, changes, tmp_path):
     ours.save(tmp_path / "ours")
     again = type(model).from_pretrained(tmp_path / "ours")
     assert torch.equal(again(ids).logits, model(ids).logits)
+
+
+@pytest.mark.parametrize("family", ["llada-moe", "illada", "llada-repack", "open-dcoder"])
+def test_bodies_of_transformers_without_their_causal_mask(family, tmp_path):
+    """Families that share tensors with a class of transformers, where it is installed, in other sizes."""
+    pytest.importorskip("transformers")
+    import theirs
+
+    model, ids = theirs.network(family, num_key_value_heads=1), theirs.ids_of(seed=5)
+    theirs.save(family, model, tmp_path / "theirs")
+    ours = ud.load(tmp_path / "theirs", **NAMELESS.get(family, {})).logits(ids)
+    raw = theirs.logits_of(family, model, ids)
+    expected = shifted(raw, torch.ones(ids.shape)) if family == "open-dcoder" else raw
+    assert torch.allclose(ours, expected, rtol=0, atol=1e-4)

@@ -111,6 +111,69 @@ def test_configs_of_another_network_are_refused(copy, key, value, said):
         ud.load(copy, **SAID)
 
 
+def test_the_experts_of_sdar_are_those_of_qwen3():
+    """The same tensors under SDAR's name and attention, and its own attention with and without the cache."""
+    directory, ids = ROOT / "qwen3-moe" / "checkpoint", golden("qwen3-moe").tensors["forward.input_ids"]
+    causal = ud.load(directory, family="sdar", attention="causal", mask_id=270)
+    assert torch.equal(causal.logits(ids), golden("qwen3-moe").model.logits(ids))
+    assert causal.trained.decoding is None
+    blocks = ud.load(directory, family="sdar", mask_id=270)
+    assert blocks.predictor.traits.block_length == 4
+    options = {"strategy": "dynamic", "threshold": 0.3, "steps": 4}
+    plain, cached = (blocks.decode(ids[:, :11], 16, cache=cache, **options) for cache in ("none", "block"))
+    for one, other in zip(plain.ids, cached.ids, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_repack_of_llada_is_written_back_as_it_came(tmp_path):
+    model = golden("llada-repack").model
+    assert model.manifest["layout"] == "llada"
+    model.save(tmp_path / "again")
+    written, original = (
+        load_file(each / "model.safetensors") for each in (tmp_path / "again", ROOT / "llada-repack" / "checkpoint")
+    )
+    assert written.keys() == original.keys()
+    ids = golden("llada-repack").tensors["forward.input_ids"]
+    again = ud.load(tmp_path / "again")
+    assert torch.equal(again.logits(ids), model.logits(ids))
+    assert again.predictor.process.vocabulary.mask == 270
+
+
+@pytest.mark.parametrize(
+    ("family", "keys", "said"),
+    [
+        ("llada-moe", {"norm_topk_prob": True}, "norm_topk_prob = True is not supported, only False"),
+        ("llada-moe", {"moe_layer_freq": [1, 0]}, "moe_layer_freq must name dense layers before all others"),
+        ("llada-moe", {"shared_expert_intermediate_size": 8}, "a shared expert is not supported"),
+        ("qwen3-moe", {"mlp_only_layers": [1]}, "mlp_only_layers must name dense layers before all others"),
+        ("qwen3-moe", {"decoder_sparse_step": 2}, "decoder_sparse_step = 2 is not supported"),
+        ("illada", {"layer_norm_eps": 1e-5}, "layer_norm_eps asks for norms with a bias"),
+        ("illada", {"attention_bias": True}, "attention_bias = True is not supported"),
+    ],
+)
+def test_other_experts_and_norms_are_refused(family, keys, said, tmp_path):
+    shutil.copytree(ROOT / family / "checkpoint", tmp_path / "model")
+    rewrite(tmp_path / "model", lambda tensors: None, **keys)
+    with pytest.raises(UserError, match=said):
+        ud.load(tmp_path / "model")
+
+
+def test_open_dcoder_is_named_and_remembered(tmp_path):
+    directory = ROOT / "open-dcoder" / "checkpoint"
+    assert ud.load(directory).manifest["layout"] == "qwen2"
+    with pytest.raises(UserError, match="neither the config nor the tokenizer says which row is the mask"):
+        ud.load(directory, family="open-dcoder")
+    model = golden("open-dcoder").model
+    same = ud.load(directory, attention="full", mask_id=270)
+    ids = golden("open-dcoder").tensors["forward.input_ids"]
+    assert torch.equal(same.logits(ids), model.logits(ids))
+    model.save(tmp_path / "again")
+    again = ud.load(tmp_path / "again")
+    assert again.manifest["layout"] == "open-dcoder"
+    assert torch.equal(again.logits(ids), model.logits(ids))
+    assert again.decode([[1, 2, 3]], 8, strategy="entropy", temperature=0.5, top_k=5).nfe.item() == 8
+
+
 def test_the_cache_changes_nothing():
     """Rows of experts are sorted, so the order of sums changes with the rows that are run: by rounding alone."""
     known = golden("llada2")

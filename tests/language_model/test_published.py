@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 import undiffuse as ud
 from undiffuse.errors import UserError
 from undiffuse.language_model import LanguageModel
+from undiffuse.models.feed_forward.experts import Experts
 from undiffuse.models.feed_forward.sigmoid_experts import SigmoidExperts
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.predictor import Predictor
@@ -22,8 +23,24 @@ from undiffuse.process.schedules.one_minus_t import OneMinusT
 from undiffuse.text.published_tokenizer import NoTokenizer
 from undiffuse.vocabulary import Vocabulary
 
-FAMILIES = ("llada", "dream", "sdar", "qwen2", "qwen3", "llama", "llada2", "fast-dllm-v2")
-LEFT_OUT = {"llada2": {"mask_token_id": 251, "block_length": 8}, "fast-dllm-v2": {"mask_token_id": 259}}
+FAMILIES = (
+    "llada",
+    "dream",
+    "sdar",
+    "qwen2",
+    "qwen3",
+    "llama",
+    "llada2",
+    "fast-dllm-v2",
+    "illada",
+    "llada-moe",
+    "open-dcoder",
+)
+LEFT_OUT = {
+    "llada2": {"mask_token_id": 251, "block_length": 8},
+    "fast-dllm-v2": {"mask_token_id": 259},
+    "open-dcoder": {"mask_token_id": 270, "undiffuse": {"family": "open-dcoder"}},
+}
 """What the configs of tiny checkpoints do not say of them, as copies do."""
 
 
@@ -99,6 +116,9 @@ SHAPES = {
     "qwen2": {"qk_norm": False, "qkv_bias": True, "output_offset": -1, "causal": True},
     "qwen3": {"qk_norm": True, "output_offset": -1, "causal": True, "head_dim": 6, "tied": True},
     "llama": {"qk_norm": False, "output_offset": -1, "causal": True},
+    "illada": {"qk_norm": False, "tied": True},
+    "llada-moe": {"qk_norm": True, "dense_layers": 1, "feed_forward": Experts(6, 2, 12, over="all")},
+    "open-dcoder": {"qk_norm": False, "qkv_bias": True, "output_offset": -1, "tied": True},
     "fast-dllm-v2": {"qk_norm": False, "qkv_bias": True, "output_offset": -1, "block_length": 8},
     "llada2": {
         "qk_norm": True,
@@ -419,7 +439,7 @@ def test_configs_with_impossible_values(copy, family, key, value, said):
 
 @pytest.mark.parametrize(
     ("kind", "said"),
-    [("WeDLM", "WeDLM, which is not read: it attends causally"), ("sdar_moe", "of SDAR-MoE")],
+    [("WeDLM", "WeDLM, which is not read: it attends causally"), ("diffusion_gemma", "of DiffusionGemma")],
 )
 @pytest.mark.parametrize("family", [None, "dream"])
 def test_families_of_the_field_that_are_not_read_are_named(copy, kind, said, family):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from ..errors import UserError
+from .expert_names import experts_of, gated
+from .feed_forward.experts import Experts
 from .parts import Concatenated, Copied, Part
 from .transformer import TransformerConfig
 
@@ -174,15 +176,48 @@ class QwenNames(CheckpointFamily):
             if network.qk_norm:
                 for x in "qk":
                     parts.append(Copied(f"{own}.attention.{x}_norm.scale", f"{theirs}.self_attn.{x}_norm.weight"))
-            gated = (f"{theirs}.mlp.gate_proj.weight", f"{theirs}.mlp.up_proj.weight")
             parts += [
                 Copied(f"{own}.attention.out.weight", f"{theirs}.self_attn.o_proj.weight"),
-                Concatenated(f"{own}.feed_forward.up.weight", gated, (network.hidden_width,) * 2),
-                Copied(f"{own}.feed_forward.down.weight", f"{theirs}.mlp.down_proj.weight"),
+                *self._feed_forward(network, layer, f"{own}.feed_forward", f"{theirs}.mlp"),
                 Copied(f"{own}.around_attention.norm.scale", f"{theirs}.input_layernorm.weight"),
                 Copied(f"{own}.around_feed_forward.norm.scale", f"{theirs}.post_attention_layernorm.weight"),
             ]
         return parts
+
+    def _feed_forward(self, network: TransformerConfig, layer: int, own: str, theirs: str) -> list[Part]:
+        mixture = network.feed_forward
+        if layer < network.dense_layers or not isinstance(mixture, Experts):
+            return gated(own, theirs, network.hidden_width)
+        inner = mixture.inner or network.hidden_width
+        router = Copied(f"{own}.router.weight", f"{theirs}.gate.weight")
+        return [router, *experts_of(own, theirs, mixture.experts, inner, network.width, stacked=False)]
+
+    def mixture(self, keys: Keys) -> dict[str, Any]:
+        """Experts in the words of Qwen3, and which of the first layers are dense; nothing of a config without."""
+        if keys.values.get("moe_intermediate_size") is None:
+            return {}
+        keys.only(decoder_sparse_step=1)
+        count = keys.integer("num_experts", keys.integer("num_local_experts", 0, least=0))
+        inner, chosen = keys.integer("moe_intermediate_size"), keys.integer("num_experts_per_tok")
+        over = "chosen" if keys.flag("norm_topk_prob") else "all"
+        return {
+            "feed_forward": Experts(count, chosen, inner, over=over),
+            "dense_layers": leading(keys.values.get("mlp_only_layers") or [], "mlp_only_layers"),
+        }
+
+    def described(self, network: TransformerConfig) -> dict[str, Any]:
+        """The inverse of `mixture`; nothing of a network without experts."""
+        mixture = network.feed_forward
+        if not isinstance(mixture, Experts):
+            return {}
+        return {
+            "num_experts": mixture.experts,
+            "num_experts_per_tok": mixture.chosen,
+            "moe_intermediate_size": mixture.inner or network.hidden_width,
+            "norm_topk_prob": mixture.over == "chosen",
+            "decoder_sparse_step": 1,
+            "mlp_only_layers": list(range(network.dense_layers)),
+        }
 
     def shared(self, keys: Keys) -> dict[str, Any]:
         """What all of these configs say in the same words."""
@@ -230,6 +265,13 @@ class QwenNames(CheckpointFamily):
             "initializer_range": 0.02,
             "use_cache": False,
         }
+
+
+def leading(layers: object, name: str) -> int:
+    """How many layers are dense, given which; UserError unless they are the first."""
+    if not isinstance(layers, list) or layers != list(range(len(layers))):
+        raise UserError(f"config.json: {name} must name dense layers before all others, not {layers!r}")
+    return len(layers)
 
 
 def _shown(value: float) -> str:

@@ -1,7 +1,7 @@
 """LLaDA (Nie et al. 2025): the original layout, with OLMo's keys and `model.transformer.*` tensors.
 
-Full attention, same position. `ff_proj` is the gate of the feed-forward layer and `up_proj` what it multiplies. Other
-layouts that share the model type (a repack with Llama's keys, the mixture of experts) are not this one.
+Full attention, same position. `ff_proj` is the gate of the feed-forward layer and `up_proj` what it multiplies. Under
+the same model type there are a repack with Llama's keys (`variants`), and the mixture of experts (`llada_moe`).
 """
 
 from collections.abc import Collection, Mapping
@@ -10,6 +10,7 @@ from typing import Any
 from .family import CheckpointFamily, Decoding, Keys
 from .parts import Concatenated, Copied, Part
 from .transformer import TransformerConfig
+from .variants.llada_repack import LLaDARepack
 
 
 class LLaDA(CheckpointFamily):
@@ -21,7 +22,11 @@ class LLaDA(CheckpointFamily):
     decoding = Decoding("confidence", {"temperature": 0.0}, length=128)
 
     def recognizes(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:
-        return {"d_model", "mlp_hidden_size"} <= config.keys() and "model.transformer.wte.weight" in tensors
+        own = {"d_model", "mlp_hidden_size"} <= config.keys() and "model.transformer.wte.weight" in tensors
+        return own or LLaDARepack().recognizes(config, tensors)
+
+    def variant(self, config: Mapping[str, Any], tensors: Collection[str]) -> CheckpointFamily:
+        return LLaDARepack() if "hidden_size" in config and "d_model" not in config else self
 
     def network(self, keys: Keys) -> TransformerConfig:
         keys.only(

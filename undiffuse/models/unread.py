@@ -6,9 +6,6 @@ from typing import Any
 from ..errors import UserError
 
 UNREAD = {
-    "llada_moe": ("LLaDA-MoE", "has a mixture of experts"),
-    "lladamoe": ("LLaDA-MoE", "has a mixture of experts"),
-    "sdar_moe": ("SDAR-MoE", "has a mixture of experts"),
     "diffusion_gemma": ("DiffusionGemma", "has a mixture of experts, an encoder and sliding windows"),
     "wedlm": ("WeDLM", "attends causally"),
 }
