@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from .cli.watch import Watch
     from .decode.event import Event
     from .errors import UserError
-    from .language_model import LanguageModel, load
+    from .language_model import LanguageModel, inspect, load
     from .training.run import resume, train
 
-__all__ = ["Event", "LanguageModel", "TrainingBar", "UserError", "Watch", "load", "resume", "train"]
+__all__ = ["Event", "LanguageModel", "TrainingBar", "UserError", "Watch", "inspect", "load", "resume", "train"]
 
 _HOME = {
     "Event": ".decode.event",
@@ -27,6 +27,7 @@ _HOME = {
     "Watch": ".cli.watch",
     "LanguageModel": ".language_model",
     "UserError": ".errors",
+    "inspect": ".language_model",
     "load": ".language_model",
     "resume": ".training.run",
     "train": ".training.run",

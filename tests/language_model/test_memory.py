@@ -71,7 +71,8 @@ def test_a_model_larger_than_the_memory_is_refused_before_it_is_read(monkeypatch
             patch.setattr(memory, "available", lambda device, room=numbers * width - 1: room)
             with pytest.raises(UserError) as refused:
                 ud.load(directory, dtype=dtype)
-        said = f"its {numbers:,} numbers of {width} bytes ({'float32' if width == 4 else 'bfloat16'}) are 0 MiB"
+        name, size = "float32" if width == 4 else "bfloat16", f"{numbers * width / 1024:.0f} KiB"
+        said = f"its {numbers:,} numbers of {width} bytes ({name}) are {size}"
         assert said in str(refused.value)
         assert ("--dtype bfloat16" in str(refused.value)) == (dtype is None)
 

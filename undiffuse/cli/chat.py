@@ -18,6 +18,7 @@ from .options import (
     MaskId,
     Model,
     Plugins,
+    Revision,
     Seed,
     Set,
     Shift,
@@ -77,6 +78,7 @@ def chat(
     mask_id: MaskId = None,
     attention: AttentionKind = None,
     shift: Shift = None,
+    revision: Revision = None,
 ) -> None:
     """Talk with a model that was trained to answer; /help lists what can be done besides.
 
@@ -98,7 +100,7 @@ def chat(
         "cache": cache,
     }
     options = with_settings(options, own, LanguageModel.chat)
-    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift)
+    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift, revision)
     if template is not None:
         loaded = loaded.with_template(read_text(template))
     console = stderr()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UserError
-from .options import AttentionKind, Device, Dtype, Family, Json, MaskId, Model, Plugins, Shift, Threads
+from .options import AttentionKind, Device, Dtype, Family, Json, MaskId, Model, Plugins, Revision, Shift, Threads
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -52,6 +52,7 @@ def check(
     mask_id: MaskId = None,
     attention: AttentionKind = None,
     shift: Shift = None,
+    revision: Revision = None,
 ) -> None:
     """Proofread a text: the words that what stands before and after them makes least likely.
 
@@ -71,7 +72,7 @@ def check(
         texts = [text.removeprefix(BYTE_ORDER_MARK) for text in read]
     else:
         names, texts = ["TEXT"], [read_text(text, None)]
-    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift)
+    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift, revision)
     every = loaded.check(texts, top=top, proposals=proposals, threshold=threshold)
     if json:
         print_json(every[0].json() if len(every) == 1 else [found.json() for found in every])

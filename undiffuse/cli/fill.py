@@ -20,6 +20,7 @@ from .options import (
     MaxNfe,
     Model,
     Plugins,
+    Revision,
     Samples,
     Seed,
     Set,
@@ -76,6 +77,7 @@ def fill(
     mask_id: MaskId = None,
     attention: AttentionKind = None,
     shift: Shift = None,
+    revision: Revision = None,
 ) -> None:
     """Fill the blanks of a text, with probabilities.
 
@@ -108,7 +110,7 @@ def fill(
         "seed": seed,
     }
     options = with_settings(options, own, LanguageModel.fill)
-    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift)
+    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift, revision)
     with Watch(loaded.tokenizer) if watch else nullcontext() as on_event:
         if wanted is not None:
             objects = loaded.fill_object(str(source), wanted, on_event=on_event, **options)

@@ -18,6 +18,7 @@ from .options import (
     MaxNfe,
     Model,
     Plugins,
+    Revision,
     Samples,
     Seed,
     Set,
@@ -85,6 +86,7 @@ def generate(
     mask_id: MaskId = None,
     attention: AttentionKind = None,
     shift: Shift = None,
+    revision: Revision = None,
 ) -> None:
     """Generate text, or continue a prompt.
 
@@ -116,7 +118,7 @@ def generate(
         "seed": seed,
     }
     options = with_settings(options, own, LanguageModel.generate)
-    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift)
+    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift, revision)
     with Watch(loaded.tokenizer) if watch else nullcontext() as on_event:
         texts = loaded.generate([source] if isinstance(source, str) else source, on_event=on_event, **options)
     if json:

@@ -1,5 +1,6 @@
 """The model of a verb: the one that --model names, or the newest run, said aloud."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,11 @@ def load_model(
     mask_id: int | None = None,
     attention: str | None = None,
     shift: bool | None = None,
+    revision: str | None = None,
 ) -> "LanguageModel":
     """The model on its device. Without a directory it is the newest finished run, and stderr says which.
 
-    The last four are said of public checkpoints.
+    The last five are said of public checkpoints.
     """
     from ..language_model import load, newest_run
 
@@ -31,6 +33,7 @@ def load_model(
     if directory is None:
         directory = newest_run()
         stderr().print(f"model: {directory}", style="dim", markup=False, soft_wrap=True)
+    hub_progress()
     return load(
         directory,
         device=where,
@@ -40,4 +43,12 @@ def load_model(
         attention=attention,
         shift=shift,
         plugins=plugins or (),
+        revision=revision,
     )
+
+
+def hub_progress() -> None:
+    """Have huggingface_hub draw its progress on a terminal alone, and not where everything is to be quiet."""
+    console = stderr()
+    if console.quiet or not console.is_terminal:
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -30,7 +30,16 @@ TrainThreads = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 Model = Annotated[
-    Path | None, typer.Option("--model", metavar="DIR", help="A run, or a public checkpoint (default: the newest run).")
+    Path | None,
+    typer.Option(
+        "--model",
+        metavar="DIR",
+        help="A run, a public checkpoint, a .gguf file or an id of Hugging Face (default: the newest run).",
+    ),
+]
+Revision = Annotated[
+    str | None,
+    typer.Option("--revision", metavar="NAME", help="Branch, tag or commit of a model on Hugging Face."),
 ]
 Family = Annotated[
     str | None,

@@ -7,7 +7,7 @@ import typer
 
 from ..errors import UserError
 from ..figures import error, figure
-from .options import AttentionKind, Device, Dtype, Family, Json, MaskId, Model, Plugins, Seed, Shift, Threads
+from .options import AttentionKind, Device, Dtype, Family, Json, MaskId, Model, Plugins, Revision, Seed, Shift, Threads
 
 if TYPE_CHECKING:
     from ..language_model import Score
@@ -43,6 +43,7 @@ def score(
     mask_id: MaskId = None,
     attention: AttentionKind = None,
     shift: Shift = None,
+    revision: Revision = None,
 ) -> None:
     """Measure the likelihood of texts, with standard errors.
 
@@ -57,7 +58,7 @@ def score(
         raise UserError("--draws and --precision both say how long to draw: use one of them")
     share = None if precision is None else fraction(precision)
     texts, prompts = read_texts(files)
-    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift)
+    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift, revision)
     found = loaded.score(texts, prompts=prompts, draws=draws, precision=share, per_token=per_token, seed=seed, as_=as_)
     if json:
         print_json(found.json(per_text))

@@ -2,6 +2,7 @@
 
 from .check import Check, Finding
 from .decode import Decoded
+from .inspection import Inspection, inspect
 from .loading import load
 from .model import LanguageModel
 from .results import Alternative, Answer, Filled, FilledObject, Generated, HoleFill, Score
@@ -17,8 +18,10 @@ __all__ = [
     "Finding",
     "Generated",
     "HoleFill",
+    "Inspection",
     "LanguageModel",
     "Score",
+    "inspect",
     "load",
     "newest_run",
 ]

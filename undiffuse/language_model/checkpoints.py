@@ -153,10 +153,19 @@ class Checkpoint:
         chat = voice.read(self.files.text(voice.FILE), self.config, self.tokenizer_files, self.generation)
         return {"layout": self.family, "config": stored, **_sampling(self.generation), **chat}
 
+    @property
+    def noise(self) -> str:
+        """What it is trained to undo."""
+        return "none" if self.shape.causal and self.vocabulary.mask is None else self.layout.noise
+
     @cached_property
     def process(self) -> Interpolating:
-        noise = "none" if self.shape.causal and self.vocabulary.mask is None else self.layout.noise
-        return NOISE[noise](self.vocabulary)
+        return NOISE[self.noise](self.vocabulary)
+
+    @property
+    def template_source(self) -> str:
+        """The file that a chat template of its own is in."""
+        return voice.FILE if self.files.text(voice.FILE) is not None else self.files.template_source
 
     def load(self, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Trained:
         """The model, in `dtype` or as it is stored (several formats: the narrowest that holds all).

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from .mapped import mapped
 
 MAGIC, VERSIONS, ALIGNMENT = b"GGUF", (2, 3), 32
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -44,7 +45,7 @@ class GGUFFile:
             with path.open("rb") as file:
                 if file.read(len(MAGIC)) != MAGIC:
                     raise UserError(f"{path} is not a GGUF file: it does not begin with {MAGIC.decode()}")
-                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            data = mapped(path)
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror or error}") from error
         try:

@@ -93,6 +93,19 @@ class GGUFModel(PublishedFiles, TensorFiles):
         return None
 
     @property
+    def license(self) -> str | None:
+        named = self.file.metadata.get("general.license")
+        return named if isinstance(named, str) else None
+
+    @property
+    def config_source(self) -> str:
+        return "its metadata"
+
+    @property
+    def template_source(self) -> str:
+        return "its metadata"
+
+    @property
     def no_tokenizer(self) -> str:
         return self._tokenizer[1]
 

@@ -10,7 +10,6 @@ from ..errors import UserError
 from ..models.transformer import Transformer
 from .number_formats import NAMES, size_of
 
-GIB = 2**30
 NARROWER = ("bfloat16", "int8")
 """Formats that are proposed where a wider one does not fit."""
 
@@ -41,8 +40,11 @@ def available(device: torch.device) -> int | None:
 
 
 def shown(size: float) -> str:
-    """Bytes in GiB, or in MiB below one."""
-    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / 2**20:.0f} MiB"
+    """Bytes in the largest unit of which there is one."""
+    for unit, name in ((2**30, "GiB"), (2**20, "MiB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}" if size < 100 * unit else f"{size / unit:.0f} {name}"
+    return f"{size / 2**10:.0f} KiB"
 
 
 def _of_the_machine() -> Iterator[int]:

@@ -1,12 +1,13 @@
 """The files of a published model as they are read here: a directory, or one file that holds the same."""
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .stored_tensors import Tensors, read_json
+from .stored_tensors import CONFIG, Tensors, read_json
 
 
 class PublishedFiles(ABC):
@@ -28,6 +29,21 @@ class PublishedFiles(ABC):
     @abstractmethod
     def tensors(self) -> Tensors:
         """All tensors by their published names; none is read."""
+
+    @property
+    @abstractmethod
+    def license(self) -> str | None:
+        """Under what it is published, where the files say."""
+
+    @property
+    def config_source(self) -> str:
+        """What says the things that a config.json says."""
+        return CONFIG
+
+    @property
+    def template_source(self) -> str:
+        """Where a chat template stands that has no file of its own."""
+        return "tokenizer_config.json"
 
     @property
     def no_tokenizer(self) -> str:
@@ -54,6 +70,24 @@ class DirectoryFiles(PublishedFiles):
 
     def tensors(self) -> Tensors:
         return Tensors.of(self.directory)
+
+    @property
+    def license(self) -> str | None:
+        return license_in(self.directory)
+
+
+def license_in(directory: Path) -> str | None:
+    """The license that a README names in its front matter, or the first line of a license's own file."""
+    readme = directory / "README.md"
+    if readme.is_file():
+        front = re.match(r"---\s*\n(.*?)\n---", readme.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
+        named = front and re.search(r"^license(?:_name)?:[ \t]*[\"']?([\w .+-]+)", front[1], re.MULTILINE)
+        if named:
+            return named[1].strip()
+    for path in sorted(directory.glob("LICEN[CS]E*")):
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
+        return next((line.strip()[:80] for line in lines if line.strip()), None)
+    return None
 
 
 def read_text(path: Path) -> str:

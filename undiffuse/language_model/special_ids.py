@@ -11,6 +11,8 @@ from ..text.surroundings import surroundings_of
 from ..vocabulary import Vocabulary
 
 Json = Mapping[str, Any]
+FAMILY = "the family"
+"""The source of a row that no file names."""
 
 
 def vocabulary_of(
@@ -23,7 +25,7 @@ def vocabulary_of(
     """
     rows = shape.rows
     if layout.noise == "mask":
-        mask = _mask(layout, config, files, rows) if mask_id is None else _id("mask_id", mask_id)
+        mask = _mask(layout, config, files, rows)[0] if mask_id is None else _id("mask_id", mask_id)
         if mask is None and not shape.causal:
             raise UserError(
                 "neither the config nor the tokenizer says which row is the mask: load(directory, mask_id=…), or "
@@ -76,7 +78,34 @@ def _first(tokenizer: Json, ids: Mapping[str, int]) -> int | None:
     return None
 
 
-def _mask(layout: CheckpointFamily, config: Json, files: Mapping[str, Json], rows: int) -> int | None:
+def sources_of(
+    rows: int, layout: CheckpointFamily, config: Json, files: Mapping[str, Json], mask_id: int | None
+) -> dict[str, tuple[int | None, str | None]]:
+    """Each role with its row, and what says so; both None where nothing does. UserError where sources disagree."""
+    found: dict[str, tuple[int | None, str | None]] = {"mask": (None, None)}
+    if mask_id is not None:
+        found["mask"] = mask_id, "mask_id"
+    elif layout.noise == "mask":
+        found["mask"] = _mask(layout, config, files, rows)
+    for name in ("bos", "eos", "pad"):
+        row, source = _one(config, f"{name}_token_id"), "config.json"
+        if row is None:
+            row, source = named_row(name, files), f"the {name}_token of its tokenizer"
+        found[name] = (None, None) if row is None else (row, source)
+    return found
+
+
+def named_row(role: str, files: Mapping[str, Json]) -> int | None:
+    """The row of the token that a tokenizer's settings name for a role."""
+    settings = {**(files.get("special_tokens_map.json") or {}), **(files.get("tokenizer_config.json") or {})}
+    field = settings.get(f"{role}_token")
+    spelled = field.get("content") if isinstance(field, Mapping) else field
+    return added_ids(files).get(spelled) if isinstance(spelled, str) else None
+
+
+def _mask(
+    layout: CheckpointFamily, config: Json, files: Mapping[str, Json], rows: int
+) -> tuple[int | None, str | None]:
     """From the config, the tokenizer's mask field, a known name among added tokens; else the family's own."""
     ids = added_ids(files)
     field = (files.get("tokenizer_config.json") or {}).get("mask_token")
@@ -91,8 +120,10 @@ def _mask(layout: CheckpointFamily, config: Json, files: Mapping[str, Json], row
     if len(chosen) > 1 or (named and not chosen <= set(named.values())):
         listed = ", ".join(f"{source} says {row}" for source, row in {**found, **named}.items())
         raise UserError(f"the mask id is not clear: {listed}; say which: load(directory, mask_id=…)")
+    if chosen:
+        return next(iter(chosen)), next(iter({**found, **named}))
     own = layout.mask_id
-    return next(iter(chosen), own if own is None or own >= 0 else rows + own)
+    return (None, None) if own is None else (own if own >= 0 else rows + own, FAMILY)
 
 
 def added_ids(files: Mapping[str, Json]) -> dict[str, int]:

@@ -6,22 +6,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import UserError
 from ..models.int8 import storage_of
 from ..models.parts import Part
+from .no_model import SAFE, pickles_in
+from .safetensors_file import FORMATS, POINTER, Entry, header_of, mapped_file, pointer, tensor_of
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 INERT_TENSORS = ("rotary_emb.inv_freq",)  # rotary tables that old files hold
-FORMATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-POINTER = b"version https://git-lfs"
-"""How the file begins that Git leaves in place of a large one."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +51,16 @@ class Safetensors(TensorFiles):
     """Files of a directory, mapped when they are first read."""
 
     directory: Path
+    headers: Mapping[str, Mapping[str, Entry]]
 
     @cached_property
-    def _open(self) -> dict[str, safe_open]:
+    def _mapped(self) -> dict[str, mmap]:
         return {}
 
     def get(self, stored: Stored) -> Tensor:
-        if stored.file not in self._open:
-            self._open[stored.file] = safe_open(self.directory / stored.file, framework="pt")
-        return self._open[stored.file].get_tensor(stored.name)
+        if stored.file not in self._mapped:
+            self._mapped[stored.file] = mapped_file(self.directory / stored.file)
+        return tensor_of(self._mapped[stored.file], self.headers[stored.file][stored.name])
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,12 @@ class Tensors:
         """From the index, or the only file; UserError where a tensor is missing from its file, or in two."""
         if not (directory / INDEX).is_file():
             if not (directory / WEIGHTS).is_file():
-                raise UserError(
-                    f"{directory} has a {CONFIG} and neither {WEIGHTS} nor {INDEX}: download its weights as safetensors"
-                )
-            return cls(directory, _described(directory, WEIGHTS), Safetensors(directory))
+                raise _no_weights(directory)
+            headers = {WEIGHTS: header_of(directory / WEIGHTS)}
+            return cls(directory, _described(headers)[WEIGHTS], Safetensors(directory, headers))
         place = _index(directory)
-        held = {file: _described(directory, file) for file in sorted(set(place.values()))}
+        headers = {file: header_of(directory / file) for file in sorted(set(place.values()))}
+        held = _described(headers)
         twice = [
             name for name, count in Counter(name for names in held.values() for name in names).items() if count > 1
         ]
@@ -91,7 +91,7 @@ class Tensors:
             for name in {name for name, where in place.items() if where == file} ^ names.keys():
                 raise UserError(f"{directory}: {INDEX} and {file} disagree about tensor {name}; copy both again")
         found = {name: held[file][name] for name, file in place.items()}
-        return cls(directory, found, Safetensors(directory))
+        return cls(directory, found, Safetensors(directory, headers))
 
     def spelled(self, name: Callable[[str], str]) -> "Tensors":
         """The same tensors by other names. UserError where two would have one."""
@@ -188,7 +188,7 @@ def read_json(path: Path) -> dict[str, Any]:
         return {}
     content = path.read_bytes()
     if content.startswith(POINTER):
-        raise _pointer(path)
+        raise pointer(path)
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -198,24 +198,23 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def _described(directory: Path, file: str) -> dict[str, Stored]:
-    path = directory / file
-    try:
-        with path.open("rb") as opened:
-            if opened.read(len(POINTER)) == POINTER:
-                raise _pointer(path)
-        with safe_open(path, framework="pt") as tensors:
-            slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118 (not a mapping)
-            return {
-                name: Stored(file, name, tuple(s.get_shape()), s.get_dtype(), FORMATS.get(s.get_dtype()))
-                for name, s in slices.items()
-            }
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot read {path} ({error}); copy it again") from error
+def _described(headers: Mapping[str, Mapping[str, Entry]]) -> dict[str, dict[str, Stored]]:
+    """The tensors of each file."""
+    return {
+        file: {
+            name: Stored(file, name, entry.shape, entry.format, FORMATS.get(entry.format))
+            for name, entry in header.items()
+        }
+        for file, header in headers.items()
+    }
 
 
-def _pointer(path: Path) -> UserError:
-    return UserError(f"{path} is a Git LFS pointer and not the file itself: fetch it with `git lfs pull`")
+def _no_weights(directory: Path) -> UserError:
+    if pickles := pickles_in(directory):
+        said = f"its weights are pickled ({pickles[0]}), which are programs and never opened, {SAFE}"
+    else:
+        said = "download its weights as safetensors"
+    return UserError(f"{directory} has a {CONFIG} and neither {WEIGHTS} nor {INDEX}: {said}")
 
 
 def _some(names: list[str]) -> str:

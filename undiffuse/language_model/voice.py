@@ -35,7 +35,7 @@ class Voice:
     def of(cls, tokenizer: Codec, manifest: Json) -> "Voice":
         """UserError for a model that has no chat template, or whose template cannot be read."""
         said, tokens, vocabulary = manifest.get(KEY) or {}, tokenizer.tokens, tokenizer.vocabulary
-        template = _template(tokenizer, manifest)
+        template = template_of(tokenizer, manifest)
         stops = (end_of_turn(template, tokenizer), vocabulary.eos, *said.get("stops", ()))
         allowed = dict.fromkeys(row for row in stops if row is not None and 0 <= row < vocabulary.rows)
         stops = tuple(row for row in allowed if row not in vocabulary.unpredictable)
@@ -51,7 +51,7 @@ class Voice:
         return ids
 
 
-def _template(tokenizer: Codec, manifest: Json) -> Template:
+def template_of(tokenizer: Codec, manifest: Json) -> Template:
     """The one that came with the model, else its family's, where the tokenizer has the tokens for that."""
     said = manifest.get(KEY) or {}
     names = {**_names(tokenizer), **(said.get("names") or {})}
