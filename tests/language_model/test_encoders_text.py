@@ -111,7 +111,7 @@ def test_windows_of_a_long_text_each_have_their_marks(bert):
 
 def test_proofreading_reads_between_the_marks(bert):
     text = "The Capital of  France\nis Oslo."
-    found = bert.check(text, threshold=0.0, top=9)
+    found = bert.check(text, threshold=0.0, top=9, proposals=100)
     oslo = next(finding for finding in found.findings if finding.text == " Oslo")
     encode = bert.tokenizer.encode
     p = probabilities(bert, [CLS, *encode("the capital of france is"), MASK, *encode("."), SEP], 6)
@@ -125,6 +125,13 @@ def test_proofreading_reads_between_the_marks(bert):
         assert all(bert.tokenizer.context(proposal.text) != own for proposal in finding.proposals)
         spaced = finding.text.startswith(" ")
         assert spaced or not any(proposal.text.startswith(" ") for proposal in finding.proposals)
+
+
+def test_marks_say_nothing_of_the_length_of_a_blank_before_them(bert):
+    (filled,) = bert.fill("A fox [MASK:1-3]")
+    prior = torch.tensor([0.7, 0.49, 0.343])
+    shares = torch.tensor([length.probability for length in filled.holes[0].lengths])
+    torch.testing.assert_close(shares, prior / prior.sum())
 
 
 def test_text_is_written_between_the_marks(bert):

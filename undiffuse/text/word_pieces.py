@@ -106,7 +106,7 @@ class WordPieces(Codec):
             start, end = found.offsets[found.ids.index(self._unknown)]
             raise UserError(f"this model's tokenizer has no token for {text[start:end]!r}: leave it out")
         # a word has the space before it, and other blanks belong to the word before them
-        starts = [start - (start > 0 and text[start - 1] == " ") for start, _ in found.offsets]
+        starts = [start - (text[start - 1 : start] == " ") for start, _ in found.offsets]
         cuts = [*starts, len(text)]
         if starts:
             cuts[0] = 0
