@@ -4,9 +4,11 @@ import math
 
 import pytest
 import torch
-from letters import exact_model, laws
+from letters import Letters, exact_model, laws
 
+from undiffuse.exact.laws.spindle import exact
 from undiffuse.exact.world import World
+from undiffuse.language_model import LanguageModel
 
 WORLD = World(3, 4, torch.rand(81, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).square())
 LAW = laws(WORLD)
@@ -91,3 +93,35 @@ def test_what_the_number_is_stands_beside_it(byte_model):
     few, many, blank = byte_model.fill("a{x:/(aa|bb)/}b{n:int(1-99)}c[MASK]")[0].holes
     assert [hole.kind for hole in (few, many, blank)] == ["text", "path", "path"]
     assert byte_model.fill("a[MASK]")[0].json()["holes"][0]["kind"] == "path"
+
+
+@pytest.mark.parametrize("head", ["leave_one_out", "posterior"])
+def test_masks_that_prefer_rare_tokens_change_nothing(head):
+    """A mask says something of its token, at every time but 1, at which open positions are read."""
+    model, texts = LanguageModel(exact(WORLD, 0.3, head), Letters(WORLD), {}), ["aab", "bba", "ccc"]
+    for filled in model.fill("{x:/(aab|bba|ccc)/}b", samples=3, top=9, strategy="random"):
+        assert shown(filled.holes[0]) == pytest.approx(known("", texts, "b"), abs=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5, 3.0])
+def test_lengths_are_guided_as_all_is(model, scale):
+    """p_c(n) ∝ p(n) p(text | n) and p_u(n) = p(n), so p_c^γ p_u^(1 − γ) ∝ p(n) p(text | n)^γ."""
+    text = "The[MASK:1-5] fox, lazy dog"
+    plain, guided = (
+        {each.tokens: each.probability for each in model.fill(text, guidance=one)[0].holes[0].lengths}
+        for one in (1.0, scale)
+    )
+    mass = {n: 0.7**n * (p / 0.7**n) ** scale for n, p in plain.items()}
+    assert guided == pytest.approx({n: p / sum(mass.values()) for n, p in mass.items()}, rel=1e-3)
+
+
+def test_with_a_scale_of_0_the_fixed_text_says_nothing(byte_model):
+    """Nor of the lengths of a choice; what is far from it stands where it stood."""
+    for hole in ("{x:choice(o|ee|iou)}", "{x:/(o|ee|iou)/}", "{x:/[a-z]{1,3}/}"):
+        one, two = (
+            byte_model.fill(f"{left}{hole}{right}", guidance=0.0, top=9)[0].holes[0]
+            for left, right in (("abc", " the fox"), ("xyz", "!?!?!?!?"))
+        )
+        assert (one.text, one.kind) == (two.text, two.kind)
+        assert shown(one) == pytest.approx(shown(two), rel=1e-4)
+        assert [each.probability for each in one.lengths] == pytest.approx([each.probability for each in two.lengths])

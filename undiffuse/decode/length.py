@@ -4,7 +4,11 @@ A hole of n tokens moves the text after it n places away from the text before it
 which distance suits them. By Bayes, p(n | text) ∝ p(n) · p(text after | text before, a hole of n tokens): the tokens
 right after the hole are hidden too and read off one by one, nearest first, with the hole still open. The prior is
 geometric, each further token `CONTINUATION` times as probable as the one before. With no text after the hole the prior
-alone decides, for the shortest length.
+alone decides, for the shortest length. Under guidance by the fixed text, of scale γ, it is p(n) · p(text after | …)^γ.
+
+Open positions are at time 1 and hold noise, all others are at 0. Of a network that is told the time of every position
+(and under plain masks, where none need be told) this is exact. One that is told a single level for its row, as with
+uniform noise and a leave-one-out head, knows how many positions are noise and not which.
 """
 
 import math
@@ -17,6 +21,8 @@ from ..predictor import Predictor
 from ..text.automaton import Automaton
 from .automaton import Program
 from .canvas import Canvas
+from .guidance.guidance import Guidance
+from .observe import guided_at
 from .passes import Sites, predict_at
 
 READ = 4
@@ -26,12 +32,17 @@ CONTINUATION = 0.7
 
 @torch.no_grad()
 def length_score(
-    predictor: Predictor, canvas: Canvas, begin: Int[Tensor, " R"], end: Int[Tensor, " R"]
+    predictor: Predictor,
+    canvas: Canvas,
+    begin: Int[Tensor, " R"],
+    end: Int[Tensor, " R"],
+    guidance: Guidance | None = None,
 ) -> Float[Tensor, " R"]:
     """ln p(n) + ln p(following tokens | text before, hole open), nats, for one candidate length per request.
 
     Positions `begin` to `end` (exclusive) are the hole; it and later holes are pending.
     """
+    power = 1.0 if guidance is None else guidance.of_text
     place = canvas.positions
     fixed_after = (place >= end[:, None]) & canvas.valid & ~canvas.pending
     # the run of fixed tokens right after the hole, at most READ of them
@@ -47,20 +58,25 @@ def length_score(
         state = canvas.replace(ids=torch.where(hidden, noise, canvas.ids))
         prediction = predict_at(predictor, state, sites, hidden.double())
         truth = prediction.log_prob(sites.gather(canvas.ids))
-        score += torch.where(sites.live, truth.double(), 0.0).sum(-1)
+        score += power * torch.where(sites.live, truth.double(), 0.0).sum(-1)
     return score
 
 
 @torch.no_grad()
 def language_score(
-    predictor: Predictor, canvas: Canvas, begin: Int[Tensor, " R"], end: Int[Tensor, " R"], language: Automaton
+    predictor: Predictor,
+    canvas: Canvas,
+    begin: Int[Tensor, " R"],
+    end: Int[Tensor, " R"],
+    language: Automaton,
+    guidance: Guidance | None = None,
 ) -> Float[Tensor, " R"]:
     """ln of the mass of a language under the marginals of each request's hole, all of it and later holes open; nats."""
     here = (canvas.positions >= begin[:, None]) & (canvas.positions < end[:, None])
     noise = predictor.process.prior(canvas.draws.stream("prior")).ids
     state = canvas.replace(ids=torch.where(canvas.pending, noise, canvas.ids))
     sites = Sites.of(here)
-    log_p = predict_at(predictor, state, sites, canvas.pending.double()).posterior()
+    log_p = guided_at(predictor, state, sites, canvas.pending.double(), guidance).posterior()
     sizes = (end - begin).tolist()
     masses = [Program.of(language, log_p[row : row + 1, :size]).log_mass() for row, size in enumerate(sizes)]
     return torch.cat(masses)

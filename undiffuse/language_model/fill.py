@@ -71,9 +71,12 @@ class Ready:
             form = Form((Fixed(tuple(model.begins), ""), *form.parts))
         refuse_too_long(model, form)
         settings.decoder().check_strategy(model.predictor)
+        key = Draws.seeded(settings.seed).stream("fill")
+        if settings.guidance is not None:  # which lengths follow too
+            shortest = Placement(model, form, [blank.minimum for blank in form.blanks])
+            settings.decoder().check(model.predictor, shortest.canvas([key], settings))
         placement, lengths = choose_lengths(model, form, settings)
         settings.check(sum(placement.lengths))
-        key = Draws.seeded(settings.seed).stream("fill")
         canvas = placement.canvas([key.at(sample) for sample in range(settings.samples)], settings)
         settings.decoder().check(model.predictor, canvas)
         return cls(placement, lengths, canvas)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..decode.canvas import Canvas
+from ..decode.guidance.guidance import Guidance
 from ..decode.length import language_score, length_score
 from ..errors import UserError
 from ..randomness import Draws
@@ -44,26 +45,35 @@ def choose_lengths(model: Trained, form: Form, settings: Settings) -> tuple[Plac
         if len(sizes) == 1:
             posteriors.append({sizes[0]: 1.0})
         else:
-            score = _scores(model, form, lengths, number, sizes, key)
+            score = _scores(model, form, lengths, number, sizes, key, settings.guidance)
             posteriors.append(dict(zip(sizes, score.softmax(0).tolist(), strict=True)))
             lengths[number] = sizes[int(score.argmax())]
     return Placement(model, form, lengths), posteriors
 
 
-def _scores(model: Trained, form: Form, lengths: list[int], number: int, sizes: list[int], key: Draws) -> Tensor:
+def _scores(
+    model: Trained,
+    form: Form,
+    lengths: list[int],
+    number: int,
+    sizes: list[int],
+    key: Draws,
+    guidance: Guidance | None,
+) -> Tensor:
     """ln p(n, what is fixed, the hole's type), up to a constant, for every size."""
     blank = form.blanks[number]
     placements = {size: Placement(model, form, [*lengths[:number], size, *lengths[number + 1 :]]) for size in sizes}
     begin, end = torch.tensor([each.holes[number] for each in placements.values()], device=model.device).T
     canvas = Canvas.concatenate([each.canvas([key], Settings.of("ancestral")) for each in placements.values()])
-    score = length_score(model.predictor, canvas.to(model.device), begin, end)
+    canvas = canvas.to(model.device)
+    score = length_score(model.predictor, canvas, begin, end, guidance)
     few = members(blank)
     if few is not None:
         alike = [[tokens for tokens in few if len(tokens) == size] for size in sizes]
-        each = member_scores(model.predictor, canvas.to(model.device), begin, alike)
+        each = member_scores(model.predictor, canvas, begin, alike, guidance)
         score += torch.stack([same.logsumexp(0) for same in each])
     elif blank.language:
-        score += language_score(model.predictor, canvas.to(model.device), begin, end, blank.language)
+        score += language_score(model.predictor, canvas, begin, end, blank.language, guidance)
     return score
 
 

@@ -46,6 +46,14 @@ class Guidance(ABC):
                 "2 follows it more"
             )
 
+    @property
+    def of_text(self) -> float:
+        """To which power the likelihood of fixed text counts where numbers of tokens are compared.
+
+        1, unless that text is the condition: p_c(n) ∝ p(n) p(text | n) and p_u(n) = p(n), mixed as everything is.
+        """
+        return 1.0
+
     def check(self, predictor: Predictor, canvas: Canvas, strategy: Strategy) -> None:
         """Raise UserError when this guidance has no meaning for a process, a text or a strategy."""
         require(NEEDS, predictor.process)

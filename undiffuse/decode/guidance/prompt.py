@@ -32,6 +32,10 @@ class Prompt(Guidance):
     def copies(self) -> int:
         return 2
 
+    @property
+    def of_text(self) -> float:
+        return self.scale
+
     def check(self, predictor: Predictor, canvas: Canvas, strategy: Strategy) -> None:
         super().check(predictor, canvas, strategy)
         bare = ~_given(canvas).any(-1)
