@@ -212,8 +212,8 @@ MUTATIONS = (
     ),
     Mutation(
         PREDICTION,
-        "raised.masked_fill(known, -torch.inf).scatter(",
-        "raised.scatter(",
+        "barred = torch.zeros_like(boost).masked_fill(known, -torch.inf)",
+        "barred = torch.zeros_like(boost)",
         "head/unpredictable-rows mask, cos",
     ),
     Mutation(

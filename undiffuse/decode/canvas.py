@@ -85,7 +85,7 @@ class Canvas:
         open_ = torch.zeros_like(self.pending).long().scatter_add(1, block, self.pending.long())
         return open_.gather(1, block) == 0
 
-    @property
+    @cached_property
     def draws(self) -> Draws:
         """One key per position, of (request's seed, its own step, absolute position)."""
         return Draws(self.key).at(self.step)[:, None].at(self.positions)
