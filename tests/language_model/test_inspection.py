@@ -59,7 +59,7 @@ def test_runs_of_our_own(model, tmp_path):
     assert (found.family, found.dtype, found.noise, found.loads) == ("undiffuse", "float32", "mask", True)
     assert found.parameters == sum(p.numel() for p in model.predictor.denoiser.parameters())
     assert found.ids["mask"] == Role(vocabulary.mask, "tokenizer.json")
-    assert found.tokenizer == {"kind": "bpe", "tokens": vocabulary.size - 1, "start": None}
+    assert found.tokenizer == {"kind": "bpe", "tokens": vocabulary.size - 1, "start": None, "around": None}
     assert found.doubts == ()
     weights = tmp_path / "run" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-10])
@@ -183,7 +183,7 @@ def test_templates_and_licenses(copy):
     put(directory / "README.md", '---\nlanguage: en\nlicense: "apache-2.0"\n---\n# A model\n')
     found = ud.inspect(directory)
     assert (found.license, found.template) == ("apache-2.0", None)
-    assert found.tokenizer == {"kind": "bpe", "tokens": 256, "start": 256}
+    assert found.tokenizer == {"kind": "bpe", "tokens": 256, "start": 256, "around": None}
     put(directory / "README.md", "no front matter\n")
     put(directory / "LICENSE", "\nSome License, version 2\n…")
     loose = "{% for m in messages %}{{ m['content'] }}<end>{% endfor %}"

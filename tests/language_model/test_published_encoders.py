@@ -6,6 +6,7 @@ import shutil
 import pytest
 import tokenizers
 import torch
+from pieces import content
 from recorded import ROOT, golden, load
 from safetensors.torch import load_file, save_file
 
@@ -179,3 +180,14 @@ def test_where_masks_are(copy):
         ud.load(ROOT / "duo" / "checkpoint", mask_id=3)
     with pytest.raises(UserError, match="mask id 50284 lies outside the table of 256 rows"):
         ud.load(ROOT / "modernbert" / "checkpoint")
+
+
+def test_what_is_said_of_an_encoder(copy):
+    found = ud.inspect(ROOT / "roberta" / "checkpoint", mask_id=95)
+    assert (found.family, found.context, found.window, found.loads) == ("roberta", 32, None, True)
+    assert not any("context" in doubt for doubt in found.doubts)
+    assert ud.inspect(ROOT / "modernbert" / "checkpoint", mask_id=252).window == 4
+    directory = copy("bert")
+    (directory / "tokenizer.json").write_text(json.dumps(content()))
+    assert ud.inspect(directory).tokenizer["around"] == [[2], [3]]
+    assert ud.inspect(directory).ids["mask"].id == 4

@@ -72,7 +72,8 @@ def _lines(found: "Inspection") -> Iterator[tuple[str, str]]:
         yield "context", f"{found.context:,} positions"
     if found.attention:
         blocks = f", in blocks of {found.block_length}" if found.block_length else ""
-        yield "attention", f"{found.attention}{blocks}"
+        window = f", in some layers {found.window} positions to either side" if found.window else ""
+        yield "attention", f"{found.attention}{blocks}{window}"
         yield (
             "alignment",
             "row i − 1 speaks of position i" if found.alignment == "shifted" else "row i speaks of position i",
@@ -85,8 +86,11 @@ def _lines(found: "Inspection") -> Iterator[tuple[str, str]]:
         if role.id is not None:
             yield f"{name} id", f"{role.id} ({role.source})"
     if found.tokenizer:
-        start = found.tokenizer["start"]
+        start, around = found.tokenizer["start"], found.tokenizer["around"]
         begins = "" if start is None else f", {start} before every text"
+        if around:
+            before, after = (" ".join(map(str, side)) for side in around)
+            begins = f", {before} before and {after} after every text"
         yield "tokenizer", f"{found.tokenizer['kind']}, {found.tokenizer['tokens']:,} tokens of text{begins}"
     else:
         yield "tokenizer", "none"

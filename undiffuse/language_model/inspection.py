@@ -47,7 +47,8 @@ class Inspection:
 
     `parameters` is their number, `dtype` how they are stored (several formats with their shares of tensors), `memory`
     what they take in bytes, by format. `attention` is full, causal or block, in blocks of `block_length` positions;
-    `alignment` says which row of the network speaks of a position, its own ("same") or the one before ("shifted").
+    some layers see `window` positions to either side alone (None: no layer). `alignment` says which row of the network
+    speaks of a position, its own ("same") or the one before ("shifted").
     `head` is what its predictions are (docs/checkpoints.md), `template` where its chat template is from. `loads` is
     false where `load` refuses it, with the reason as the first of the doubts.
     """
@@ -64,6 +65,7 @@ class Inspection:
     noise: str | None = None
     attention: str | None = None
     block_length: int | None = None
+    window: int | None = None
     alignment: str | None = None
     head: str | None = None
     template: str | None = None
@@ -171,6 +173,7 @@ def _of_network(shape: TransformerConfig, network: Transformer) -> dict[str, Any
         "context": shape.context,
         "attention": kind,
         "block_length": shape.block_length,
+        "window": shape.local_window if any(map(shape.is_local, range(shape.depth))) else None,
         "alignment": "shifted" if shape.output_offset else "same",
         "memory": {name: size_of(network, NAMES[name]) for name in FORMATS},
     }
@@ -213,7 +216,11 @@ def _shares(checkpoint: Checkpoint, found: Facts) -> None:
     """Doubts about the whole."""
     config = checkpoint.config
     claimed = config.get("max_position_embeddings")
-    if isinstance(claimed, int) and found.get("context") and claimed > found["context"]:
+    if (
+        isinstance(claimed, int)
+        and found.get("context")
+        and claimed > found["context"] + checkpoint.shape.first_position
+    ):
         found.doubts.append(f"config.json claims a context of {claimed}, and its authors state {found['context']}")
     free = available(torch.device("cpu"))
     if found.get("memory") and free is not None and min(found["memory"].values()) > free:
@@ -249,4 +256,10 @@ def _noise(saved: Saved) -> str:
 
 
 def _described(tokenizer: Codec) -> dict[str, Any]:
-    return {"kind": tokenizer.kind, "tokens": sum(map(bool, tokenizer.tokens)), "start": tokenizer.start}
+    around = tokenizer.surroundings
+    return {
+        "kind": tokenizer.kind,
+        "tokens": sum(map(bool, tokenizer.tokens)),
+        "start": tokenizer.start,
+        "around": [list(around.before), list(around.after)] if around.size else None,
+    }
