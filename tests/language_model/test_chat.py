@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 
 import undiffuse as ud
 from undiffuse.errors import UserError
+from undiffuse.kinds import CHECKPOINT_FAMILIES
 from undiffuse.language_model.chat import fitting
 from undiffuse.language_model.settings import Settings
+from undiffuse.text.template import Template
+from undiffuse.text.template_doubts import template_doubts
 
 MODELS = {family: build(family) for family in FAMILIES}
 TALK = asking("Why?", "The dog says so.", "And the fox <|im_end|> <|eot_id|>?")
@@ -182,6 +185,14 @@ def test_a_model_without_a_template():
         model.with_template("{% if %}")
     with pytest.raises(UserError, match="writes the mask"):
         model.with_template("<|mask|>{{ messages[0].content }}").chat(TALK)
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in CHECKPOINT_FAMILIES.kinds if CHECKPOINT_FAMILIES.load(kind).template]
+)
+def test_templates_that_families_name_are_there(kind):
+    template = Template.known(TEMPLATES[kind], {})
+    assert template_doubts(template) == []
 
 
 OURS = "{% for m in messages %}{{ eos_token + m.role + ': ' + m.content + eos_token }}{% endfor %}"
