@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pieces
 import tokenizers
 import torch
 
@@ -71,3 +72,16 @@ def stored(family: str, directory: Path) -> Path:
     """Such a model in its public layout."""
     replace(build(family), manifest={}).save(directory, layout=family)
     return directory
+
+
+def build_pieces(end: float = 0.0) -> LanguageModel:
+    """A model with a WordPiece, whose logits of [SEP] are raised by `end`."""
+    vocabulary = pieces.rows()
+    torch.manual_seed(0)
+    network = Transformer(TransformerConfig(vocabulary.rows, 16, 1, 2, context=96)).requires_grad_(False)
+    torch.nn.init.normal_(network.unembedding.weight, std=0.3)
+    head, raised = network.head, torch.zeros(vocabulary.rows)
+    raised[3] = end
+    network.head = lambda hidden: head(hidden) + raised
+    process = Interpolating(vocabulary, OneMinusT(), Mask())
+    return LanguageModel(Predictor(network, process, "leave_one_out"), pieces.pieces(), {}, name="pieces")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conversing import END, FAMILIES, asking, build, library, stored
+from conversing import END, FAMILIES, asking, build, build_pieces, library, stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -187,9 +187,10 @@ def test_a_model_without_a_template():
         model.with_template("<|mask|>{{ messages[0].content }}").chat(TALK)
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in CHECKPOINT_FAMILIES.kinds if CHECKPOINT_FAMILIES.load(kind).template]
-)
+TEMPLATES = {kind: CHECKPOINT_FAMILIES.load(kind).template for kind in CHECKPOINT_FAMILIES.kinds}
+
+
+@pytest.mark.parametrize("kind", [kind for kind, name in TEMPLATES.items() if name])
 def test_templates_that_families_name_are_there(kind):
     template = Template.known(TEMPLATES[kind], {})
     assert template_doubts(template) == []
@@ -290,3 +291,22 @@ def test_what_has_no_vector():
     ):
         with pytest.raises(UserError, match=said):
             model.embed(texts, layer=layer)
+
+
+PAIRS = "{% for m in messages %}[CLS]{{ m.role }}: {% generation %}{{ m.content }}[SEP]{% endgeneration %}{% endfor %}"
+
+
+@pytest.mark.parametrize("end", [0.0, 99.0])
+def test_an_encoder_that_was_trained_to_answer(end):
+    """Its marks are no text, but that which ends an answer is written; a template may know no place for an answer."""
+    model = build_pieces(end).with_template(PAIRS)
+    answer = model.chat(asking("The capital of France ☕ [MASK] [SEP]?"), length=6)
+    assert answer.finished == bool(end)
+    assert answer.tokens == (0 if end else 6)
+    assert not answer.text.startswith(" ")
+    assert not any(control in answer.text for control in model.tokenizer.controls)
+    ids = model.trained.voice.ids(asking("The capital ☕ [MASK] [SEP]?"))
+    assert [token for token in ids if token in (0, 2, 3, 4)] == [2, 3, 2]
+    text, _ = model.fill_answer(asking("The capital?", "It is [MASK:2] in the north."), 1)
+    assert text.startswith("It is ")
+    assert text.endswith(" in the north.")

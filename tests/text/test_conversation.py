@@ -6,6 +6,7 @@ import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pieces import pieces as word_pieces
 
 from undiffuse.text.conversation import before_answer, encode, end_of_turn, pieces
 from undiffuse.text.published_tokenizer import PublishedTokenizer
@@ -57,9 +58,11 @@ def merged(made):
 
 
 OWN = "{% for m in messages %}{{ '<control bos>' + m.role + '\n' + m.content + '<control eos>' }}{% endfor %}"
+PAIRS = "{% for m in messages %}[CLS]{{ m.role }}: {% generation %}{{ m.content }}[SEP]{% endgeneration %}{% endfor %}"
 CASES = {
     **{name: (Template.known(name, {}), published(made)) for name, made in LIBRARIES.items()},
     "chatml of merges": (Template.known("chatml", {}), merged(LIBRARIES["chatml"])),
+    "word pieces": (Template(PAIRS), word_pieces()),
     "own": (Template(OWN), Tokenizer.train([TEXT], 300)),
     "own of bytes": (Template(OWN), Tokenizer.byte_level()),
 }
@@ -96,14 +99,14 @@ def test_other_text_has_the_ids_of_the_library(name, user, answer):
     template, tokenizer = CASES[name]
     spoken = [{"role": "user", "content": user}, {"role": "assistant", "content": answer}]
     text = template.render(spoken, answer=True)
-    assert list(encode(text, tokenizer).ids) == LIBRARIES[name].encode(text.plain, add_special_tokens=False).ids
+    assert encode(text, tokenizer).ids == LIBRARIES[name].encode(text.plain, add_special_tokens=False).ids
 
 
 def test_tokens_that_take_blanks_with_them():
     made = library(["<a>"], lstrip=True, rstrip=True)
     tokenizer = published(made)
     text = Template("x  <a>\n <a>{{ messages[0].content }}").render([{"role": "user", "content": " y"}], answer=True)
-    assert list(encode(text, tokenizer).ids) == made.encode(text.plain, add_special_tokens=False).ids
+    assert encode(text, tokenizer).ids == made.encode(text.plain, add_special_tokens=False).ids
     assert [piece.text.plain for piece in pieces(text, tokenizer)] == ["x", "  <a>\n ", "<a> ", "y"]
 
 
@@ -162,12 +165,11 @@ def test_tokens_of_an_answer(answer):
     assert len(found.ids) == len(found.answer)
 
 
-def test_an_answer_that_begins_within_a_text():
-    _, tokenizer = CASES["chatml"]
-    template = Template(
-        "{% for m in messages %}{{ m.role + ': ' }}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
-    )
-    found = encode(template.render([{"role": "user", "content": "The dog"}], answer=False), tokenizer)
+@pytest.mark.parametrize("name", ["chatml", "word pieces"])
+def test_an_answer_that_begins_within_a_text(name):
+    _, tokenizer = CASES[name]
+    template = Template("{% for m in messages %}a fox, {% generation %}{{ m.content }}{% endgeneration %}{% endfor %}")
+    found = encode(template.render([{"role": "user", "content": "the capital"}], answer=False), tokenizer)
     written = [(tokenizer.decode([token]), its) for token, its in zip(found.ids, found.answer, strict=True)]
-    assert "".join(text for text, its in written if its).lstrip() == "The dog"
-    assert "".join(text for text, its in written if not its).startswith("user:")
+    assert "".join(text for text, its in written if its).strip() == "the capital"
+    assert "".join(text for text, its in written if not its).strip() == "a fox,"

@@ -37,6 +37,7 @@ def chat(
     model: Trained, conversations: Sequence[Sequence[Message]], length: int | None, settings: Settings
 ) -> Generator[Event, None, list[Answer]]:
     """See `LanguageModel.chat`; yields the events of decoding."""
+    model = model.speaking
     settings = _settled(model, settings)
     turns = each(conversations, lambda messages: Turn.of(model, messages, length, settings))
     found: list[Answer | None] = [None] * len(turns)
@@ -109,7 +110,10 @@ def _together(model: Trained, turns: Sequence[Turn], settings: Settings) -> Gene
         end = next((place for place, token in enumerate(written) if token in voice.stops), None)
         data = model.tokenizer.decode_bytes(written[:end])
         tokens = len(written[:end])
-        found.append(Answer(whole_characters(data), tokens, nfe, settings.seed, model.name, finished=end is not None))
+        text = whole_characters(data)
+        if model.tokenizer.spaced:  # a word has a space before it wherever it stands
+            text = text.removeprefix(" ")
+        found.append(Answer(text, tokens, nfe, settings.seed, model.name, finished=end is not None))
     return found
 
 

@@ -9,6 +9,7 @@ import torch
 from ..kinds import CHECKPOINT_FAMILIES
 from ..models.family import CAUSAL, CheckpointFamily, Decoding
 from ..predictor import Predictor
+from ..process.needs import jumping
 from ..text.codec import Codec
 from ..text.surroundings import NONE, Surroundings
 from .voice import Voice
@@ -66,3 +67,15 @@ class Trained:
     def voice(self) -> Voice:
         """How it takes part in a conversation. UserError where it has no chat template."""
         return Voice.of(self.tokenizer, self.manifest)
+
+    @cached_property
+    def speaking(self) -> "Trained":
+        """The same, able to write what ends its answers, also where no other text holds that ([SEP])."""
+        vocabulary = self.predictor.process.vocabulary
+        ends = vocabulary.reserved & set(self.voice.stops)
+        if not ends:
+            return self
+        process = replace(
+            jumping(self.predictor.process), vocabulary=replace(vocabulary, reserved=vocabulary.reserved - ends)
+        )
+        return replace(self, predictor=Predictor(self.predictor.denoiser, process, self.predictor.head))

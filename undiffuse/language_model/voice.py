@@ -38,14 +38,15 @@ class Voice:
         template = template_of(tokenizer, manifest)
         stops = (end_of_turn(template, tokenizer), vocabulary.eos, *said.get("stops", ()))
         allowed = dict.fromkeys(row for row in stops if row is not None and 0 <= row < vocabulary.rows)
-        stops = tuple(row for row in allowed if row not in vocabulary.unpredictable)
+        never = set(vocabulary.unpredictable) - vocabulary.reserved
+        stops = tuple(row for row in allowed if row not in never)
         # what ends an answer stands between characters, as a line break does; other control tokens are no text
         text = HoleText([b"\n" if row in stops else data for row, data in enumerate(tokens)])
         return cls(template, stops, text, tokenizer)
 
     def ids(self, messages: Sequence[Message]) -> list[int]:
         """A conversation up to the beginning of the next answer."""
-        ids = list(encode(before_answer(self.template, messages), self.tokenizer).ids)
+        ids = encode(before_answer(self.template, messages), self.tokenizer).ids
         if self.tokenizer.vocabulary.mask in ids:
             raise UserError(f"{self.template.where} writes the mask, which is for what the model writes")
         return ids

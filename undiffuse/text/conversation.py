@@ -7,7 +7,7 @@ trained on; but what a message spells is never looked for control tokens, so non
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
 
 from ..errors import UserError
 from .codec import Codec, Control
@@ -28,10 +28,19 @@ class Piece:
 
 @dataclass(frozen=True)
 class Encoded:
-    """The ids of a conversation, and which of them its template says that the model writes (`generation`)."""
+    """A conversation in tokens, piece by piece."""
 
-    ids: tuple[int, ...]
-    answer: tuple[bool, ...]
+    pieces: tuple[tuple[Piece, tuple[int, ...]], ...]
+    tokenizer: Codec
+
+    @property
+    def ids(self) -> list[int]:
+        return [row for _, rows in self.pieces for row in rows]
+
+    @property
+    def answer(self) -> list[bool]:
+        """Which tokens hold something that the template says the model writes (`generation`)."""
+        return [its for piece, rows in self.pieces for its in _in_answer(piece, rows, self.tokenizer)]
 
 
 def pieces(text: Traced, tokenizer: Codec) -> list[Piece]:
@@ -55,13 +64,11 @@ def pieces(text: Traced, tokenizer: Codec) -> list[Piece]:
 
 def encode(text: Traced, tokenizer: Codec) -> Encoded:
     """The tokens of a rendered conversation; UserError for text that is not valid Unicode."""
-    ids: list[int] = []
-    answer: list[bool] = []
-    for piece in pieces(text, tokenizer):
-        own = tokenizer.encode(piece.text.plain) if piece.row is None else [piece.row]
-        ids += own
-        answer += _in_answer(piece, own, tokenizer)
-    return Encoded(tuple(ids), tuple(answer))
+    found = [
+        (piece, tuple(tokenizer.context(piece.text.plain)) if piece.row is None else (piece.row,))
+        for piece in pieces(text, tokenizer)
+    ]
+    return Encoded(tuple(found), tokenizer)
 
 
 def before_answer(template: Template, messages: Sequence[Message]) -> Traced:
@@ -106,14 +113,14 @@ def _controls(text: Traced, controls: Mapping[str, Control]) -> Iterator[tuple[i
         at += length
 
 
-def _in_answer(piece: Piece, ids: list[int], tokenizer: Codec) -> list[bool]:
-    """Which tokens of a piece begin in an answer."""
+def _in_answer(piece: Piece, rows: Sequence[int], tokenizer: Codec) -> list[bool]:
+    """Which tokens of a piece overlap an answer."""
     of_byte = [
         bool(bits & ANSWER)
         for character, bits in zip(piece.text.plain, piece.text.origin, strict=True)
         for _ in character.encode()
     ]
     if piece.row is not None or len(set(of_byte)) < 2:
-        return of_byte[:1] * len(ids)
-    begins = accumulate((len(tokenizer.token_bytes(token)) for token in ids), initial=0)
-    return [of_byte[min(begin, len(of_byte) - 1)] for begin, _ in zip(begins, ids, strict=False)]
+        return of_byte[:1] * len(rows)
+    ends = [0, *accumulate(len(data) for _, data in tokenizer.pieces(piece.text.plain))]
+    return [any(of_byte[begin:end]) for begin, end in pairwise(ends)]

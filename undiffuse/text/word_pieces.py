@@ -64,7 +64,8 @@ class WordPieces(Codec):
 
     @cached_property
     def controls(self) -> Mapping[str, Control]:
-        return controls_of(self.content)
+        # what stands for text without a token is no control token: any text may hold it
+        return {text: control for text, control in controls_of(self.content).items() if control.row != self._unknown}
 
     @cached_property
     def surroundings(self) -> Surroundings:
