@@ -9,7 +9,6 @@ import torch
 from ..kinds import CHECKPOINT_FAMILIES
 from ..models.family import CAUSAL, CheckpointFamily, Decoding
 from ..predictor import Predictor
-from ..process.needs import jumping
 from ..text.codec import Codec
 from ..text.surroundings import NONE, Surroundings
 from .voice import Voice
@@ -75,7 +74,6 @@ class Trained:
         ends = vocabulary.reserved & set(self.voice.stops)
         if not ends:
             return self
-        process = replace(
-            jumping(self.predictor.process), vocabulary=replace(vocabulary, reserved=vocabulary.reserved - ends)
-        )
+        process: Any = self.predictor.process  # a dataclass of some kind
+        process = replace(process, vocabulary=replace(vocabulary, reserved=vocabulary.reserved - ends))
         return replace(self, predictor=Predictor(self.predictor.denoiser, process, self.predictor.head))
