@@ -224,3 +224,16 @@ def test_without_a_time_the_share_of_masks_is_taken_for_it(model):
     assert torch.allclose(timed.logits(ids), timed.logits(ids, t=0.3), atol=1e-3)
     assert (timed.logits(ids, t=0.3) - timed.logits(ids, t=0.2)).abs().max() > 0.01
     assert torch.allclose(timed.logits(ids, t=[0.3]), timed.logits(ids, sigma=-math.log(0.7)), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("family", "strategy"), [("duo", "greedy-tail"), ("bd3lm", "first-hitting"), ("modernbert", "confidence")]
+)
+def test_how_their_authors_decode(family, strategy):
+    model = golden(family).model
+    known = model.trained.decoding
+    assert known.strategy == strategy
+    done = model.decode([[3, 1, 4]], 8, strategy=known.strategy, **known.options)
+    assert done.ids[0].tolist()[:3] == [3, 1, 4]
+    assert len(done.ids[0]) >= 11
+    assert model.predictor.process.mask not in done.ids[0].tolist()

@@ -4,13 +4,14 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from .dit_names import DiTNames
-from .family import Keys
+from .family import Decoding, Keys
 from .transformer import TransformerConfig
 
 
 class Bd3lm(DiTNames):
     """BD3-LM: block diffusion, same position; it has an input for σ, or none, and its authors leave it at 0."""
 
+    decoding = Decoding("first-hitting", {"top_p": 0.9}, length=1024)
     inert = ("sampling_eps_min", "sampling_eps_max")
 
     def recognizes(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:

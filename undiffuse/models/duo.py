@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from .dit_names import DiTNames
-from .family import Keys
+from .family import Decoding, Keys
 from .transformer import TransformerConfig
 
 
@@ -14,6 +14,7 @@ class Duo(DiTNames):
     mask_id = None
     mask_tokens = ()
     noise = "uniform"
+    decoding = Decoding("greedy-tail", length=1024)
 
     def recognizes(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:
         return str(config.get("model_type")).lower() == "duo" and "hidden_dim" in config

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..errors import UserError
-from .family import CheckpointFamily, Keys
+from .family import CheckpointFamily, Decoding, Keys
 from .parts import Copied, Part
 from .transformer import TransformerConfig
 
@@ -16,6 +16,8 @@ class ModernBert(CheckpointFamily):
 
     mask_id = 50284
     mask_tokens = ("[MASK]",)
+    cut = None
+    decoding = Decoding("confidence", {"temperature": 0.0})  # of the models made of it, one token a step
 
     def recognizes(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:
         return config.get("model_type") == "modernbert" and "model.embeddings.tok_embeddings.weight" in tensors
