@@ -174,6 +174,14 @@ def test_open_dcoder_is_named_and_remembered(tmp_path):
     assert again.decode([[1, 2, 3]], 8, strategy="entropy", temperature=0.5, top_k=5).nfe.item() == 8
 
 
+def test_llada21_exchanges_decided_tokens_unless_told_otherwise(copy):
+    """By its name: nothing else in a directory tells it from LLaDA2.0."""
+    named = copy.rename(copy.parent / "LLaDA2.1-mini")
+    assert golden("llada2").model.trained.decoding.strategy == "dynamic"
+    known = ud.load(named, **SAID).trained.decoding
+    assert (known.strategy, known.options["threshold"], known.options["edit_threshold"]) == ("edit", 0.7, 0.5)
+
+
 def test_the_cache_changes_nothing():
     """Rows of experts are sorted, so the order of sums changes with the rows that are run: by rounding alone."""
     known = golden("llada2")

@@ -61,6 +61,8 @@ def advanced(predictor: Predictor, batch: Batch) -> tuple[Batch, Bool[Tensor, "R
         batch = replace(batch, groups=groups)
         decision, given = _together(batch, decisions)
         after, committed, revised = apply(after, sites, decision, _revocable(batch))
+        if decision.hold is not None:
+            after = after.replace(held=canvas.current.where(decision.hold, UNDECIDED))
         given = torch.where(wanted.any(-1), given, 0.0)  # a request that asked nothing decided nothing
         after = after.replace(certificate=torch.maximum(canvas.certificate, given))
     return batch.replace(_stopped(batch, _tick(canvas, after))), committed, revised
@@ -91,11 +93,15 @@ def _together(batch: Batch, decisions: list[Decision]) -> tuple[Decision, Tensor
         else decision.certificate.double()
         for group, decision in zip(batch.groups, decisions, strict=True)
     ]
+    held = [
+        torch.zeros_like(decision.write[:, 0]) if decision.hold is None else decision.hold for decision in decisions
+    ]
     return Decision(
         batch.spread([decision.write for decision in decisions]),
         batch.spread([decision.ids for decision in decisions]),
         batch.spread([decision.pending for decision in decisions]),
         batch.spread([decision.logp.float() for decision in decisions]),
+        hold=None if all(decision.hold is None for decision in decisions) else batch.spread(held),
     ), batch.spread(given)
 
 
@@ -117,7 +123,7 @@ def completed(predictor: Predictor, batch: Batch, late: list[int]) -> tuple[Batc
     sites = Sites.of(wanted, int(sizes.max()))
     steps = [group.how.strategy.step(predictor.process, some.of(group)) for group in some.groups]
     t = some.spread([times(some.of(group), at) for group, at in zip(some.groups, steps, strict=True)])
-    predictions, canvas = observe(predictor, some, sites, t, sizes)
+    predictions, canvas = observe(predictor, some, sites, t, sizes) if int(sizes.max()) else ([], canvas)
     while bool(canvas.pending.any()):  # once, unless a constraint holds something back
         some = some.replace(canvas)
         decisions = [
@@ -129,6 +135,7 @@ def completed(predictor: Predictor, batch: Batch, late: list[int]) -> tuple[Batc
         clock=torch.zeros_like(canvas.clock),
         step=canvas.step + 1,
         certificate=torch.full_like(canvas.certificate, torch.inf),
+        held=torch.full_like(canvas.held, UNDECIDED),
     )
     ended = _stopped(some, ended)
     index = torch.tensor(late, device=wanted.device)
@@ -221,14 +228,16 @@ def times(canvas: Canvas, step: Step) -> Float[Tensor, "R L"]:
 
 
 def _hold_back(group: Group, seen: Observation, decision: Decision) -> Decision:
-    """Keep pending what a constraint does not let be committed together with the rest."""
+    """Keep as it is what a constraint does not let be committed, or exchanged, together with the rest."""
     if group.constraint is None:
         return decision
-    chosen = decision.write & ~decision.pending & seen.open
+    chosen = decision.write & ~decision.pending & (seen.open | (decision.ids != seen.ids))
     kept = group.constraint.together(seen.canvas, seen.sites, chosen, decision.ids)
     held = chosen & ~kept
     return decision.replace(
-        write=decision.write & ~held, pending=decision.pending | held, ids=torch.where(held, seen.ids, decision.ids)
+        write=decision.write & ~held,
+        pending=decision.pending | held & seen.open,
+        ids=torch.where(held, seen.ids, decision.ids),
     )
 
 

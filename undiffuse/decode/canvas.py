@@ -31,6 +31,7 @@ class Canvas:
     in the text, and the steps of every window lead from there to 0. `certificate` is the largest that the strategy gave
     in any step: below 1, one token at a time would have decided the same (see `certified`); ∞ where a step came without
     one. `taken` is how many positions of the first window a prompt holds, where its steps are those of all of it.
+    `held` is the window that a strategy keeps open although nothing may be pending in it (UNDECIDED: none).
     """
 
     ids: Int[Tensor, "R L"]
@@ -49,6 +50,7 @@ class Canvas:
     begins: Float[Tensor, " R"]
     certificate: Float[Tensor, " R"]
     taken: Int[Tensor, " R"]
+    held: Int[Tensor, " R"]
     commit_step: Int[Tensor, "R L"]
     commit_logp: Float[Tensor, "R L"]
 
@@ -58,13 +60,14 @@ class Canvas:
 
     @cached_property
     def done(self) -> Bool[Tensor, " R"]:
-        return ~self.pending.any(-1) | self.aborted
+        return ~(self.pending.any(-1) | (self.held >= 0)) | self.aborted
 
     @cached_property
     def current(self) -> Int[Tensor, " R"]:
-        """Number of the window that each request is in: the first with something pending (0 when done)."""
+        """Number of the window that each request is in: the first that is open (0 when done)."""
         last = self.steps.shape[1]
         first = self.window_number.masked_fill(~self.pending, last).amin(-1)
+        first = torch.where(self.held >= 0, torch.minimum(first, self.held), first)
         return first.where(first < last, 0)
 
     @cached_property
@@ -79,10 +82,11 @@ class Canvas:
 
     @cached_property
     def finished_blocks(self) -> Bool[Tensor, "R L"]:
-        """Positions of attention blocks in which nothing is pending (all, or none, where one block is everything)."""
+        """Positions of attention blocks in which nothing is open (all, or none, where one block is everything)."""
         length = self.ids.shape[1]
         block = self.positions // torch.where(self.span > 0, self.span, length)[:, None]
-        open_ = torch.zeros_like(self.pending).long().scatter_add(1, block, self.pending.long())
+        unfinished = self.pending | (self.window_number == self.held[:, None]) & (self.held >= 0)[:, None]
+        open_ = torch.zeros_like(self.pending).long().scatter_add(1, block, unfinished.long())
         return open_.gather(1, block) == 0
 
     @cached_property
@@ -189,6 +193,7 @@ def start(
         begins=torch.full((1,), begins, dtype=torch.float64),
         certificate=torch.zeros(1, dtype=torch.float64),
         taken=zero,
+        held=zero + UNDECIDED,
         commit_step=torch.full_like(ids, UNDECIDED).masked_fill(editable & ~pending, GIVEN)[None],
         commit_logp=torch.zeros(ids.shape, dtype=torch.float32)[None],
     )

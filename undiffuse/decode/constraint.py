@@ -61,4 +61,7 @@ class Constraint(ABC):
     def together(
         self, canvas: Canvas, sites: Sites, chosen: Bool[Tensor, "R M"], ids: Int[Tensor, "R M"]
     ) -> Bool[Tensor, "R M"]:
-        """The part of the chosen sites that may be committed in one step; at least one per request that chose any."""
+        """The part of the chosen sites that may be committed in one step; at least one per request that chose any.
+
+        Of decided sites it is the part whose tokens may be exchanged for those in `ids`, given what is committed.
+        """

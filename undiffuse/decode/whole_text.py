@@ -107,19 +107,21 @@ class WholeText(Constraint):
     def together(
         self, canvas: Canvas, sites: Sites, chosen: Bool[Tensor, "R M"], ids: Int[Tensor, "R M"]
     ) -> Bool[Tensor, "R M"]:
-        """One by one in reading order: each token given those already kept."""
+        """One by one in reading order: each token given those already kept, and then each exchange of a decided one."""
         blank = torch.full_like(canvas.ids, -1)
         wanted = sites.scatter(torch.where(chosen, ids, -1), blank).tolist()
         decided = _decided(canvas)
         kept = torch.ones_like(canvas.pending)
         for span in self.spans:
             committed = decided[span.row][span.start : span.stop]
-            for place, token in enumerate(wanted[span.row][span.start : span.stop]):
-                if token >= 0 and committed[place] is None:
-                    if span.text.allowed(committed, place)[span.text.of_token[token]]:
-                        committed[place] = token
-                    else:
-                        kept[span.row, span.start + place] = False
+            tokens = [
+                (place, token) for place, token in enumerate(wanted[span.row][span.start : span.stop]) if token >= 0
+            ]
+            for place, token in sorted(tokens, key=lambda each: committed[each[0]] is not None):
+                if span.text.allowed(committed, place)[span.text.of_token[token]]:
+                    committed[place] = token
+                else:
+                    kept[span.row, span.start + place] = False
         return chosen & sites.gather(kept)
 
     def joint(

@@ -50,7 +50,7 @@ class Trained:
         if "layout" not in self.manifest:
             return None
         family: CheckpointFamily = CHECKPOINT_FAMILIES.load(self.manifest["layout"])()
-        known = family.decoding
+        known = family.decoded(self.name)
         traits = self.predictor.traits
         if known is None or traits.one_sided != (known.strategy == CAUSAL.strategy):
             return None

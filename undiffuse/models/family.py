@@ -133,6 +133,10 @@ class CheckpointFamily(ABC):
     template: ClassVar[str] = ""
     decoding: ClassVar[Decoding | None] = None
 
+    def decoded(self, name: str) -> Decoding | None:
+        """What verbs do with a model of this name; few families have several ways."""
+        return self.decoding
+
     @abstractmethod
     def recognizes(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:
         """Whether a config with these tensors is of the family; the model type alone is not enough."""

@@ -7,6 +7,7 @@ trained (`llada2_moe_veomni`).
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from ..errors import UserError
@@ -17,6 +18,7 @@ from .parts import Copied, Part
 from .transformer import TransformerConfig
 
 BLOCK = 32  # of every published model; their configs do not say
+EDITING = Decoding("edit", {"threshold": 0.7, "edit_threshold": 0.5, "temperature": 0.0})
 KINDS = ("llada2_moe", "llada2_moe_veomni")
 
 
@@ -30,6 +32,10 @@ class LLaDA2(CheckpointFamily):
     mask_tokens = ("<|mask|>",)
     template = "llada2"
     decoding = Decoding("dynamic", {"threshold": 0.95, "temperature": 0.0})
+
+    def decoded(self, name: str) -> Decoding | None:
+        """LLaDA2.1 is trained to exchange tokens, and only its name says that it is 2.1."""
+        return EDITING if "llada2.1" in PurePath(name).name.lower() else self.decoding
 
     def recognizes(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:
         return str(config.get("model_type")).lower() in KINDS and "model.word_embeddings.weight" in tensors

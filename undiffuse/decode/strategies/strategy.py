@@ -38,6 +38,7 @@ class Decision:
     """What becomes of each site: `write` it with `ids`, leave it `pending` or not, and with which log-probability.
 
     `certificate`, where a strategy gives one, is below 1 when one token at a time would decide the same (`certified`).
+    `hold` keeps the window open for a further step although nothing may be pending in it (None: no request's).
     """
 
     write: Bool[Tensor, "R M"]
@@ -46,6 +47,7 @@ class Decision:
     logp: Float[Tensor, "R M"]
     memory: Memory = field(default_factory=dict)
     certificate: Float[Tensor, " R"] | None = None
+    hold: Bool[Tensor, " R"] | None = None
 
     def replace(self, **changes: Tensor) -> "Decision":
         return replace(self, **changes)
