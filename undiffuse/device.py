@@ -19,10 +19,11 @@ def device_of(name: "str | torch.device | None") -> "torch.device":
 
     if isinstance(name, torch.device):
         name = str(name)
-    if name is None or name == AUTO:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = AUTO if name is None else name
     if not isinstance(name, str):
         raise UserError(f"device must be a name such as 'cuda', not {name!r}")
+    if name == AUTO:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, index = name.partition(":")
     if kind == "mps":
         raise UserError(f"device {name}: Apple's GPUs have no float64, which noise levels here need; use cpu")

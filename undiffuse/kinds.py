@@ -82,6 +82,8 @@ class Components:
 
     def load(self, kind: str) -> type:
         """The class of a kind; UserError with the nearest name when there is none."""
+        if not isinstance(kind, str):
+            raise UserError(f"{self.name} must be the name of a kind, not {kind!r}")
         if kind in self.ambiguous:
             raise UserError(f"{self.name} {kind!r} names two curves in the field: {self.ambiguous[kind]}")
         if kind in self.outside or ":" in kind:

@@ -1,6 +1,7 @@
 """Guidance on the loop: the published formula, what it may never do, and what it refuses. Laws hold the mathematics."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -259,9 +260,10 @@ def test_the_evidence_of_the_own_token_counts_once_under_guidance(scale):
             assert guided.leave_one_out().exp()[0, 0, 1] < 0.9
 
 
-@pytest.mark.parametrize("scale", [-0.5, math.nan, math.inf])
+@pytest.mark.parametrize("scale", [-0.5, math.nan, math.inf, 1e300])
 def test_scales_that_mean_nothing_are_refused(scale):
-    with pytest.raises(UserError, match=f"guidance must be 0 or more, not {scale}: 1 is off"):
+    said = f"guidance must be 0 or more, and at most 1000000, not {scale}: 1 is off"
+    with pytest.raises(UserError, match=re.escape(said)):
         Settings.of("confidence", guidance=scale)
 
 

@@ -121,3 +121,9 @@ def test_a_recipe_that_cannot_be_read(tmp_path):
 def test_a_key_has_one_value(pair):
     with pytest.raises(UserError, match=f"{pair[0].partition('=')[0]} is given twice: leave out one of its values"):
         resolve("default", pair)
+
+
+def test_a_process_that_is_no_table_is_refused(tmp_path):
+    (tmp_path / "a.toml").write_text("process = []")
+    with pytest.raises(UserError, match=r"process = \[\]: expected a table, or the name of a kind"):
+        resolve(tmp_path / "a.toml")

@@ -2,8 +2,11 @@
 
 import numbers
 import operator
+import os
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +22,8 @@ def whole(name: str, value: object, least: int = 1) -> int:
     try:
         number = operator.index(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{shown} must be at least {least}, not {value}") from error
+        found = repr(value) if isinstance(value, str) else value
+        raise UserError(f"{shown} must be at least {least}, not {found}") from error
     if isinstance(value, bool) or number < least:
         raise UserError(f"{shown} must be at least {least}, not {value}")
     if number > MOST:
@@ -50,6 +54,47 @@ def plain(name: str, hint: Any, value: Any) -> Any:
             raise UserError(f"{name.replace('_', ' ')} must be a whole number, not {value!r}") from error
     if hint is str and not isinstance(value, str):
         raise UserError(f"{name.replace('_', ' ')} must be a string, not {value!r}")
+    return value
+
+
+def string(name: str, value: Any) -> str:
+    """A string; UserError for anything else."""
+    if not isinstance(value, str):
+        raise UserError(f"{name} must be a string, not {value!r}")
+    return value
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False; UserError for anything else."""
+    if not isinstance(value, bool | np.bool_):
+        raise UserError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
+
+
+def path(name: str, value: Any) -> Path:
+    """What can be the name of a file; UserError for anything else."""
+    if not isinstance(value, str | Path):
+        raise UserError(f"{name} must be a path, as a string or a Path, not {value!r}")
+    try:
+        held = os.fsencode(value)
+    except UnicodeEncodeError:
+        held = b"\0"
+    if b"\0" in held:
+        raise UserError(f"{name} must be a path, and no file can be called {str(value)!r}")
+    return Path(value)
+
+
+def names(name: str, values: Any) -> tuple[str, ...]:
+    """Several strings; UserError for anything else, a single string included."""
+    if isinstance(values, str | bytes):
+        raise UserError(f"{name} must be a list of strings, not {values!r}")
+    return tuple(string(f"one of {name}", value) for value in many(name, values))
+
+
+def function(name: str, value: Any) -> Any:
+    """What can be called; UserError for anything else."""
+    if not callable(value):
+        raise UserError(f"{name} must be a function, not {value!r}")
     return value
 
 

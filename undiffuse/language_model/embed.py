@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ..errors import UserError
 from ..models.transformer import Transformer
 from ..types import Rows, State, Tags
+from .arguments import plain
 from .many import batches, each
 from .trained import Trained
 
@@ -20,7 +21,8 @@ def embed(model: Trained, texts: Sequence[str], layer: int) -> Float[Tensor, "N 
     network = model.predictor.denoiser
     assert isinstance(network, Transformer)
     depth = network.config.depth
-    if isinstance(layer, bool) or not isinstance(layer, int) or not -depth - 1 <= layer <= depth:
+    layer = plain("layer", int, layer)
+    if isinstance(layer, bool) or not -depth - 1 <= layer <= depth:
         raise UserError(f"layer must lie between {-depth - 1} and {depth} (0: the embeddings), not {layer!r}")
     ids = each(texts, lambda text: _ids(model, text))
     found = torch.zeros(len(ids), network.config.width)

@@ -7,6 +7,7 @@ import torch
 
 from ..device import AUTO, device_of
 from . import storage
+from .arguments import flag, names, path, string, whole
 from .model import LanguageModel
 from .number_formats import number_format
 from .overrides import Overrides
@@ -39,12 +40,17 @@ def load(
     """
     return LanguageModel.of(
         storage.read(
-            directory,
+            None if directory is None else path("directory", directory),
             device=device_of(device),
             dtype=number_format(dtype),
-            overrides=Overrides(family, mask_id, attention, shift),
-            check_head=check_head,
-            plugins=plugins,
-            revision=revision,
+            overrides=Overrides(
+                None if family is None else string("family", family),
+                None if mask_id is None else whole("mask_id", mask_id, 0),
+                None if attention is None else string("attention", attention),
+                None if shift is None else flag("shift", shift),
+            ),
+            check_head=flag("check_head", check_head),
+            plugins=names("plugins", plugins),
+            revision=None if revision is None else string("revision", revision),
         )
     )

@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..predictor import Predictor
 from ..text.codec import Codec
 from ..text.template import Message, Template
-from .arguments import ids, many, whole
+from .arguments import flag, ids, many, path, string, whole
 from .chat import chat, conversations_of, fill_answer, fitting
 from .check import Check, check
 from .decode import Decoded, Prompts, decode
@@ -236,6 +236,7 @@ class LanguageModel:
         """
         kind, heat = filling(self.predictor, strategy, temperature, 1)
         settings = Settings.of(kind, temperature=heat, seed=seed, **options)
+        number, top = whole("number", number, 0), whole("top", top)
         return finished(fill_answer(self.trained, messages, number, settings, top), on_event)
 
     def with_template(self, source: str) -> "LanguageModel":
@@ -243,7 +244,7 @@ class LanguageModel:
 
         UserError for one that cannot be read.
         """
-        Template(source)
+        Template(string("source", source))
         return replace(self, manifest={**self.manifest, KEY: {**(self.manifest.get(KEY) or {}), "template": source}})
 
     def embed(self, texts: str | Several, layer: int = -1) -> Float[Tensor, "N D"]:
@@ -277,7 +278,7 @@ class LanguageModel:
             if isinstance(prompts, str)
             else list([None] * len(each) if prompts is None else many("prompts", prompts))
         )
-        return score(self.trained, each, before, draws, precision, per_token, seed, as_)
+        return score(self.trained, each, before, draws, precision, flag("per_token", per_token), seed, as_)
 
     @overload
     def check(self, text: str, *, top: int | None = None, proposals: int = 3, threshold: float = 8.0) -> Check: ...
@@ -387,7 +388,7 @@ class LanguageModel:
             suited(self.predictor, settings),
             stop=ids("stop_ids", stop_ids),
             banned=ids("banned_ids", banned_ids),
-            early=early_stop,
+            early=flag("early_stop", early_stop),
             window=None if window_length is None else whole("window_length", window_length),
         )
 
@@ -397,4 +398,4 @@ class LanguageModel:
         A public checkpoint, or any model with a `layout` (`undiffuse list families`), is written in that public layout,
         with a config.json. UserError where the layout cannot describe the network.
         """
-        save(self.trained, Path(directory), layout)
+        save(self.trained, path("directory", directory), None if layout is None else string("layout", layout))

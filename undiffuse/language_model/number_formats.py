@@ -29,7 +29,7 @@ def number_format(name: str | torch.dtype | None) -> torch.dtype | None:
         name = str(name).removeprefix("torch.")
     if name is None:
         return None
-    if name not in NAMES:
+    if not isinstance(name, str) or name not in NAMES:
         raise UserError(f"there is no number format {name!r} of weights{did_you_mean(str(name), NAMES)}")
     return NAMES[name]
 

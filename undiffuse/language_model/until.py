@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import UserError
+from ..text.tokenizer import utf8
 from .arguments import many
 
 
@@ -18,7 +19,7 @@ class Until:
         """One string or several; UserError for what is none, or empty."""
         strings = (until,) if isinstance(until, str) else tuple(many("until", until))
         for string in strings:
-            if not isinstance(string, str) or not string:
+            if not isinstance(string, str) or not utf8(string):
                 raise UserError(f"a text ends before a string of one character at least, not before {string!r}")
         return cls(strings)
 

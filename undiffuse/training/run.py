@@ -1,6 +1,6 @@
 """A run from its files to its report: what `undiffuse train` and `ud.train` call, and how a run resumes."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
@@ -15,7 +15,7 @@ from ..device import AUTO, device_of
 from ..errors import UserError
 from ..kinds import OBJECTIVES, describe, describe_process, refuse_packages
 from ..language_model import LanguageModel
-from ..language_model.arguments import real, whole
+from ..language_model.arguments import function, many, names, path, real, whole
 from ..objective.objective import Objective
 from ..process.process import Process
 from ..randomness import check_seed
@@ -95,13 +95,12 @@ def train(
     `objective` and `process` may be given as objects, which are used as they are described (a process whatever its
     vocabulary). `plugins` are packages that a start may import.
     """
-    if not isinstance(files, Path | Iterable):
-        raise UserError(f"files must be a path or a list of paths, not {files!r}")
-    files = [files] if isinstance(files, str | Path) else list(files)
-    given = {"out": out, "start": start, "recipe": recipe, "valid": valid}
-    _check_paths(files=files, **{name: [path] for name, path in given.items() if path is not None})
-    if isinstance(overrides, str) or not all(isinstance(override, str) for override in overrides):
-        raise UserError(f"overrides must be a list of strings KEY=VALUE, not {overrides!r}")
+    files = [path("files", file) for file in ([files] if isinstance(files, str | Path) else many("files", files))]
+    for name, value in {"out": out, "start": start, "recipe": recipe, "valid": valid}.items():
+        if value is not None:
+            path(name, value)
+    overrides, plugins = names("overrides", overrides), names("plugins", plugins)
+    progress = function("progress", progress)
     seed, threads = check_seed(seed), None if threads is None else whole("threads", threads)
     where = device_of(device)
     budget = _budget(minutes, steps) or DEFAULT
@@ -109,9 +108,9 @@ def train(
         overrides = (*overrides, f"training.dtype={str(dtype).removeprefix('torch.')}")
     source = None if start is None else Start.of(start, plugins)
     resolved = resolve(recipe, overrides, source, _described(objective, process))
-    path = free_path(Path("runs"), _name(files)) if out is None else Path(out)
-    if path.exists():
-        raise UserError(f"{path} exists already: choose another --out, or go on with that run by --resume {path}")
+    place = free_path(Path("runs"), _name(files)) if out is None else Path(out)
+    if place.exists():
+        raise UserError(f"{place} exists already: choose another --out, or go on with that run by --resume {place}")
     check_tracker(resolved.configuration.training.track)
     progress(Progress("reading"))
     text = read(files)
@@ -138,7 +137,7 @@ def train(
     }
     known = None if source is None else source.tokenizer
     refuse_too_large(resolved.configuration, known, parts[0].bytes, budget, where)
-    run = RunDirectory.create(path, request, *parts, source)
+    run = RunDirectory.create(place, request, *parts, source)
     try:
         return _go_on(run, None, plugins, progress)
     except UserError:
@@ -162,10 +161,11 @@ def resume(
     at its own end. UserError if the directory holds no run, a damaged one, one with nothing left to do, or one with
     components of packages that `plugins` does not name: going on imports them.
     """
-    _check_paths(directory=[directory])
+    directory, plugins = path("directory", directory), names("plugins", plugins)
+    progress = function("progress", progress)
     threads = None if threads is None else whole("threads", threads)
     extension = _budget(minutes, steps)
-    run = RunDirectory.open(Path(directory))
+    run = RunDirectory.open(directory)
     refuse_packages(run.request, plugins, str(directory))
     plan = run.plan()
     done = plan is not None and run.finished_step == plan.ends[-1]
@@ -174,14 +174,6 @@ def resume(
     if not done and extension is not None:
         raise UserError(f"{directory} is not finished: resume it without --minutes and --steps first")
     return _go_on(run, extension, plugins, progress, threads)
-
-
-def _check_paths(**given: Sequence[object]) -> None:
-    """UserError for an argument that holds what names no file."""
-    for name, paths in given.items():
-        for path in paths:
-            if not isinstance(path, str | Path):
-                raise UserError(f"{name} must be a path, as a string or a Path, not {path!r}")
 
 
 def _budget(minutes: object, steps: object) -> Budget | None:

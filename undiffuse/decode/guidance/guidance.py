@@ -30,6 +30,8 @@ from ..strategies.strategy import Strategy
 
 Law = Float[Tensor, "R M V"]
 
+LARGEST = 1e6
+"""Of scales: more is the same in the end, and would leave the numbers that float32 holds."""
 NEEDS = (Need(jumps, "guidance mixes laws of tokens that jump by one law, which process '{noise}' does not have"),)
 
 
@@ -40,10 +42,10 @@ class Guidance(ABC):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.scale < float("inf"):
+        if not 0 <= self.scale <= LARGEST:
             raise UserError(
-                f"the scale of guidance must be 0 or more, not {self.scale}: 1 is off, 0 ignores the condition, "
-                "2 follows it more"
+                f"the scale of guidance must be 0 or more, and at most {LARGEST:.0f}, not {self.scale}: 1 is off, 0 "
+                "ignores the condition, 2 follows it more"
             )
 
     @property
