@@ -74,8 +74,8 @@ MUTATIONS = (
     ),
     Mutation(
         "decode/strategies/threshold.py",
-        "proposal.confidence >= self.threshold",
-        "proposal.confidence < self.threshold",
+        "proposal.confidence >= threshold",
+        "proposal.confidence < threshold",
         "decode/greedy threshold, 1",
     ),
     Mutation(

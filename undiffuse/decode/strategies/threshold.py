@@ -23,11 +23,19 @@ class Threshold(Unmasking):
     filters: Filters = field(default_factory=Filters)
 
     def __post_init__(self) -> None:
-        if not self.threshold > 0:
-            raise UserError(
-                f"threshold must be positive, not {self.threshold}; 0.9 is usual, above 1 is one token a step"
-            )
+        check_threshold(self.threshold)
 
     def choose(self, seen: Observation, proposal: Proposal, step: Step) -> Bool[Tensor, "R M"]:
-        one = torch.ones_like(step.index)
-        return (seen.open & (proposal.confidence >= self.threshold)) | best(proposal.odds, seen.open, one)
+        return above_or_best(seen, proposal, step, self.threshold)
+
+
+def check_threshold(threshold: float) -> None:
+    """UserError unless it is positive."""
+    if not threshold > 0:
+        raise UserError(f"threshold must be positive, not {threshold}; 0.9 is usual, above 1 is one token a step")
+
+
+def above_or_best(seen: Observation, proposal: Proposal, step: Step, threshold: float) -> Bool[Tensor, "R M"]:
+    """Open sites whose proposal reaches the threshold, and the single best one."""
+    one = torch.ones_like(step.index)
+    return (seen.open & (proposal.confidence >= threshold)) | best(proposal.odds, seen.open, one)
