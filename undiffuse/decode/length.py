@@ -48,7 +48,7 @@ def length_score(
     # the run of fixed tokens right after the hole, at most READ of them
     read = fixed_after & (place < (end + READ)[:, None]) & ((canvas.pending & (place >= end[:, None])).cumsum(-1) == 0)
     # what is never predicted, a mark around the text, says nothing of its length
-    read &= ~torch.isin(canvas.ids, torch.tensor(predictor.process.vocabulary.unpredictable, device=place.device))
+    read &= ~torch.isin(canvas.ids, torch.tensor(predictor.process.vocabulary.unpredictable).to(canvas.ids))
     noise = predictor.process.prior(canvas.draws.stream("prior")).ids
     score = (end - begin).double() * math.log(CONTINUATION)
     for step in range(int(read.sum(-1).max())):
