@@ -16,10 +16,21 @@ if TYPE_CHECKING:
     from .cli.watch import Watch
     from .decode.event import Event
     from .errors import UserError
-    from .language_model import LanguageModel, inspect, load
+    from .language_model import LanguageModel, convert, inspect, load
     from .training.run import resume, train
 
-__all__ = ["Event", "LanguageModel", "TrainingBar", "UserError", "Watch", "inspect", "load", "resume", "train"]
+__all__ = [
+    "Event",
+    "LanguageModel",
+    "TrainingBar",
+    "UserError",
+    "Watch",
+    "convert",
+    "inspect",
+    "load",
+    "resume",
+    "train",
+]
 
 _HOME = {
     "Event": ".decode.event",
@@ -27,6 +38,7 @@ _HOME = {
     "Watch": ".cli.watch",
     "LanguageModel": ".language_model",
     "UserError": ".errors",
+    "convert": ".language_model",
     "inspect": ".language_model",
     "load": ".language_model",
     "resume": ".training.run",

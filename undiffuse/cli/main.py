@@ -8,7 +8,7 @@ import typer
 from typer.main import get_command
 
 from ..errors import UserError, did_you_mean
-from . import about, catalogue, chat, check, config, fill, generate, inspect, score, study, train, verify
+from . import about, catalogue, chat, check, config, convert, fill, generate, inspect, score, study, train, verify
 from .machine import spin_briefly
 
 # typer carries a click of its own and exports only the leaves of its tree of exceptions
@@ -58,6 +58,7 @@ app.command("chat")(chat.chat)
 app.command("check")(check.check)
 app.command("score")(score.score)
 app.command("inspect")(inspect.inspect)
+app.command("convert")(convert.convert)
 app.command("verify")(verify.verify)
 app.add_typer(study.app, name="study")
 app.command("config")(config.config)

@@ -1,6 +1,7 @@
 """The language model: predictor, tokenizer and manifest, with the verbs that people use it by."""
 
 from .check import Check, Finding
+from .conversion import convert
 from .decode import Decoded
 from .inspection import Inspection, inspect
 from .loading import load
@@ -21,6 +22,7 @@ __all__ = [
     "Inspection",
     "LanguageModel",
     "Score",
+    "convert",
     "inspect",
     "load",
     "newest_run",

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..durable import write_json
 from ..errors import UserError, did_you_mean
-from ..kinds import CHECKPOINT_FAMILIES
+from ..kinds import CHECKPOINT_FAMILIES, describe_process
 from ..models.family import CheckpointFamily, Keys
 from ..models.parts import Part
 from ..models.transformer import Transformer, TransformerConfig
@@ -30,13 +29,15 @@ from ..process.schedules.affine import Affine
 from ..process.schedules.one_minus_t import OneMinusT
 from ..text.codec import Codec
 from ..text.published_tokenizer import Cut, NoTokenizer, PublishedTokenizer
-from ..text.tokenizer_file import Published, read_tokenizer
+from ..text.tokenizer import Tokenizer
+from ..text.tokenizer_file import Published, content_of, read_tokenizer
 from ..vocabulary import Vocabulary
 from . import voice
 from .memory import require
 from .number_formats import blank
 from .overrides import KEY, NOTHING, Overrides
-from .published_files import PublishedFiles
+from .published_files import DirectoryFiles, PublishedFiles
+from .safetensors_file import write_tensors
 from .special_ids import added_ids, start_of, vocabulary_of
 from .stored_tensors import CONFIG, WEIGHTS, Tensors
 from .trained import Trained
@@ -100,7 +101,8 @@ class Checkpoint:
     @cached_property
     def tensors(self) -> Tensors:
         """The tensors by the names that the layout knows."""
-        return self.stored.spelled(self.layout.spelled)
+        layout = self.layout  # what is wrong with the config comes first
+        return self.stored.spelled(layout.spelled)
 
     @cached_property
     def shape(self) -> TransformerConfig:
@@ -167,14 +169,23 @@ class Checkpoint:
         """The file that a chat template of its own is in."""
         return voice.FILE if self.files.text(voice.FILE) is not None else self.files.template_source
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """How it is stored: of several formats the narrowest that holds all."""
+        return self.tensors.format(self.parts)
+
+    def described(self, network: Transformer | None = None) -> Trained:
+        """The model with a network, or with one without memory."""
+        predictor = Predictor(network or self.outline, self.process, "leave_one_out")
+        return Trained(predictor, self.tokenizer, self.manifest, name=str(self.where))
+
     def load(self, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Trained:
-        """The model, in `dtype` or as it is stored (several formats: the narrowest that holds all).
+        """The model, in `dtype` or as it is stored.
 
         UserError if it takes more memory than there is, before anything is read.
         """
-        parts, manifest, process, tokenizer = self.parts, self.manifest, self.process, self.tokenizer
-        network = filled(self.outline, parts, self.tensors, device, dtype or self.tensors.format(parts))
-        return Trained(Predictor(network, process, "leave_one_out"), tokenizer, manifest, name=str(self.where))
+        self.described()  # whatever is wrong is wrong before memory is taken
+        return self.described(filled(self.outline, self.parts, self.tensors, device, dtype or self.dtype))
 
 
 class Uninitialized(TorchFunctionMode):
@@ -214,12 +225,48 @@ def write(model: Trained, directory: Path, family: str, config: Mapping[str, Any
     state = network.state_dict()
     for part in layout.parts(network.config):
         pieces = part.write([state[name].detach().cpu() for name in part.parameters])
-        weights |= {name: piece.contiguous() for name, piece in zip(part.tensors, pieces, strict=True)}
-    save_file(weights, directory / WEIGHTS, metadata={"format": "pt"})
-    if isinstance(model.tokenizer, Published):
-        write_json(directory / "tokenizer.json", model.tokenizer.content)
-    voice.write(directory, model.manifest)
+        weights |= dict(zip(part.tensors, pieces, strict=True))
+    write_tensors(directory / WEIGHTS, weights)
+    if isinstance(model.tokenizer, Published | Tokenizer):
+        write_json(directory / "tokenizer.json", content_of(model.tokenizer))
+    voice.write(directory, model.manifest, model.tokenizer)
     write_json(directory / CONFIG, config)
+    _compare(model, Checkpoint(DirectoryFiles(directory), Overrides(family)), family)
+
+
+def _compare(model: Trained, written: Checkpoint, family: str) -> None:
+    """UserError if what was written is read as something else: the layout has no words for a fact of the model."""
+    predictor, found = model.predictor, written.described()
+    assert isinstance(predictor.denoiser, Transformer)
+    network, read = _in_full(predictor.denoiser.config), _in_full(written.shape)
+    facts = {
+        "network": ([f"{n} = {network[n]!r}" for n in network], [f"{n} = {read[n]!r}" for n in network]),
+        "vocabulary": (predictor.process.vocabulary, written.vocabulary),
+        "noise": (describe_process(predictor.process), describe_process(written.process)),
+        "kind of head": (predictor.head, found.predictor.head),
+        "start symbol": (_start(model.tokenizer), _start(found.tokenizer)),
+    }
+    for what, (ours, theirs) in facts.items():
+        if ours != theirs:
+            raise UserError(f"the layout of {family} cannot hold the {what} of {model.name}: {_first(ours, theirs)}")
+
+
+def _start(tokenizer: Codec) -> int | None:
+    return None if isinstance(tokenizer, NoTokenizer) else tokenizer.start
+
+
+def _first(ours: Any, theirs: Any) -> str:
+    """The first difference of two facts."""
+    if isinstance(ours, list):
+        ours, theirs = next((a, b) for a, b in zip(ours, theirs, strict=True) if a != b)
+    elif isinstance(ours, Vocabulary):
+        name = next(
+            name
+            for name in ("rows", "mask", "bos", "eos", "pad", "reserved")
+            if getattr(ours, name) != getattr(theirs, name)
+        )
+        ours, theirs = f"{name} = {getattr(ours, name)}", f"{name} = {getattr(theirs, name)}"
+    return f"{ours} would be read as {theirs}"
 
 
 def config_of(model: Trained, family: str) -> dict[str, Any]:
@@ -242,7 +289,9 @@ def config_of(model: Trained, family: str) -> dict[str, Any]:
             listed = ", ".join(f"{name} = {own[name]!r} (it has {read[name]!r})" for name in wrong)
             raise UserError(f"this network cannot be written in the layout of {family}: {listed}")
     vocabulary = model.predictor.process.vocabulary
-    roles = {f"{name}_token_id": getattr(vocabulary, name) for name in ("mask", "eos", "pad")}
+    roles = {f"{name}_token_id": getattr(vocabulary, name) for name in ("mask", "bos", "eos", "pad")}
+    if (start := _start(model.tokenizer)) is not None:
+        roles["bos_token_id"] = start
     ids = {name: row for name, row in roles.items() if row is not None}
     return {**config, **ids, "dtype": str(next(network.parameters()).dtype).removeprefix("torch.")}
 

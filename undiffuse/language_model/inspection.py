@@ -23,12 +23,10 @@ from .memory import available, shown
 from .number_formats import NAMES, size_of
 from .overrides import Overrides
 from .published_files import license_in
-from .saved import MANIFEST, TOKENIZER, Saved
+from .saved import MANIFEST, OWN, TOKENIZER, Saved
 from .special_ids import FAMILY, named_row, sources_of
 from .stored_tensors import CONFIG, Stored, Tensors
 
-OWN = "undiffuse"
-"""The family of runs of this package."""
 ROLES = ("mask", "bos", "eos", "pad")
 FORMATS = ("float32", "bfloat16", "int8")
 

@@ -75,6 +75,24 @@ def tensor_of(data: mmap.mmap, entry: Entry) -> Tensor:
     return torch.frombuffer(where, dtype=dtype, count=math.prod(entry.shape), offset=offset).view(entry.shape)
 
 
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """A new file of tensors of a processor, one written after the other: no second copy of all is made."""
+    names = {dtype: name for name, dtype in FORMATS.items()}
+    order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))  # so that numbers are aligned
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for name in order:
+        tensor = tensors[name]
+        offsets = [at, at := at + tensor.numel() * tensor.dtype.itemsize]
+        header[name] = {"dtype": names[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name in order:
+            file.write(tensors[name].contiguous().flatten().view(torch.uint8).numpy())
+
+
 def pointer(path: Path) -> UserError:
     return UserError(f"{path} is a Git LFS pointer and not the file itself: fetch it with `git lfs pull`")
 

@@ -27,6 +27,8 @@ from .stored_tensors import Tensors
 from .trained import Trained
 
 FORMAT = 1
+OWN = "undiffuse"
+"""The name of this layout, in the place of a family's."""
 MANIFEST, WEIGHTS, TOKENIZER = "manifest.json", "model.safetensors", "tokenizer.json"
 
 
@@ -115,17 +117,22 @@ class Saved:
             )
         return tensors
 
+    def described(self, network: Transformer | None = None) -> Trained:
+        """The model with a network, or with one without memory."""
+        predictor = Predictor(network or self.outline, self.process, self.head)
+        return Trained(predictor, self.tokenizer, self.manifest, name=str(self.directory))
+
     def load(self, device: str | torch.device, dtype: torch.dtype | None) -> Trained:
         """The model, in float32 unless another format is asked for.
 
         UserError for weights that are not the manifest's, or more than there is memory, before any is taken.
         """
-        dtype, tokenizer = dtype or torch.float32, self.tokenizer
+        self.described()
+        dtype = dtype or torch.float32
         require(self.outline, dtype, torch.device(device), str(self.directory))
         self._compare_digests()
         parts = [Copied(name, name) for name in self.outline.state_dict()]
-        network = filled(self.outline, parts, self.tensors, device, dtype)
-        return Trained(Predictor(network, self.process, self.head), tokenizer, self.manifest, name=str(self.directory))
+        return self.described(filled(self.outline, parts, self.tensors, device, dtype))
 
     def _compare_digests(self) -> None:
         path = self.directory / WEIGHTS

@@ -23,7 +23,7 @@ from ..text.tokenizer_file import Published
 from . import checkpoints, gguf_model, hub, probe
 from .overrides import NOTHING, Overrides
 from .published_files import DirectoryFiles, PublishedFiles
-from .saved import FORMAT, MANIFEST, TOKENIZER, WEIGHTS, Saved, roles_of
+from .saved import FORMAT, MANIFEST, OWN, TOKENIZER, WEIGHTS, Saved, roles_of
 from .trained import Trained
 
 
@@ -32,19 +32,19 @@ def save(model: Trained, directory: Path, layout: str | None = None) -> None:
 
     UserError if it exists, cannot be written, or if the layout has no words for the network.
     """
-    layout = layout or model.manifest.get("layout")
+    layout = layout or (OWN if "format" in model.manifest else model.manifest.get("layout", OWN))
     if directory.exists():
         raise UserError(f"{directory} exists and is not overwritten; choose another place")
     network = model.predictor.denoiser
     assert isinstance(network, Transformer)
     if any(isinstance(value, Int8) for value in network.parameters()):
         raise UserError(f"weights in int8 are not saved: load {model.name} in its own format, without dtype")
-    config = checkpoints.config_of(model, layout) if layout else {}
+    config = {} if layout == OWN else checkpoints.config_of(model, layout)
     with new_directory(directory) as partial:
-        if layout:
-            checkpoints.write(model, partial, layout, config)
-        else:
+        if layout == OWN:
             write(model, partial)
+        else:
+            checkpoints.write(model, partial, layout, config)
 
 
 def write(model: Trained, directory: Path) -> None:

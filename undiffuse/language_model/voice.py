@@ -108,13 +108,17 @@ def read(template: str | None, config: Json, files: Mapping[str, Json], generati
     return chat_record(settings.get("chat_template") if template is None else template, spelled, stops)
 
 
-def write(directory: Path, manifest: Json) -> None:
-    """The record as the files of a public layout."""
+def write(directory: Path, manifest: Json, tokenizer: Codec) -> None:
+    """The record as the files of a public layout, with what their readers must know of the tokenizer."""
     said = manifest.get(KEY) or {}
     if "template" in said:
         write_bytes(directory / FILE, said["template"].encode())
-    if "names" in said:
-        write_json(directory / "tokenizer_config.json", said["names"])
+    settings = {**_names(tokenizer), **(said.get("names") or {})}
+    if tokenizer.start is not None:
+        settings["add_bos_token"] = True
+        settings.setdefault("bos_token", next(t for t, c in tokenizer.controls.items() if c.row == tokenizer.start))
+    if settings:
+        write_json(directory / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", **settings})
     sampling = manifest.get("sampling")
     if "stops" in said or sampling:
         stops = {"eos_token_id": said["stops"]} if "stops" in said else {}
