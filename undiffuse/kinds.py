@@ -159,6 +159,7 @@ FEED_FORWARDS = Components(
     "feed-forward layer", "undiffuse.models.feed_forward", "undiffuse.models.feed_forward.feed_forward:FeedForward"
 )
 LAYERS = Components("layer", "undiffuse.models.layers", "undiffuse.models.layers.layer_kind:LayerKind")
+STRETCHES = Components("stretch", "undiffuse.models.stretches", "undiffuse.models.stretches.stretch:Stretch")
 CHECKPOINT_FAMILIES = Components(
     "family",
     "undiffuse.models",
@@ -186,6 +187,7 @@ COMPONENTS = {
         MODELS,
         FEED_FORWARDS,
         LAYERS,
+        STRETCHES,
         CHECKPOINT_FAMILIES,
         OPTIMIZERS,
         TRACKERS,

@@ -325,7 +325,24 @@ def test_the_command_line(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["kind"] == "bound"
 
 
-@pytest.mark.parametrize("changes", [{}, {"tie_word_embeddings": True}, {"num_key_value_heads": 1}], ids=str)
+SCALED = (
+    {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0},
+    {"rope_type": "yarn", "factor": 4.0},
+    {"rope_type": "yarn", "factor": 3.0, "beta_fast": 8.0, "beta_slow": 2.0, "attention_factor": 1.3},
+    {"rope_type": "linear", "factor": 2.5},
+)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"tie_word_embeddings": True},
+        {"num_key_value_heads": 1},
+        *({"rope_scaling": {**each, "original_max_position_embeddings": 16}} for each in SCALED),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_against_transformers_itself(family, changes, tmp_path):
     """Where it is installed: other sizes than the recorded ones, and what we write opens there."""

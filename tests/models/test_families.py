@@ -14,6 +14,9 @@ from undiffuse.models.feed_forward.experts import Experts
 from undiffuse.models.feed_forward.sigmoid_experts import SigmoidExperts
 from undiffuse.models.layers.adaptive import Adaptive
 from undiffuse.models.layers.pre_norm import PreNorm
+from undiffuse.models.stretches.linear import Linear
+from undiffuse.models.stretches.llama3 import Llama3
+from undiffuse.models.stretches.yarn import Yarn
 from undiffuse.models.transformer import Transformer, TransformerConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -80,6 +83,10 @@ def test_each_directory_is_of_one_layout(family):
         ("sdar", {"feed_forward": Experts(8, 3, 24), "dense_layers": 1}),
         ("sdar", {"feed_forward": Experts(8, 3, 24, over="all")}),
         ("qwen3", {"feed_forward": Experts(8, 3, 24)}),
+        ("llama", {"stretch": Llama3(4.0, 1.5, 5.0, 16)}),
+        ("qwen2", {"stretch": Yarn(4.0, 16, 8.0, 2.0, 1.2)}),
+        ("dream", {"stretch": Yarn()}),
+        ("sdar", {"stretch": Linear(3.0)}),
         ("llada-moe", {"dense_layers": 0}),
         ("llada2", {"dense_layers": 0, "rotary_dim": 0}),
         ("llada2", {"feed_forward": SigmoidExperts(8, 3, 24)}),

@@ -24,6 +24,7 @@ MEANING = {
     "models": "networks",
     "feed-forward layers": "what a layer does to every row alone (model.feed_forward)",
     "layers": "how the layers of a network stand around attention and feed-forward (model.layer)",
+    "stretches": "how rotary positions are slowed for longer texts (model.stretch)",
     "families": "of public checkpoints that can be loaded (--model DIR)",
     "optimizers": "how weights follow gradients (optimizer)",
     "trackers": "programs that show the metrics of a run (training.track)",

@@ -14,6 +14,11 @@ from ..errors import UserError
 from .expert_names import experts_of, gated
 from .feed_forward.experts import Experts
 from .parts import Concatenated, Copied, Part
+from .stretches.linear import Linear
+from .stretches.llama3 import Llama3
+from .stretches.none import Unstretched
+from .stretches.stretch import Stretch
+from .stretches.yarn import Yarn
 from .transformer import TransformerConfig
 
 LARGEST = 1 << 24
@@ -84,12 +89,47 @@ class Keys:
 
     def rope_base(self, default: float) -> float:
         """`rope_theta`, at the top or in `rope_parameters` (transformers 5); UserError for scaled positions."""
-        parameters = self.table("rope_parameters")
-        for scaling in (parameters, self.table("rope_scaling")):
-            kind = scaling.get("rope_type", scaling.get("type", "default"))
-            if kind != "default":
-                raise UserError(f"config.json: rotary positions of type {kind!r} are not supported, only 'default'")
-        return Keys({"rope_theta": self.values.get("rope_theta"), **parameters}).number("rope_theta", default)
+        if (kind := self._scaling.values["rope_type"]) != "default":
+            raise UserError(f"config.json: rotary positions of type {kind!r} are not supported, only 'default'")
+        return self.rope_theta(default)
+
+    def rope_theta(self, default: float) -> float:
+        """The same, of layouts whose positions may be scaled (`stretch`)."""
+        said = {"rope_theta": self.values.get("rope_theta"), **self.table("rope_parameters")}
+        return Keys(said).number("rope_theta", default)
+
+    def stretch(self, context: int) -> Stretch:
+        """How positions are scaled; UserError for ways that are not known here."""
+        said = self._scaling
+        match said.values.get("rope_type", "default"):
+            case "default":
+                return Unstretched()
+            case "linear":
+                return Linear(said.number("factor", 0.0))
+            case "llama3":
+                first = said.integer("original_max_position_embeddings")
+                low, high = said.number("low_freq_factor", 1.0), said.number("high_freq_factor", 4.0)
+                return Llama3(said.number("factor", 0.0), low, high, first)
+            case "yarn":
+                said.only(mscale=None, mscale_all_dim=None, truncate=True)
+                first = said.integer("original_max_position_embeddings", context)
+                fast, slow = said.number("beta_fast", 32.0), said.number("beta_slow", 1.0)
+                sharpness = said.values.get("attention_factor")
+                sharp = 0.0 if sharpness is None else said.number("attention_factor", 1.0)
+                return Yarn(said.number("factor", 0.0), first, fast, slow, sharp)
+            case kind:
+                raise UserError(
+                    f"config.json: rotary positions of type {kind!r} are not supported, only 'default', 'linear', "
+                    "'llama3' and 'yarn'"
+                )
+
+    @property
+    def _scaling(self) -> "Keys":
+        """What a config says of scaled positions, in one spelling."""
+        tables = self.table("rope_parameters"), self.table("rope_scaling")
+        kinds = [table.get("rope_type", table.get("type", "default")) for table in tables]
+        kind = next((kind for kind in kinds if kind != "default"), "default")
+        return Keys({**tables[0], **tables[1], "rope_type": kind})
 
 
 @dataclass(frozen=True)
@@ -241,7 +281,8 @@ class QwenNames(CheckpointFamily):
             "context": keys.integer("max_position_embeddings"),
             "norm": "rmsnorm",
             "activation": "swiglu",
-            "rope_base": keys.rope_base(10_000.0),
+            "rope_base": keys.rope_theta(10_000.0),
+            "stretch": keys.stretch(keys.integer("max_position_embeddings")),
             "scales": True,
             "norm_eps": keys.number("rms_norm_eps", 1e-6),
             "tied": keys.flag("tie_word_embeddings"),
@@ -259,7 +300,7 @@ class QwenNames(CheckpointFamily):
             "max_position_embeddings": network.context,
             "hidden_act": "silu",
             "rope_theta": network.rope_base,
-            "rope_scaling": None,
+            "rope_scaling": network.stretch.published,
             "rms_norm_eps": network.norm_eps,
             "tie_word_embeddings": network.tied,
             "attention_dropout": 0.0,

@@ -9,6 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from .stretches.none import Unstretched
+from .stretches.stretch import Stretch
+
+UNSTRETCHED = Unstretched()
+
 
 @dataclass(frozen=True, eq=False)
 class Angles:
@@ -18,14 +23,21 @@ class Angles:
     sin: Float[Tensor, "B 1 L d"]  # negative in the first half
 
     @classmethod
-    def at(cls, positions: Int[Tensor, "B L"], turned: int, base: float, dtype: torch.dtype) -> "Angles":
-        """Angle of pair i at position p: p · base^(−2i/d), d the dimensions that are turned.
+    def at(
+        cls,
+        positions: Int[Tensor, "B L"],
+        turned: int,
+        base: float,
+        dtype: torch.dtype,
+        stretch: Stretch = UNSTRETCHED,
+    ) -> "Angles":
+        """Angle of pair i at position p: p · base^(−2i/d), d the dimensions that are turned, or what a stretch makes.
 
         In float64 until the end, so that far positions keep theirs.
         """
         pair = torch.arange(0, turned, 2, dtype=torch.float64, device=positions.device)
-        angle = positions[:, None, :, None].double() * base ** (-pair / turned)
-        cos, sin = angle.cos(), angle.sin()
+        angle = positions[:, None, :, None].double() * stretch.slowed(base ** (-pair / turned), base)
+        cos, sin = angle.cos() * stretch.temper, angle.sin() * stretch.temper
         return cls(torch.cat((cos, cos), dim=-1).to(dtype), torch.cat((-sin, sin), dim=-1).to(dtype))
 
 

@@ -23,6 +23,8 @@ from .layer import Dropout, Layer, Norm, NormKind
 from .layers.layer_kind import LayerKind
 from .layers.pre_norm import PreNorm
 from .rotary import Angles
+from .stretches.none import Unstretched
+from .stretches.stretch import Stretch
 from .traits import Input, Output, Traits
 
 Positions = Literal["rotary", "learned"]
@@ -59,9 +61,10 @@ class TransformerConfig:
 
     `layer` is the kind of the layers. `positions` turn queries and keys, or are learned vectors beside the tokens: the
     first is row `first_position` of their table, and there is none beyond `context`. Of `types` vectors (0: none) the
-    first is added too. `embedding_norm` normalizes the embedding, which a first layer with a norm before attention does
-    not repeat. All layers but every `global_every`-th, counted from the first, see `local_window` positions to either
-    side (0: all) and turn by `local_base`. The head may begin with a layer (`head_transform`) and have a `head_bias`.
+    first is added too. `stretch` slows what turns, for texts longer than a network was first trained on.
+    `embedding_norm` normalizes the embedding, which a first layer with a norm before attention does not repeat. All
+    layers but every `global_every`-th, counted from the first, see `local_window` positions to either side (0: all)
+    and turn by `local_base`. The head may begin with a layer (`head_transform`) and have a `head_bias`.
     """
 
     rows: int
@@ -93,6 +96,7 @@ class TransformerConfig:
     feed_forward: FeedForward = field(default_factory=Dense)
     dense_layers: int = 0
     rotary_dim: int = 0
+    stretch: Stretch = field(default_factory=Unstretched)
     layer: LayerKind = field(default_factory=PreNorm)
     positions: Positions = "rotary"
     first_position: int = 0
@@ -367,13 +371,14 @@ class Transformer(nn.Module, Denoiser):
         c, rule = self.config, self.traits.rule(queries, keys)
         turned = c.positions == "rotary"
 
-        def view(base: float, seen: Tensor | None) -> tuple[Angles | None, Bias | None]:
-            angles = Angles.at(queries.position, c.rotary_dim or c.head_width, base, dtype) if turned else None
+        def view(base: float, seen: Tensor | None, stretch: Stretch) -> tuple[Angles | None, Bias | None]:
+            size = c.rotary_dim or c.head_width
+            angles = Angles.at(queries.position, size, base, dtype, stretch) if turned else None
             return angles, bias_of(seen, dtype)
 
-        views = {False: view(c.rope_base, rule)}
+        views = {False: view(c.rope_base, rule, c.stretch)}
         if any(map(c.is_local, range(c.depth))):
-            views[True] = view(c.local_base, rules.nearby(queries, keys, c.local_window, rule))
+            views[True] = view(c.local_base, rules.nearby(queries, keys, c.local_window, rule), Unstretched())
         return views
 
     def _ended(

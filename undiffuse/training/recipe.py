@@ -18,6 +18,7 @@ BY_KIND = (
     "process.destination",
     "process.gamma",
     "model.feed_forward",
+    "model.stretch",
     "objective",
     "objective.times",
     "optimizer",
