@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import SETTINGS, STEPS, write_text
+from tiny import SETTINGS, STEPS, later, write_text
 
 from undiffuse.training.run import Run, train
 
@@ -27,6 +27,6 @@ def train_tiny(text: Path, tmp_path: Path) -> Callable[..., Run]:
 
     def run(*overrides: str, **options) -> Run:
         options = {"out": tmp_path / "run", "steps": STEPS, "threads": 1} | options
-        return train(text, overrides=(*SETTINGS, *overrides), **options)
+        return train(text, overrides=later(*SETTINGS, *overrides), **options)
 
     return run

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from tiny import SETTINGS, STEPS, write_text
+from tiny import SETTINGS, STEPS, later, write_text
 
 from undiffuse.data.readers import read
 from undiffuse.data.split import split
@@ -28,9 +28,8 @@ def corpora(tmp_path_factory):
 
 
 def built(corpora, *overrides: str, tokenizer: Tokenizer | None = None):
-    configuration = resolve(
-        "default", (*SETTINGS, "training.rows=12", "training.dtype=float32", *overrides)
-    ).configuration
+    settings = later(*SETTINGS, "training.rows=12", "training.dtype=float32", *overrides)
+    configuration = resolve("default", settings).configuration
     tokenizer = tokenizer or Tokenizer.train([document.text for document in corpora[0].documents], 280)
     assembly = Assembly(configuration, *corpora, tokenizer, 0, torch.device("cpu"))
     return assembly.build(make_plan(assembly, Budget(steps=100)))

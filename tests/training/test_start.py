@@ -10,7 +10,7 @@ import pytest
 import tokenizers
 import torch
 from safetensors.torch import load_file
-from tiny import STEPS, write_text
+from tiny import STEPS, later, write_text
 
 from undiffuse import load
 from undiffuse.errors import UserError
@@ -35,7 +35,7 @@ def goes_on(text, tmp_path):
 
     def run(start, *overrides: str, **options):
         options = {"out": tmp_path / "next", "steps": STEPS, "threads": 1} | options
-        return train(text, start=start, overrides=(*SETTINGS, *overrides), **options)
+        return train(text, start=start, overrides=later(*SETTINGS, *overrides), **options)
 
     return run
 

@@ -40,12 +40,14 @@ class Case:
 
 ONE_AT_A_TIME: dict[str, dict[str, float]] = {
     "threshold": {"threshold": 2.0},
+    "led-threshold": {"threshold": 2.0},
     "factor": {"factor": 1e-12},
     "dynamic": {"threshold": 2.0},
     "entropy-bounded": {"gamma": 0.0},
 }
 ALL_AT_ONCE: dict[str, dict[str, float]] = {
     "threshold": {"threshold": 0.4},
+    "led-threshold": {"threshold": 0.4},
     "factor": {"factor": 2.0},
     "entropy-bounded": {"gamma": 1.0},
 }
@@ -76,7 +78,7 @@ def one_by_one() -> dict[str, Case]:
     }
 
 
-ORDER_BY_DRAW = {"confidence", "threshold", "factor", "dynamic", "maskgit-plus"}
+ORDER_BY_DRAW = {"confidence", "threshold", "led-threshold", "factor", "dynamic", "maskgit-plus"}
 """Strategies that choose positions by the probability of the token just drawn there, which favors likely texts."""
 
 

@@ -79,10 +79,15 @@ def _bounded(now: Now) -> list[int]:
     return now.longest(holds)
 
 
+def _reaching(now: Now) -> list[int]:
+    return [i for i in now.p if now.p[i] >= 0.7] or now.order[:1]
+
+
 GREEDY: dict[str, Select] = {
     "confidence": lambda now: now.order[: _quota(len(now.p), now.left)],
     "left-to-right": lambda now: sorted(now.p)[: _quota(len(now.p), now.left)],
-    "threshold": lambda now: [i for i in now.p if now.p[i] >= 0.7] or now.order[:1],
+    "threshold": _reaching,
+    "led-threshold": _reaching,  # where attention has no blocks
     "factor": lambda now: now.longest(lambda p: (len(p) + 1) * (1 - p[-1]) <= 1.2),
     "dynamic": _dynamic,
     "entropy-bounded": _bounded,
@@ -93,6 +98,7 @@ GREEDY: dict[str, Select] = {
 }
 OPTIONS: dict[str, dict[str, float]] = {
     "threshold": {"threshold": 0.7},
+    "led-threshold": {"threshold": 0.7},
     "dynamic": {"threshold": 0.7},
     "factor": {"factor": 1.2},
     "entropy-bounded": {"gamma": 0.65},
