@@ -150,8 +150,8 @@ def _add_default_kinds(tree: dict[str, Any]) -> None:
     """Says of every component which kind it is, so that its parameters can be set alone."""
     defaults = Configuration().to_dict()
     keys = ["tokenizer", "objective", "optimizer"]
-    process = tree.get("process", {})
-    if isinstance(process, dict) and process.get("kind", "interpolating") in ("interpolating", "discrete"):
+    noise = tree.get("process", {})
+    if isinstance(noise, dict) and noise.get("kind", "interpolating") in ("interpolating", "discrete"):
         keys += ["process.schedule", "process.destination"]
     for key in keys:
         table, default = tree, defaults
