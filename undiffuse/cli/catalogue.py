@@ -92,6 +92,6 @@ def _section(title: str, entries: list[tuple[str, str]]) -> str:
 def _plural(name: str) -> str:
     if name.endswith("y"):
         return name[:-1] + "ies"
-    if name.endswith("ss"):
+    if name.endswith(("ss", "ch")):
         return name + "es"
     return name if name.endswith("s") else name + "s"

@@ -8,7 +8,7 @@ import typer
 
 from ..errors import UserError, did_you_mean
 from ..figures import error, figure
-from .options import Device, Dtype, Json, Model, Plugins, Seed, Threads
+from .options import AttentionKind, Device, Dtype, Family, Json, MaskId, Model, Plugins, Seed, Shift, Threads
 
 if TYPE_CHECKING:
     from ..language_model import LanguageModel
@@ -55,6 +55,10 @@ def frontier(
     dtype: Dtype = None,
     threads: Threads = None,
     plugins: Plugins = None,
+    family: Family = None,
+    mask_id: MaskId = None,
+    attention: AttentionKind = None,
+    shift: Shift = None,
 ) -> None:
     """Quality of generated text against its cost, for every strategy of decoding.
 
@@ -71,13 +75,13 @@ def frontier(
     from .loading import load_model
 
     kinds, caches = strategy or list(STRATEGIES.kinds), cache or ["none"]
-    for family, named in ((STRATEGIES, kinds), (CACHES, caches)):
+    for sort, named in ((STRATEGIES, kinds), (CACHES, caches)):
         for kind in named:
-            if kind not in family.kinds:
-                raise UserError(f"there is no {family.name} {kind!r}{did_you_mean(kind, family.kinds)}")
+            if kind not in sort.kinds:
+                raise UserError(f"there is no {sort.name} {kind!r}{did_you_mean(kind, sort.kinds)}")
     if plots:
         _check_plots()
-    loaded = load_model(model, device, dtype, threads, plugins)
+    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift)
     questions = _questions(loaded, prompts, samples, prompt_length, length)
     settings = list(grid(length, kinds, caches, block_length))
     for number, line in enumerate(measured(loaded, questions, settings, out, temperature=temperature, seed=seed), 1):
@@ -226,6 +230,10 @@ def fidelity(
     dtype: Dtype = None,
     threads: Threads = None,
     plugins: Plugins = None,
+    family: Family = None,
+    mask_id: MaskId = None,
+    attention: AttentionKind = None,
+    shift: Shift = None,
 ) -> None:
     """How much each cache changes what the model predicts, and how much work it saves.
 
@@ -237,7 +245,7 @@ def fidelity(
     from .console import print_json, print_text
     from .loading import load_model
 
-    loaded = load_model(model, device, dtype, threads, plugins)
+    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift)
     questions = _questions(loaded, prompts, samples, prompt_length, length)
     texts = [[*p, *t] for p, t in zip(questions.prompts, questions.truth, strict=True)]
     lines = list(fidelities(loaded, texts, prompt_length, block_length, strategy, seed))
