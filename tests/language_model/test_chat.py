@@ -287,7 +287,7 @@ def test_what_has_no_vector():
         (["a", ""], -1, "text 2 of 2: an empty text has no vector"),
         ("why " * 999, -1, "the text has .* tokens, and the model was trained on 160"),
         ("a", 3, r"layer must lie between -3 and 2 \(0: the embeddings\), not 3"),
-        ("a", "last", "layer must lie between"),
+        ("a", "last", "layer must be a whole number, not 'last'"),
     ):
         with pytest.raises(UserError, match=said):
             model.embed(texts, layer=layer)

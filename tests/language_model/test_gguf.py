@@ -143,7 +143,7 @@ def refused(path: Path, said: str, **options) -> None:
         ("qwen2moe", {}, r"'qwen2moe', which is not read; did you mean 'qwen2'"),
         ("llama", {"llama__expert_count": 8}, "mixture of experts"),
         ("llama", {"split__count": 3}, "one of several parts: join them"),
-        ("llama", {"llama__rope__scaling__type": "yarn"}, "rotary positions of type 'yarn' are not supported"),
+        ("llama", {"llama__rope__scaling__type": "yarn"}, "stretch 'yarn': factor must be 1 or more"),
         ("llama", {"llama__rope__dimension_count": 4}, "partial_rotary_factor = 0.5 is not supported"),
         ("qwen2", {"qwen2__attention__sliding_window": 4}, "use_sliding_window = True is not supported"),
     ],

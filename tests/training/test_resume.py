@@ -82,8 +82,12 @@ def test_a_second_ctrl_c_is_not_held_back(train_tiny):
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        train_tiny(progress=interrupt_twice)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train_tiny(progress=interrupt_twice)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.slow
