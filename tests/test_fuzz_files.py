@@ -14,6 +14,7 @@ import torch
 from fuzzing import CASES, ODD, taken
 
 import undiffuse as ud
+from undiffuse.errors import UserError
 from undiffuse.kinds import COMPONENTS
 from undiffuse.training.configuration import flat
 from undiffuse.training.recipe import recipes, resolve
@@ -145,24 +146,35 @@ def unwritten(monkeypatch):
 TRAIN = ("files", "out", "start", "recipe", "minutes", "steps", "valid", "seed", "overrides", "objective", "process")
 TRAIN += ("plugins", "device", "dtype", "threads")
 LOAD = ("directory", "device", "dtype", "family", "mask_id", "attention", "shift", "check_head", "plugins", "revision")
+INSPECT = ("place", "family", "mask_id", "attention", "shift", "plugins", "revision")
+CONVERT = ("source", "destination", "to", *(name for name in INSPECT if name != "place"))
 RESUME = ("directory", "minutes", "steps", "threads", "plugins", "progress")
 
 
 def functions_case(seed: int, folder: Path) -> None:
-    """`ud.train`, `ud.load` and `ud.resume` with arguments of any type."""
+    """`ud.train`, `ud.load`, `ud.inspect`, `ud.convert` and `ud.resume` with arguments of any type."""
     draw = random.Random(seed)
-    kind, names = draw.choice((("train", TRAIN), ("load", LOAD), ("resume", RESUME)))
+    kinds = (("train", TRAIN), ("load", LOAD), ("inspect", INSPECT), ("convert", CONVERT), ("resume", RESUME))
+    kind, names = draw.choice(kinds)
     some = ("llada", "dream", "full", "block:2", "float16", "int8")
     odd = {name: draw.choice((*ODD, draw.choice(some))) for name in draw.sample(names, draw.randint(1, 2))}
     if kind == "train":
         begin(folder, **odd)
     elif kind == "load":
-        ud.load(**{"directory": ROOT / draw.choice(("llada", "dream", "sdar")) / "checkpoint", "device": "cpu", **odd})
+        ud.load(**{"directory": checkpoint(draw), "device": "cpu", **odd})
+    elif kind == "inspect":
+        ud.inspect(**{"place": checkpoint(draw), **odd})
+    elif kind == "convert":
+        ud.convert(**{"source": checkpoint(draw), "destination": folder / f"to {seed}", **odd})
     else:
         ud.resume(**{"directory": folder, **odd})
 
 
 ROOT = Path(__file__).parent / "golden"
+
+
+def checkpoint(draw: random.Random) -> Path:
+    return ROOT / draw.choice(("llada", "dream", "sdar")) / "checkpoint"
 
 
 def checkpoint_case(seed: int, folder: Path) -> None:
@@ -186,8 +198,15 @@ def checkpoint_case(seed: int, folder: Path) -> None:
             content = read(data)
             mutate(content, draw)
             path.write_text(json.dumps(content))
+    family = draw.choice((None, None, "llada", "dream", "sdar"))
     try:
-        model = ud.load(directory, family=draw.choice((None, None, "llada", "dream", "sdar")))
+        loads = ud.inspect(directory, family=family).loads
+        try:
+            model = ud.load(directory, family=family)
+        except UserError:
+            assert not loads
+            raise
+        assert loads
         model.logits(torch.tensor([[1, 2, 3]]))
     finally:
         shutil.rmtree(directory)

@@ -98,3 +98,14 @@ def test_what_limits_on_control_groups_leave(tmp_path):
 def test_memory_of_this_machine():
     assert 1 << 20 < memory.available(torch.device("cpu")) < 1 << 45
     assert memory.available(torch.device("meta")) is None
+
+
+def test_progress_ends_where_everything_is_read(model, tmp_path):
+    model.save(tmp_path / "run")
+    for directory in (ROOT / "sdar" / "checkpoint", tmp_path / "run"):
+        told: list[tuple[int, int]] = []
+        network = ud.load(directory, progress=lambda *count, told=told: told.append(count)).predictor.denoiser
+        numbers = sum(p.numel() for p in network.parameters())
+        assert told[-1] == (numbers, numbers)
+        assert told == sorted(told)
+        assert len(told) == len(list(network.parameters()))

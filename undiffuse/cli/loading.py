@@ -1,13 +1,17 @@
 """The model of a verb: the one that --model names, or the newest run, said aloud."""
 
 import os
+import time
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from .console import stderr
 from .machine import prepare
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from ..language_model import LanguageModel
 
 
@@ -34,17 +38,51 @@ def load_model(
         directory = newest_run()
         stderr().print(f"model: {directory}", style="dim", markup=False, soft_wrap=True)
     hub_progress()
-    return load(
-        directory,
-        device=where,
-        dtype=number_format,
-        family=family,
-        mask_id=mask_id,
-        attention=attention,
-        shift=shift,
-        plugins=plugins or (),
-        revision=revision,
-    )
+    with LoadingBar() as bar:
+        return load(
+            directory,
+            device=where,
+            dtype=number_format,
+            family=family,
+            mask_id=mask_id,
+            attention=attention,
+            shift=shift,
+            plugins=plugins or (),
+            revision=revision,
+            progress=bar,
+        )
+
+
+class LoadingBar:
+    """A bar on a terminal while a model is read, if that takes longer than a moment; nothing elsewhere."""
+
+    MOMENT = 0.5
+    """Seconds."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._bar: Progress | None = None
+        self._console = stderr()
+
+    def __enter__(self) -> "LoadingBar":
+        return self
+
+    def __call__(self, done: int, whole: int) -> None:
+        if self._bar is None:
+            if not self._console.is_terminal or time.monotonic() - self._began < self.MOMENT or done == whole:
+                return
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            self._bar = Progress(TextColumn("loading"), BarColumn(), console=self._console, transient=True)
+            self._task = self._bar.add_task("loading", total=whole)
+            self._bar.start()
+        self._bar.update(self._task, completed=done)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
 
 
 def hub_progress() -> None:

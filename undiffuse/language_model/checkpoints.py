@@ -42,6 +42,8 @@ from .special_ids import added_ids, start_of, vocabulary_of
 from .stored_tensors import CONFIG, WEIGHTS, Tensors
 from .trained import Trained
 
+Progress = Callable[[int, int], None]
+"""Is told how many numbers are read, and of how many."""
 NOISE: dict[str, Callable[[Vocabulary], Interpolating]] = {
     "mask": lambda vocabulary: Interpolating(vocabulary, OneMinusT(), Mask()),
     "uniform": lambda vocabulary: Interpolating(vocabulary, Affine(), Uniform()),
@@ -179,13 +181,19 @@ class Checkpoint:
         predictor = Predictor(network or self.outline, self.process, "leave_one_out")
         return Trained(predictor, self.tokenizer, self.manifest, name=str(self.where))
 
-    def load(self, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Trained:
+    def load(
+        self,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        progress: Progress | None = None,
+    ) -> Trained:
         """The model, in `dtype` or as it is stored.
 
         UserError if it takes more memory than there is, before anything is read.
         """
         self.described()  # whatever is wrong is wrong before memory is taken
-        return self.described(filled(self.outline, self.parts, self.tensors, device, dtype or self.dtype))
+        dtype = dtype or self.dtype
+        return self.described(filled(self.outline, self.parts, self.tensors, device, dtype, progress))
 
 
 class Uninitialized(TorchFunctionMode):
@@ -201,12 +209,24 @@ class Uninitialized(TorchFunctionMode):
 
 
 def filled(
-    network: Transformer, parts: Sequence[Part], tensors: Tensors, device: str | torch.device, dtype: torch.dtype
+    network: Transformer,
+    parts: Sequence[Part],
+    tensors: Tensors,
+    device: str | torch.device,
+    dtype: torch.dtype,
+    progress: Progress | None = None,
 ) -> Transformer:
     """A network without memory, with its tensors. UserError if all take more memory than there is."""
     device = torch.device(device)
     require(network, dtype, device, str(tensors.directory))
-    network.load_state_dict(dict(tensors.read(parts, blank(network, dtype, device))), assign=True)
+    whole, done = sum(p.numel() for p in network.parameters()), 0
+    parameters: dict[str, Tensor] = {}
+    for name, value in tensors.read(parts, blank(network, dtype, device)):
+        parameters[name] = value
+        done += value.numel()
+        if progress is not None:
+            progress(done, whole)
+    network.load_state_dict(parameters, assign=True)
     return network.eval().requires_grad_(False)
 
 

@@ -13,6 +13,7 @@ from ..text.codec import Codec
 from ..text.published_tokenizer import NoTokenizer
 from ..text.tokenizer_file import PUBLISHED, own_of
 from . import checkpoints, storage
+from .arguments import names, path, string
 from .gguf_model import SUFFIX
 from .hub import located
 from .number_formats import number_format
@@ -40,11 +41,12 @@ def convert(
     float32; a run holds float32), so converting there and back gives the same bits. The other arguments are those of
     `load`. UserError before weights are read if the target has no words for the model, or if its place is taken.
     """
-    source, destination = Path(source), Path(destination)
+    source, destination = path("source", source), path("destination", destination)
     _check_place(destination)
-    found = _described(located(source, revision), Overrides(family, mask_id, attention, shift), plugins)
+    place = located(source, None if revision is None else string("revision", revision))
+    found = _described(place, Overrides.of(family, mask_id, attention, shift), names("plugins", plugins))
     own = OWN if isinstance(found, Saved) else found.family
-    target = own if to is None else to
+    target = own if to is None else string("to", to)
     if target not in (OWN, *CHECKPOINT_FAMILIES.kinds):
         raise UserError(
             f"there is no family {target!r} to convert to{did_you_mean(target, (OWN, *CHECKPOINT_FAMILIES.kinds))}"

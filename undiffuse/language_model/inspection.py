@@ -17,6 +17,7 @@ from ..text.published_tokenizer import NoTokenizer
 from ..text.template_doubts import template_doubts
 from ..text.tokenizer import Tokenizer
 from . import storage, voice
+from .arguments import names, path, string
 from .checkpoints import Checkpoint
 from .hub import located
 from .memory import available, shown
@@ -78,7 +79,7 @@ class Inspection:
 
 
 def inspect(
-    path: str | Path | None = None,
+    place: str | Path | None = None,
     *,
     revision: str | None = None,
     family: str | None = None,
@@ -91,12 +92,12 @@ def inspect(
 
     The other arguments are those of `load`. UserError for what is no model at all.
     """
-    name = storage.newest_run() if path is None else Path(path)
-    place = located(name, revision)
-    overrides = Overrides(family, mask_id, attention, shift)
-    files = storage.published(place)
+    name = storage.newest_run() if place is None else path("place", place)
+    there = located(name, None if revision is None else string("revision", revision))
+    overrides, plugins = Overrides.of(family, mask_id, attention, shift), names("plugins", plugins)
+    files = storage.published(there)
     if files is None:
-        found = _of_run(place, overrides, plugins)
+        found = _of_run(there, overrides, plugins)
     else:
         found = _of_checkpoint(Checkpoint(files, overrides, plugins))
     return Inspection(**{"where": str(name), **found})

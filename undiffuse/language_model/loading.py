@@ -7,7 +7,8 @@ import torch
 
 from ..device import AUTO, device_of
 from . import storage
-from .arguments import flag, names, path, string, whole
+from .arguments import flag, function, names, path, string
+from .checkpoints import Progress
 from .model import LanguageModel
 from .number_formats import number_format
 from .overrides import Overrides
@@ -25,6 +26,7 @@ def load(
     check_head: bool = True,
     plugins: Collection[str] = (),
     revision: str | None = None,
+    progress: Progress | None = None,
 ) -> LanguageModel:
     """The model in a directory or a GGUF file, or of the newest run. UserError for anything that is not whole.
 
@@ -36,21 +38,18 @@ def load(
     Without a `dtype` (a name, or torch's) it keeps the one it is stored in; models of our own and quantized ones are
     float32. With "int8" matrices take a byte for each number, and the rest is bfloat16. With `check_head` a manifest is
     refused too if the network's answers contradict the kind of head that it claims. A model with components of other
-    packages is loaded only if `plugins` names those: loading imports them, and so runs their code.
+    packages is loaded only if `plugins` names those: loading imports them, and so runs their code. `progress` is called
+    with the count of numbers read so far, and of all.
     """
     return LanguageModel.of(
         storage.read(
             None if directory is None else path("directory", directory),
             device=device_of(device),
             dtype=number_format(dtype),
-            overrides=Overrides(
-                None if family is None else string("family", family),
-                None if mask_id is None else whole("mask_id", mask_id, 0),
-                None if attention is None else string("attention", attention),
-                None if shift is None else flag("shift", shift),
-            ),
+            overrides=Overrides.of(family, mask_id, attention, shift),
             check_head=flag("check_head", check_head),
             plugins=names("plugins", plugins),
             revision=None if revision is None else string("revision", revision),
+            progress=None if progress is None else function("progress", progress),
         )
     )

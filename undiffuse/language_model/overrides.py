@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..models.transformer import TransformerConfig
+from .arguments import flag, string, whole
 
 KEY = "undiffuse"
 """Of a config.json: the family, attention and shift of what the same config would be read as otherwise."""
@@ -24,6 +25,16 @@ class Overrides:
     mask_id: int | None = None
     attention: str | None = None
     shift: bool | None = None
+
+    @classmethod
+    def of(cls, family: object, mask_id: object, attention: object, shift: object) -> "Overrides":
+        """From arguments of any type. UserError for one of the wrong type."""
+        return cls(
+            None if family is None else string("family", family),
+            None if mask_id is None else whole("mask_id", mask_id, 0),
+            None if attention is None else string("attention", attention),
+            None if shift is None else flag("shift", shift),
+        )
 
     def __bool__(self) -> bool:
         return self != Overrides()

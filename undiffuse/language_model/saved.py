@@ -20,7 +20,7 @@ from ..text.tokenizer import Tokenizer
 from ..text.tokenizer_file import Published, read_tokenizer
 from ..types import HeadKind
 from ..vocabulary import Vocabulary
-from .checkpoints import filled, outline
+from .checkpoints import Progress, filled, outline
 from .memory import require
 from .no_model import no_model
 from .stored_tensors import Tensors
@@ -122,7 +122,7 @@ class Saved:
         predictor = Predictor(network or self.outline, self.process, self.head)
         return Trained(predictor, self.tokenizer, self.manifest, name=str(self.directory))
 
-    def load(self, device: str | torch.device, dtype: torch.dtype | None) -> Trained:
+    def load(self, device: str | torch.device, dtype: torch.dtype | None, progress: Progress | None = None) -> Trained:
         """The model, in float32 unless another format is asked for.
 
         UserError for weights that are not the manifest's, or more than there is memory, before any is taken.
@@ -132,7 +132,7 @@ class Saved:
         require(self.outline, dtype, torch.device(device), str(self.directory))
         self._compare_digests()
         parts = [Copied(name, name) for name in self.outline.state_dict()]
-        return self.described(filled(self.outline, parts, self.tensors, device, dtype))
+        return self.described(filled(self.outline, parts, self.tensors, device, dtype, progress))
 
     def _compare_digests(self) -> None:
         path = self.directory / WEIGHTS

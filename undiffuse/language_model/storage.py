@@ -90,16 +90,17 @@ def read(
     check_head: bool = True,
     plugins: Collection[str] = (),
     revision: str | None = None,
+    progress: checkpoints.Progress | None = None,
 ) -> Trained:
     """See `loading.load`."""
     name = newest_run() if directory is None else Path(directory)
     directory = hub.located(name, revision)
     files = published(directory)
     if files is not None:
-        return replace(checkpoints.Checkpoint(files, overrides, plugins).load(device, dtype), name=str(name))
+        return replace(checkpoints.Checkpoint(files, overrides, plugins).load(device, dtype, progress), name=str(name))
     if overrides:
         raise UserError(f"family, mask_id, attention and shift are for public checkpoints, and {directory} is not one")
-    model = Saved(directory, plugins).load(device, dtype)
+    model = Saved(directory, plugins).load(device, dtype, progress)
     if check_head:
         probe.check_head(model.predictor, model.manifest, directory / MANIFEST, device)
     return replace(model, name=str(name))
