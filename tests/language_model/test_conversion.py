@@ -203,6 +203,18 @@ def test_conversations_and_sampling_go_along(source, tmp_path):
         assert again.trained.decoding == before.trained.decoding
 
 
+def test_a_start_symbol_that_settings_alone_name_goes_along(source, tmp_path):
+    directory = source("llama")
+    content = read(directory / "tokenizer.json")
+    (directory / "tokenizer.json").write_text(json.dumps({**content, "post_processor": None}))
+    (directory / "tokenizer_config.json").write_text(json.dumps({"add_bos_token": True, "bos_token": "<start>"}))
+    assert ud.load(directory).tokenizer.start == 256
+    ud.convert(directory, tmp_path / "run", to="undiffuse")
+    ud.convert(tmp_path / "run", tmp_path / "back", to="llama")
+    assert ud.load(tmp_path / "back").tokenizer.start == 256
+    assert read(tmp_path / "back" / "tokenizer_config.json")["add_bos_token"] is True
+
+
 def test_the_command(tmp_path, capsys):
     place = str(tmp_path / "bf16")
     assert run(["convert", str(ROOT / "sdar" / "checkpoint"), place, "--dtype", "bfloat16"]) == 0

@@ -168,6 +168,22 @@ def test_files_that_are_no_model(name, said, tmp_path):
             look(tmp_path / name)
 
 
+def test_names_beside_one_that_is_not_there(tmp_path):
+    for name in ("one", "two.gguf", "notes.txt"):
+        (tmp_path / name).mkdir() if name == "one" else (tmp_path / name).write_text("")
+    for name, said in (
+        ("onn", r"onn; did you mean 'one'\?$"),
+        ("tow.gguf", "did you mean 'two.gguf'"),
+        ("x", "known: one, two"),
+    ):
+        with pytest.raises(UserError, match=said):
+            ud.load(tmp_path / name)
+    for number in range(9):
+        (tmp_path / f"run{number}").mkdir()
+    with pytest.raises(UserError, match=r"there is no model directory .*/x$"):
+        ud.load(tmp_path / "x")
+
+
 def test_pickled_weights_beside_a_config(copy):
     directory = copy("llada")
     (directory / "model.safetensors").unlink()

@@ -1,7 +1,7 @@
 """Weights take the memory that they need, once; a model that needs more than there is is refused before it is read."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -29,9 +29,24 @@ def test_no_second_copy_is_made(case):
     assert found["peak"] - found["imports"] <= 1.15 * found["weights"]
 
 
+@dataclass(frozen=True)
+class Padded(Copied):
+    """A parameter with a row of zeros that is published without it: what is written is a view, and not all of it."""
+
+    def shapes(self, parameters):
+        return [(parameters[0][0] - 1, *parameters[0][1:])]
+
+    def read(self, tensors):
+        return (torch.cat((tensors[0], torch.zeros_like(tensors[0][:1]))),)
+
+    def write(self, parameters):
+        return (parameters[0][:-1],)
+
+
 @pytest.mark.parametrize(
     ("part", "shapes"),
     [
+        (Padded("p", "a"), [(4, 3)]),
         (Copied("p", "a"), [(4, 3)]),
         (Concatenated("p", ("a", "b"), (1, 3)), [(4, 3)]),
         (Split(("p", "q"), "a", (1, 3)), [(1, 3), (3, 3)]),

@@ -1,6 +1,7 @@
 """Safetensors files: what the library writes is read, and everything else is one error."""
 
 import json
+import os
 import struct
 from contextlib import suppress
 from pathlib import Path
@@ -121,3 +122,10 @@ def test_whatever_stands_in_a_header_there_is_no_other_error(tmp_path):
             for each in entries.values():
                 if each.format in ("F64", "F32", "F16", "BF16"):
                     assert tensor_of(data, each).shape == each.shape
+
+
+def test_a_file_larger_than_the_memory_is_mapped(tmp_path):
+    path, size = tmp_path / "large", 2 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with path.open("wb") as file:
+        file.truncate(size)
+    assert mapped(path)[size - 1] == 0

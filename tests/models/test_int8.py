@@ -23,6 +23,7 @@ def test_every_number_is_the_nearest_of_its_row(dtype):
     assert ((found.wide() - weight).abs() <= 0.5001 * scale).all()
     assert found.numbers.abs().amax(1).tolist() == [0 if row == 3 else 127 for row in range(70)]
     assert found.wide()[3].abs().max() == 0
+    assert (found.scales > 0).all()
     assert found.shape == weight.shape
     assert found.dtype == torch.float32
 

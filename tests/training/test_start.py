@@ -184,6 +184,16 @@ def test_public_checkpoints_are_trained_on(family, goes_on, tmp_path):
         assert torch.equal(back.predictor.denoiser.state_dict()[name], weight), name
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["qwen2", "llama"])
+def test_causal_checkpoints_are_trained_on(family, goes_on):
+    """One has a start symbol; the samples of the other begin with a word of the text."""
+    directory = GOLDEN / family / "checkpoint"
+    run = goes_on(directory, "objective=autoregressive", "model.context=32", "training.dtype=float32", steps=3)
+    assert run.model.tokenizer.start == load(directory).tokenizer.start
+    assert "Samples" in (run.directory / "report.md").read_text()
+
+
 def test_a_checkpoint_without_a_tokenizer_cannot_learn_a_text(text, tmp_path):
     with pytest.raises(UserError, match="has no tokenizer, so it takes and gives ids alone"):
         train(text, start=GOLDEN / "llada" / "checkpoint", out=tmp_path / "run", steps=1)

@@ -7,6 +7,8 @@ from ..errors import UserError, did_you_mean
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 """Endings of files that are programs as much as weights, and are never opened."""
+FEW = 8
+"""Names that an error lists."""
 SAFE = "take the model as safetensors (most models on Hugging Face have a branch or a copy with them)"
 
 
@@ -16,9 +18,17 @@ def no_model(place: Path) -> UserError:
         return UserError(f"{place} is not a model, it has no manifest.json and no config.json: {_within(place)}")
     if place.exists():
         return UserError(f"{place} is not a model, it is a file: {_of_file(place)}")
-    siblings = [path.name for path in place.parent.glob("*")] if place.parent.is_dir() else []
-    near = did_you_mean(place.name, siblings) if siblings else ""
-    return UserError(f"there is no model directory {place}{near}")
+    return UserError(f"there is no model directory {place}{_beside(place)}")
+
+
+def _beside(place: Path) -> str:
+    """The nearest name, or all where they are few, of directories and GGUF files that are there."""
+    parent = place.parent
+    names = (
+        [path.name for path in parent.iterdir() if path.is_dir() or path.suffix == ".gguf"] if parent.is_dir() else []
+    )
+    said = did_you_mean(place.name, names) if names else ""
+    return said if said.startswith("; did") or len(names) <= FEW else ""
 
 
 def pickles_in(directory: Path) -> list[str]:

@@ -31,7 +31,7 @@ def write_report(run: RunDirectory, model: LanguageModel, training: Mapping[str,
     train, valid = run.text
     texts, held_out = _compared(train), [document.text for document in valid.documents]
     lines = read_metrics(run.metrics)
-    samples = [made.text for made in model.generate(samples=SAMPLES, seed=SEED)]
+    samples = [made.text for made in model.generate(_beginning(model, held_out), samples=SAMPLES, seed=SEED)]
     values = {
         "name": run.path.name,
         "directory": run.path,
@@ -67,6 +67,13 @@ def write_report(run: RunDirectory, model: LanguageModel, training: Mapping[str,
         run.path / "report.md",
         environment.get_template("report.md.jinja").render(values).encode(errors="backslashreplace"),
     )
+
+
+def _beginning(model: LanguageModel, held_out: Sequence[str]) -> str:
+    """What samples begin with: nothing, or the first word of the held-out text where a network needs a first token."""
+    if not model.predictor.traits.first_given or model.tokenizer.start is not None:
+        return ""
+    return next((words[0] for words in map(str.split, held_out) if words), "")
 
 
 def _compared(corpus: Corpus) -> list[str]:
