@@ -52,7 +52,7 @@ def test_it_says_how_much_is_copied(run, half, share):
     quoting = SimpleNamespace(
         tokenizer=run.model.tokenizer,
         predictor=run.model.predictor,
-        generate=lambda **options: [SimpleNamespace(text=quote + half)] * 3,
+        generate=lambda prompt, **options: [SimpleNamespace(text=quote + half)] * 3,
     )
     write_report(directory, quoting, run.model.manifest["training"])
     report = (run.directory / "report.md").read_text()
