@@ -1,5 +1,6 @@
 """GGUF files: the same model as the directory that they were made from, and what of them is refused."""
 
+import json
 import shutil
 import struct
 import sys
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 import undiffuse as ud
 from undiffuse.errors import UserError
 from undiffuse.language_model import LanguageModel, gguf_file
+from undiffuse.models.stretches.linear import Linear
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.predictor import Predictor
 from undiffuse.process.destinations.mask import Mask
@@ -70,6 +72,62 @@ def test_the_same_model_as_its_directory(family, tmp_path):
     assert model.tokenizer.vocabulary.eos == 257
     assert model.context == known.model.context
     assert model.manifest["layout"] == family
+
+
+SCALED = {
+    "linear": ({"type": "linear", "factor": 2.5}, {"rope_type": "linear", "factor": 2.5}),
+    "linear by llama.cpp's default": ({"factor": 4.0}, {"rope_type": "linear", "factor": 4.0}),
+    "yarn": ({"type": "yarn", "factor": 4.0}, {"rope_type": "yarn", "factor": 4.0}),
+    "yarn in full": (
+        {
+            "type": "yarn",
+            "factor": 3.3,
+            "original_context_length": 16,
+            "yarn_beta_fast": 8.1,
+            "yarn_beta_slow": 2.2,
+            "attn_factor": 1.0,
+            "yarn_ext_factor": 1.0,
+            "finetuned": True,
+        },
+        {
+            "rope_type": "yarn",
+            "factor": 3.3,
+            "original_max_position_embeddings": 16,
+            "beta_fast": 8.1,
+            "beta_slow": 2.2,
+        },
+    ),
+    "unscaled": ({"type": "none", "factor": 4.0}, None),
+}
+"""What a GGUF file says under rope.scaling, and a config.json under rope_scaling, of the same network."""
+
+
+@pytest.mark.parametrize("ways", SCALED.values(), ids=SCALED)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_scaled_positions_are_those_of_a_config(family, ways, tmp_path):
+    theirs, published = ways
+    said = {f"{family}__rope__scaling__{name}": value for name, value in theirs.items()}
+    model = ud.load(as_gguf(family, tmp_path / "m.gguf", **said))
+    place = shutil.copytree(ROOT / family / "checkpoint", tmp_path / "directory")
+    config = json.loads((place / "config.json").read_text())
+    config.pop("rope_parameters", None)
+    base = golden(family).model.predictor.denoiser.config.rope_base
+    (place / "config.json").write_text(json.dumps({**config, "rope_theta": base, "rope_scaling": published}))
+    expected = ud.load(place).logits(IDS)
+    assert torch.equal(model.logits(IDS), expected)
+    assert torch.equal(expected, golden(family).model.logits(IDS)) == (published is None)
+    model.save(tmp_path / "saved")
+    assert torch.equal(ud.load(tmp_path / "saved").logits(IDS), expected)
+
+
+def test_an_older_name_of_the_factor(tmp_path):
+    stretch = [
+        ud.load(
+            as_gguf("llama", tmp_path / "m.gguf", **{f"llama__rope__{name}": 2.0})
+        ).predictor.denoiser.config.stretch
+        for name in ("scale_linear", "scaling__factor")
+    ]
+    assert stretch[0] == stretch[1] == Linear(2.0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -143,7 +201,19 @@ def refused(path: Path, said: str, **options) -> None:
         ("qwen2moe", {}, r"'qwen2moe', which is not read; did you mean 'qwen2'"),
         ("llama", {"llama__expert_count": 8}, "mixture of experts"),
         ("llama", {"split__count": 3}, "one of several parts: join them"),
-        ("llama", {"llama__rope__scaling__type": "yarn"}, "stretch 'yarn': factor must be 1 or more"),
+        ("llama", {"llama__rope__scaling__type": "yarn"}, r"has no llama\.rope\.scaling\.factor, which its scaled"),
+        ("qwen2", {"qwen2__rope__scaling__factor": 0.5}, "stretch 'linear': factor must be 1 or more, not 0.5"),
+        ("qwen2", {"qwen2__rope__scaling__factor": "two"}, "factor must be a number, not 'two'"),
+        (
+            "qwen3",
+            {"qwen3__rope__scaling__type": "longrope", "qwen3__rope__scaling__factor": 2.0},
+            "positions of type 'longrope' are not supported",
+        ),
+        ("llama", {"llama__rope__scaling__attn_factor": 1.25}, r"llama\.rope\.scaling\.attn_factor = 1.25 is not supp"),
+        ("llama", {"llama__rope__scaling__yarn_attn_factor": 1.5}, r"yarn_attn_factor = 1.5 is not supported, only 1"),
+        ("llama", {"llama__rope__scaling__yarn_log_multiplier": 0.125}, "yarn_log_multiplier = 0.125 is not supported"),
+        ("llama", {"llama__rope__scaling__yarn_ext_factor": 0.5}, "yarn_ext_factor = 0.5 is not supported, only 1"),
+        ("llama", {"llama__rope__scaling__alpha": 8.0}, "alpha = 8.0 is not supported, only 0"),
         ("llama", {"llama__rope__dimension_count": 4}, "partial_rotary_factor = 0.5 is not supported"),
         ("qwen2", {"qwen2__attention__sliding_window": 4}, "use_sliding_window = True is not supported"),
     ],

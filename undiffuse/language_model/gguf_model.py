@@ -44,6 +44,14 @@ ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
 PIECE = 1 << 15
 """Numbers that are made at once of a quantized tensor: what gguf makes on its way stays in a processor's cache."""
+UNSCALED = {
+    "attn_factor": [1],
+    "yarn_attn_factor": [1],
+    "yarn_ext_factor": [1, -1],
+    "yarn_log_multiplier": [0],
+    "alpha": [0],
+}
+"""Further keys of scaled positions, by the values with which they change nothing."""
 IDS = {"bos": "bos", "eos": "eos", "pad": "padding", "mask": "mask"}
 SUFFIX = ".gguf"
 
@@ -157,7 +165,6 @@ class GGUFModel(PublishedFiles, TensorFiles):
         head = self._key("attention.key_length", width // heads)
         if self._key("attention.value_length", head) != head:
             raise UserError(f"{path}: keys and values of different sizes are not supported")
-        scaling = self._key("rope.scaling.type", "none")
         turned = self._key("rope.dimension_count", head)
         ids = {
             f"{ours}_token_id": self.file.metadata.get(f"tokenizer.ggml.{name}_token_id") for ours, name in IDS.items()
@@ -175,13 +182,42 @@ class GGUFModel(PublishedFiles, TensorFiles):
             "max_position_embeddings": self._whole("context_length"),
             "hidden_act": "silu",
             "rope_theta": _short(self._key("rope.freq_base", 10_000.0)),
-            "rope_scaling": None if scaling == "none" else {"rope_type": scaling},
+            "rope_scaling": self._scaling,
             "rms_norm_eps": _short(self._key("attention.layer_norm_rms_epsilon", 1e-6)),
             "tie_word_embeddings": "output.weight" not in entries,
             **({} if turned == head else {"partial_rotary_factor": turned / head}),
             **({"use_sliding_window": True} if self._key("attention.sliding_window", 0) else {}),
             **{name: row for name, row in ids.items() if row is not None},
         }
+
+    @property
+    def _scaling(self) -> dict[str, Any] | None:
+        """How rotary positions are scaled, in the words of a config.json; None where they are not.
+
+        UserError for a way that a config.json has no words for. As llama.cpp has it, a factor without a type is linear.
+        """
+        for name, values in UNSCALED.items():
+            if (found := self._key(f"rope.scaling.{name}", values[0])) not in values:
+                raise UserError(
+                    f"{self.file.path}: {self.architecture}.rope.scaling.{name} = {found!r} is not supported, only "
+                    f"{values[0]}"
+                )
+        factor = self._key("rope.scaling.factor", self._key("rope.scale_linear"))
+        kind = self._key("rope.scaling.type", "none" if factor is None else "linear")
+        if kind == "none":
+            return None
+        if factor is None:
+            raise UserError(
+                f"{self.file.path} has no {self.architecture}.rope.scaling.factor, which its scaled positions need"
+            )
+        said = {"rope_type": kind, "factor": _short(factor)}
+        if kind == "yarn":
+            said |= {
+                "original_max_position_embeddings": self._key("rope.scaling.original_context_length"),
+                "beta_fast": _short(self._key("rope.scaling.yarn_beta_fast", 32.0)),
+                "beta_slow": _short(self._key("rope.scaling.yarn_beta_slow", 1.0)),
+            }
+        return said
 
     def get(self, stored: Stored) -> Tensor:
         """In float32, or in the format of numbers that are not quantized; rows in the order of the published layout."""
@@ -240,9 +276,9 @@ def _published(name: str) -> str:
     return f"{TOP[stem]}.{kind}" if stem in TOP else name
 
 
-def _short(value: float) -> float:
-    """The shortest number that is the same in float32, in which the file holds it."""
-    return float(str(np.float32(value)))
+def _short(value: Any) -> Any:
+    """The shortest number that is the same in float32, in which the file holds it; what is no number stays."""
+    return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
 @cache

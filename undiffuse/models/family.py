@@ -46,11 +46,13 @@ class Keys:
             raise UserError(f"config.json: {name} must lie between {least} and {LARGEST:,}, not {_shown(value)}")
         return value
 
-    def number(self, name: str, default: float) -> float:
+    def number(self, name: str, default: float | None = None) -> float:
         """A positive number."""
         value = self.values.get(name)
-        if value is None:
+        if value is None and default is not None:
             return default
+        if value is None:
+            raise UserError(f"config.json has no {name}, which this layout needs")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UserError(f"config.json: {name} must be a number, not {value!r}")
         if not 0 < value <= sys.float_info.max:  # excludes NaN too
@@ -105,18 +107,18 @@ class Keys:
             case "default":
                 return Unstretched()
             case "linear":
-                return Linear(said.number("factor", 0.0))
+                return Linear(said.number("factor"))
             case "llama3":
                 first = said.integer("original_max_position_embeddings")
                 low, high = said.number("low_freq_factor", 1.0), said.number("high_freq_factor", 4.0)
-                return Llama3(said.number("factor", 0.0), low, high, first)
+                return Llama3(said.number("factor"), low, high, first)
             case "yarn":
                 said.only(mscale=None, mscale_all_dim=None, truncate=True)
                 first = said.integer("original_max_position_embeddings", context)
                 fast, slow = said.number("beta_fast", 32.0), said.number("beta_slow", 1.0)
                 sharpness = said.values.get("attention_factor")
                 sharp = 0.0 if sharpness is None else said.number("attention_factor", 1.0)
-                return Yarn(said.number("factor", 0.0), first, fast, slow, sharp)
+                return Yarn(said.number("factor"), first, fast, slow, sharp)
             case kind:
                 raise UserError(
                     f"config.json: rotary positions of type {kind!r} are not supported, only 'default', 'linear', "
