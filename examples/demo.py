@@ -21,7 +21,6 @@ from rich.table import Table
 from rich.text import Text as Styled
 
 import undiffuse as ud
-from undiffuse.cli.visible import one_line, safe
 from undiffuse.data.readers import read
 from undiffuse.data.split import Split, split
 from undiffuse.data.topics import topics
@@ -30,6 +29,7 @@ from undiffuse.evaluate.ngram import best_order
 from undiffuse.language_model import Generated
 from undiffuse.text.holes import Hole, Segment, Text, render
 from undiffuse.training.run import Run
+from undiffuse.visible import one_line, safe
 
 PARAGRAPH = re.compile(r"\n[ \t]*\n")
 PROSE = re.compile(r"\s*[A-Z][^>|={}]{80,400}\.\s*")

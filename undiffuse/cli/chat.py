@@ -141,7 +141,7 @@ def _show(answer: "Answer", json: bool) -> None:
 def _talk(session: "Session", json: bool) -> None:
     """Turns in a terminal until the user leaves."""
     from ..errors import UserError
-    from .visible import safe
+    from ..visible import safe
 
     session.note(f"{session.model.name}: /help lists commands, /quit leaves")
     while True:

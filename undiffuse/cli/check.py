@@ -101,7 +101,7 @@ def lines(source: str, found: "Check", name: str) -> "list[Text]":
 def _numbers(finding: "Finding", name: str) -> "Text":
     from rich.text import Text
 
-    from .visible import one_line
+    from ..visible import one_line
 
     shown = [(one_line(each.text.removeprefix(" ")), each.probability) for each in finding.proposals]
     answers = ", ".join(f"{text or '␣'} {_shown(p)}" for text, p in shown)
@@ -116,7 +116,7 @@ def diff(source: str, group: "list[Finding]") -> "Text":
     """One line of text with its findings as [-present-]{+proposal+}, which can be told without color."""
     from rich.text import Text
 
-    from .visible import one_line, safe
+    from ..visible import one_line, safe
 
     begin = max(source.rfind("\n", 0, group[0].start) + 1, group[0].start - AROUND)
     following = source.find("\n", group[-1].end)

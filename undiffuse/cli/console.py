@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from rich.console import Console
 
 from ..figures import finite
-from .visible import safe
+from ..visible import safe
 
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 

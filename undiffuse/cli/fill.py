@@ -160,8 +160,8 @@ def _table(filled: "Filled") -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from ..visible import one_line
     from .console import stderr
-    from .visible import one_line
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     sized = any(hole.lengths for hole in filled.holes)

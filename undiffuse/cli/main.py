@@ -120,8 +120,8 @@ def _usage_message(error: Exception) -> str:
 def _refuse(message: str, code: int = 2) -> int:
     from rich.text import Text
 
+    from ..visible import safe
     from .console import stderr
-    from .visible import safe
 
     stderr().print(Text.assemble(("undiffuse: ", "bold red"), safe(message)), soft_wrap=True)
     return code

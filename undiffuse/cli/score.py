@@ -83,7 +83,7 @@ def _show(found: "Score", per_text: bool) -> None:
     bits, bits_error = found.bits_per_byte
     nats, nats_error = found.nats_per_token
     value, low, high = found.estimate.perplexity
-    from .visible import one_line
+    from ..visible import one_line
 
     record = found.json()
     terms = "  ".join(f"{name} {figure(nats, 4)}" for name, nats in record["terms"].items())

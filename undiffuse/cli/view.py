@@ -21,7 +21,7 @@ from rich.cells import cell_len
 from rich.console import Group
 from rich.text import Text
 
-from .visible import safe
+from ..visible import safe
 
 if TYPE_CHECKING:
     from ..decode.event import Event
