@@ -1,15 +1,11 @@
-"""The scripts beside the package, on the tiny model of the command-line tests; `make demo QUICK=1` runs the demo."""
+"""The scripts beside the package, on the tiny model of the command-line tests."""
 
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import pytest
-
-from undiffuse.data.split import split
-from undiffuse.data.topics import topics
-from undiffuse.text.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,16 +47,3 @@ def test_the_picture_shows_three_moments(script, model, tmp_path, monkeypatch):
     drawn = (tmp_path / "watch.svg").read_text()
     assert drawn.count("step&#160;") == len(module.MOMENTS)
     assert "░" in drawn
-
-
-def test_the_demo_asks_for_words_of_held_out_paragraphs_that_are_one_token(script):
-    demo = script("examples/demo.py")
-    parts = split(topics())
-    tokenizer = Tokenizer.train((page.text for page in parts.train.documents), 1024)
-    model = SimpleNamespace(tokenizer=tokenizer, context=128)
-    found = demo.blanks(model, parts, 4)
-    assert len(set(found)) == 4
-    for left, word, right in found:
-        assert any(left + word + right in page.text for page in parts.valid.documents)
-        assert len(tokenizer.encode(" " + word)) == 1
-    assert demo.blanks(model, parts, 4) == found

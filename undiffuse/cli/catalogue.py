@@ -33,6 +33,7 @@ MEANING = {
     "guidances": "how a condition is followed more, or less, than the network does by itself",
     "correctors": "what improves a text between two steps (strategy predictor-corrector)",
     "recipes": "published systems and the default, ready to train (--recipe)",
+    "demos": "small tasks that train live and check themselves (undiffuse demo NAME)",
 }
 """What each sort is for, and where its names are used."""
 
@@ -62,7 +63,11 @@ def _sorts() -> dict[str, Callable[[], Entries]]:
     from ..kinds import COMPONENTS
 
     components = {_plural(name): partial(_components, found) for name, found in COMPONENTS.items()}
-    return components | {"strategies": partial(_strategies, COMPONENTS["strategy"]), "recipes": _recipes}
+    return components | {
+        "strategies": partial(_strategies, COMPONENTS["strategy"]),
+        "recipes": _recipes,
+        "demos": _demos,
+    }
 
 
 def _components(family: "Components") -> Entries:
@@ -80,6 +85,12 @@ def _recipes() -> Entries:
     from ..training.recipe import describe_recipe, recipes
 
     return ((name, describe_recipe(name)) for name in recipes())
+
+
+def _demos() -> Entries:
+    from ..demo.showpiece import names, showpiece
+
+    return ((name, showpiece(name).summary) for name in names())
 
 
 def _section(title: str, entries: list[tuple[str, str]]) -> str:

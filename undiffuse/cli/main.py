@@ -8,7 +8,7 @@ import typer
 from typer.main import get_command
 
 from ..errors import UserError, did_you_mean
-from . import about, catalogue, chat, check, config, convert, fill, generate, inspect, score, study, train, verify
+from . import about, catalogue, chat, check, config, convert, demo, fill, generate, inspect, score, study, train, verify
 from .machine import spin_briefly
 
 # typer carries a click of its own and exports only the leaves of its tree of exceptions
@@ -51,6 +51,7 @@ def _undiffuse(
         context.with_resource(hushed())
 
 
+app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("fill")(fill.fill)
 app.command("generate")(generate.generate)
