@@ -1,14 +1,13 @@
 """Answers in conversations, and earlier answers with blanks that are filled given all of a conversation."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import torch
 
 from ..decode.canvas import Canvas, start
-from ..decode.event import Event
-from ..decode.loop import denoise
+from ..decode.demand import Verb, denoised, requests_of
 from ..decode.whole_text import Span, WholeText
 from ..errors import UserError
 from ..randomness import Draws
@@ -35,8 +34,8 @@ FIRST = 0xE000
 
 def chat(
     model: Trained, conversations: Sequence[Sequence[Message]], length: int | None, settings: Settings
-) -> Generator[Event, None, list[Answer]]:
-    """See `LanguageModel.chat`; yields the events of decoding."""
+) -> Verb[list[Answer]]:
+    """See `LanguageModel.chat`."""
     model = model.speaking
     settings = _settled(model, settings)
     turns = each(conversations, lambda messages: Turn.of(model, messages, length, settings))
@@ -97,13 +96,13 @@ class TooLongError(UserError):
     """A conversation that does not fit the context together with its answer."""
 
 
-def _together(model: Trained, turns: Sequence[Turn], settings: Settings) -> Generator[Event, None, list[Answer]]:
+def _together(model: Trained, turns: Sequence[Turn], settings: Settings) -> Verb[list[Answer]]:
     """Conversations that share a batch."""
     voice = model.voice
     spans = [Span(row, turn.first, turn.canvas.ids.shape[1], voice.text) for row, turn in enumerate(turns)]
     how = settings.decoder(WholeText(spans), stop=voice.stops, early=True)
     canvas = Canvas.concatenate([turn.canvas for turn in turns]).to(model.device)
-    done = yield from denoise(model.predictor, canvas, how)
+    done = yield from denoised(model.predictor, requests_of(model.predictor, canvas, how))
     found = []
     for span, ids, nfe in zip(spans, done.ids.tolist(), done.nfe.tolist(), strict=True):
         written = ids[span.start : span.stop]
@@ -136,7 +135,7 @@ def fitting(model: Trained, messages: Sequence[Message], length: int | None, set
 
 def fill_answer(
     model: Trained, messages: Sequence[Message], number: int, settings: Settings, top: int
-) -> Generator[Event, None, tuple[str, Filled]]:
+) -> Verb[tuple[str, Filled]]:
     """See `LanguageModel.fill_answer`: the whole answer, and how its blanks were filled."""
     messages = checked(messages)
     if not 0 <= number < len(messages) or messages[number]["role"] != "assistant":

@@ -1,15 +1,14 @@
 """Blanks filled from both sides, with probabilities and alternatives."""
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ..decode.canvas import Canvas
-from ..decode.event import Event
-from ..decode.loop import walk
+from ..decode.demand import Verb, denoised, requests_of
 from ..errors import UserError
 from ..randomness import Draws
 from ..text.form import Blank, Fixed, Form, advice, form_of
@@ -28,10 +27,8 @@ from .trained import Trained
 from .vectors import recorded_apart
 
 
-def fill(
-    model: Trained, texts: Sequence[str], settings: Settings, top: int
-) -> Generator[Event, None, list[list[Filled]]]:
-    """See `LanguageModel.fill`; yields the events of the decoding itself, not those of the search for lengths."""
+def fill(model: Trained, texts: Sequence[str], settings: Settings, top: int) -> Verb[list[list[Filled]]]:
+    """See `LanguageModel.fill`; asks for the decoding itself, not for the search for lengths."""
     top = whole("top", top)
     forms = each(texts, lambda text: form_of(parse(text), model.tokenizer))
     return (yield from fill_forms(model, forms, settings, top))
@@ -39,7 +36,7 @@ def fill(
 
 def fill_object(
     model: Trained, prompt: str, schema: Mapping[str, Any], settings: Settings, top: int
-) -> Generator[Event, None, list[FilledObject]]:
+) -> Verb[list[FilledObject]]:
     """See `LanguageModel.fill_object`."""
     top = whole("top", top)
     (prompt,) = listed([prompt])
@@ -82,9 +79,7 @@ class Ready:
         return cls(placement, lengths, canvas)
 
 
-def fill_forms(
-    model: Trained, forms: Sequence[Form], settings: Settings, top: int
-) -> Generator[Event, None, list[list[Filled]]]:
+def fill_forms(model: Trained, forms: Sequence[Form], settings: Settings, top: int) -> Verb[list[list[Filled]]]:
     """`fill` for texts that are laid out already."""
     settings = suited(model.predictor, settings) if model.predictor.traits.one_sided else settings
     texts = each(forms, lambda form: Ready.of(model, form, settings))
@@ -97,16 +92,13 @@ def fill_forms(
     return found
 
 
-def _together(
-    model: Trained, texts: Sequence[Ready], settings: Settings, top: int
-) -> Generator[Event, None, list[list[Filled]]]:
+def _together(model: Trained, texts: Sequence[Ready], settings: Settings, top: int) -> Verb[list[list[Filled]]]:
     """Texts that share a batch."""
     canvas = Canvas.concatenate([text.canvas for text in texts]).to(model.device)
     placements = [text.placement for text in texts for _ in range(settings.samples)]
     trail: list[Canvas] = []
-    for after, happened in walk(model.predictor, canvas, settings.decoder(constraint(placements))):
-        trail.append(after)
-        yield happened
+    requests = requests_of(model.predictor, canvas, settings.decoder(constraint(placements)))
+    yield from denoised(model.predictor, requests, trail.append)
     if model.predictor.process.moves_vectors:
         trail[-1] = recorded_apart(model, placements, trail[-1])
     everyone = trail[-1]

@@ -7,7 +7,7 @@ at the beginning of a part, and its cache stays exact at any length; its parts b
 
 import math
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -15,8 +15,7 @@ import torch
 
 from ..decode.canvas import Canvas, start
 from ..decode.decoder import Limits
-from ..decode.event import Event
-from ..decode.loop import begin, follow
+from ..decode.demand import Verb, denoised
 from ..decode.request import Abort, Between, Request
 from ..decode.whole_text import Span, WholeText
 from ..errors import UserError
@@ -37,8 +36,8 @@ LONGEST = 1 << 20
 
 def generate(
     model: Trained, prompts: Sequence[str], length: int | None, settings: Settings, until: Until
-) -> Generator[Event, None, list[list[Generated]]]:
-    """See `LanguageModel.generate`; yields the events of decoding."""
+) -> Verb[list[list[Generated]]]:
+    """See `LanguageModel.generate`."""
     courses = each(prompts, lambda prompt: Course.of(model, prompt, length, settings, until))
     rows = [settings.samples] * len(courses)
     for together in batches([max(part.length for part in course.parts) for course in courses], rows):
@@ -183,7 +182,7 @@ class Course:
         )
 
 
-def _together(model: Trained, courses: Sequence[Course]) -> Generator[Event, None, None]:
+def _together(model: Trained, courses: Sequence[Course]) -> Verb[None]:
     """Prompts that share a batch, part by part."""
     began, text = time.monotonic(), _text(model)
     for number in range(max(len(course.parts) for course in courses)):
@@ -191,8 +190,7 @@ def _together(model: Trained, courses: Sequence[Course]) -> Generator[Event, Non
         requests = [request for course in present for request in course.requests(model, number, text, began)]
         if not requests:
             return
-        for done, happened in follow(model.predictor, begin(model.predictor, requests)):  # noqa: B007 (the last one)
-            yield happened
+        done = yield from denoised(model.predictor, requests)
         done, row = done.to("cpu"), 0
         for course in present:
             course.advance(model, number, done.select(torch.arange(row, row := row + len(course.going))))

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..decode.caches.cache import CachePolicy
+from ..decode.demand import Verb, run
 from ..decode.event import Event
 from ..decode.guidance.guidance import Guidance
 from ..decode.loop import finished
@@ -40,6 +41,7 @@ from .voice import KEY
 OnEvent = Callable[[Event], None]
 Several = list[str] | tuple[str, ...]
 Conversation = Sequence[Message]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +108,7 @@ class LanguageModel:
         """
         kind, heat = filling(self.predictor, strategy, temperature, whole("samples", samples))
         settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, **options)
-        found = finished(fill(self.trained, listed(text), settings, top), on_event)
+        found = _run(fill(self.trained, listed(text), settings, top), on_event)
         return found[0] if isinstance(text, str) else found
 
     def fill_object(
@@ -128,7 +130,7 @@ class LanguageModel:
         """
         kind, heat = filling(self.predictor, strategy, temperature, whole("samples", samples))
         settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, **options)
-        return finished(fill_object(self.trained, prompt, schema, settings, top), on_event)
+        return _run(fill_object(self.trained, prompt, schema, settings, top), on_event)
 
     @overload
     def generate(self, prompt: str = "", **options: Any) -> list[Generated]: ...
@@ -164,7 +166,7 @@ class LanguageModel:
         """
         kind, chosen = generating(self.trained, strategy, {"temperature": temperature, **options})
         settings = Settings.of(kind, seed=seed, samples=samples, steps=steps, **chosen)
-        found = finished(generate(self.trained, listed(prompt), length, settings, Until.of(until)), on_event)
+        found = _run(generate(self.trained, listed(prompt), length, settings, Until.of(until)), on_event)
         return found[0] if isinstance(prompt, str) else found
 
     @overload
@@ -196,7 +198,7 @@ class LanguageModel:
         conversations, one = conversations_of(messages, system)
         kind, chosen = answering(self.trained, strategy, {"temperature": temperature, **options})
         settings = Settings.of(kind, seed=seed, **chosen)
-        found = finished(chat(self.trained, conversations, length, settings), on_event)
+        found = _run(chat(self.trained, conversations, length, settings), on_event)
         return found[0] if one else found
 
     def fitting(
@@ -237,7 +239,7 @@ class LanguageModel:
         kind, heat = filling(self.predictor, strategy, temperature, 1)
         settings = Settings.of(kind, temperature=heat, seed=seed, **options)
         number, top = whole("number", number, 0), whole("top", top)
-        return finished(fill_answer(self.trained, messages, number, settings, top), on_event)
+        return _run(fill_answer(self.trained, messages, number, settings, top), on_event)
 
     def with_template(self, source: str) -> "LanguageModel":
         """The same model with another chat template (Jinja, as Hugging Face has it), which `save` writes too.
@@ -317,9 +319,10 @@ class LanguageModel:
         if text is None:
             kind, chosen = generating(self.trained, strategy, {"temperature": temperature, **options})
             settings = Settings.of(kind, seed=seed, **chosen)
-            return generate(self.trained, listed([prompt]), length, settings, Until())
+            return run(generate(self.trained, listed([prompt]), length, settings, Until()))
         kind, heat = filling(self.predictor, strategy, temperature, whole("samples", options.get("samples", 1)))
-        return fill(self.trained, listed([text]), Settings.of(kind, temperature=heat, seed=seed, **options), top=1)
+        settings = Settings.of(kind, temperature=heat, seed=seed, **options)
+        return run(fill(self.trained, listed([text]), settings, top=1))
 
     def logits(
         self,
@@ -399,3 +402,7 @@ class LanguageModel:
         with a config.json. UserError where the layout cannot describe the network.
         """
         save(self.trained, path("directory", directory), None if layout is None else string("layout", layout))
+
+
+def _run(verb: Verb[Result], on_event: OnEvent | None) -> Result:
+    return finished(run(verb), on_event)
