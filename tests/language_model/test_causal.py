@@ -321,6 +321,8 @@ def test_the_command_line(tmp_path, capsys):
     said = ["--attention", "full", "--mask-id", "270", "--shift", "--family", "qwen2"]
     assert run(["fill", "a[MASK]c", *model, *said]) == 0
     assert capsys.readouterr().out.startswith("a")
+    assert run(["fill", "a [MASK] c", *model, *said]) == 0
+    assert capsys.readouterr().out.startswith("a ")
     assert run(["score", str(text), *model, *said, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kind"] == "bound"
 
@@ -370,3 +372,16 @@ def test_bodies_of_transformers_without_their_causal_mask(family, tmp_path):
     raw = theirs.logits_of(family, model, ids)
     expected = shifted(raw, torch.ones(ids.shape)) if family == "open-dcoder" else raw
     assert torch.allclose(ours, expected, rtol=0, atol=1e-4)
+
+
+def test_a_blank_after_a_space_among_single_bytes():
+    """The published tokenizer has no merges: the space stays outside, and the blank is one byte by the softmax."""
+    model = golden("llama").load(attention="full", mask_id=270, shift=True)
+    assert model.tokenizer.kind == "byte"
+    (filled,) = model.fill("a [MASK] c", top=1)
+    ids = [*model.tokenizer.encode("a "), 270, *model.tokenizer.encode(" c")]
+    logp = model.logits(torch.tensor([ids]))[0, 2].double()
+    rows = [row for row, token in enumerate(model.tokenizer.tokens) if token and token.isascii()]
+    best = max(rows, key=lambda row: float(logp[row]))
+    assert filled.text == f"a {model.tokenizer.decode([best])} c"
+    assert filled.holes[0].probability == pytest.approx(float(logp[rows].softmax(-1).max()), rel=1e-5)

@@ -64,7 +64,7 @@ def test_marks_are_never_predicted(bert, roberta):
     assert bert.tokenizer.vocabulary.unpredictable == (0, 1, CLS, SEP, MASK)
     assert roberta.tokenizer.vocabulary.unpredictable == (0, 1, 2, 3, 95)
     assert (roberta.predictor.process.mask, roberta.tokenizer.vocabulary.eos) == (95, None)
-    assert (bert.tokenizer.kind, bert.tokenizer.spaced, roberta.tokenizer.spaced) == ("bpe", True, False)
+    assert (bert.tokenizer.kind, bert.tokenizer.spaced, roberta.tokenizer.spaced) == ("wordpiece", True, False)
 
 
 def test_a_blank_is_filled_between_the_marks(bert):

@@ -199,7 +199,7 @@ def test_templates_and_licenses(copy):
     put(directory / "README.md", '---\nlanguage: en\nlicense: "apache-2.0"\n---\n# A model\n')
     found = ud.inspect(directory)
     assert (found.license, found.template) == ("apache-2.0", None)
-    assert found.tokenizer == {"kind": "bpe", "tokens": 256, "start": 256, "around": None}
+    assert found.tokenizer == {"kind": "byte", "tokens": 256, "start": 256, "around": None}
     put(directory / "README.md", "no front matter\n")
     put(directory / "LICENSE", "\nSome License, version 2\n…")
     loose = "{% for m in messages %}{{ m['content'] }}<end>{% endfor %}"

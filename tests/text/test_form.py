@@ -15,6 +15,7 @@ from undiffuse.vocabulary import Vocabulary
 
 BPE = Tokenizer.train(["The capital of France is unable to be the capital of Spain. " * 9], 400)
 BYTES = Tokenizer.byte_level()
+PUBLISHED_BYTES = PublishedTokenizer(json.loads(BYTES.to_json()), BYTES.vocabulary)
 EITHER = pytest.mark.parametrize("tokenizer", [BPE, BYTES], ids=["bpe", "byte"])
 
 
@@ -41,8 +42,20 @@ def test_one_space_before_a_hole_moves_into_it(source, parts):
     assert spelled(BPE, source) == parts
 
 
-def test_bytes_move_nothing():
-    assert spelled(BYTES, "The [MASK] of") == [b"The ", b"", b" of"]
+@pytest.mark.parametrize(
+    "tokenizer",
+    [BYTES, PUBLISHED_BYTES, Tokenizer.train(["abab" * 99], 300), Tokenizer.train(["a    \n" * 99], 270)],
+    ids=["own bytes", "published bytes", "merges without spaces", "merges of spaces alone"],
+)
+def test_where_no_token_takes_a_space_along_nothing_moves(tokenizer):
+    assert not tokenizer.leading
+    assert spelled(tokenizer, "The [MASK] of") == [b"The ", b"", b" of"]
+
+
+def test_tokens_that_take_a_space_along_are_what_moves_it():
+    assert BPE.leading
+    assert PublishedTokenizer(json.loads(BPE.to_json()), BPE.vocabulary).leading
+    assert (BPE.kind, BYTES.kind, PUBLISHED_BYTES.kind) == ("bpe", "byte", "byte")
 
 
 def test_running_text_has_the_tokens_that_a_filled_layout_has():
@@ -62,7 +75,12 @@ def test_lengths_and_blanks():
 
 @pytest.mark.parametrize(
     ("tokenizer", "source", "told"),
-    [(BYTES, "a [MASK]", True), (BYTES, "a [MASK:3-8]", False), (BPE, "a [MASK]", False)],
+    [
+        (BYTES, "a [MASK]", True),
+        (PUBLISHED_BYTES, "a [MASK]", True),
+        (BYTES, "a [MASK:3-8]", False),
+        (BPE, "a [MASK]", False),
+    ],
 )
 def test_a_byte_level_model_suggests_a_range(tokenizer, source, told):
     said = advice(form_of(parse(source), tokenizer), tokenizer)

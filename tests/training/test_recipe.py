@@ -92,6 +92,7 @@ def test_a_wrong_override_is_explained(override, message):
         (["training.rows=10", "training.accumulation=4"], "10 rows cannot be split into 4 equal parts"),
         (["training.warmup=0.6", "training.decay=0.5"], "warmup 0.6 and decay 0.5 overlap"),
         (["tokenizer.kind=byte", "tokenizer.size=300"], "tokenizer 'byte' has no size to choose"),
+        (["tokenizer.kind=wordpiece"], "a tokenizer 'wordpiece' is not trained here: use 'bpe' or 'byte'"),
         (["model.width=48", "model.heads=5"], "5 heads do not split a width of 48"),
         (["process.schedule=geometric"], "needs α.1. = 0"),
         (["objective=llada", "process.destination=uniform"], "'llada' is defined for masked noise"),

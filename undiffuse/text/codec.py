@@ -8,7 +8,7 @@ from typing import Literal
 from ..vocabulary import Vocabulary
 from .surroundings import NONE, Surroundings
 
-Kind = Literal["bpe", "byte"]
+Kind = Literal["bpe", "byte", "wordpiece"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class Codec(ABC):
     def pieces(self, text: str) -> list[tuple[int, bytes]]:
         """The ids of a text, each with what it stands for there, which together is the text where that can be said."""
         return [(row, self.tokens[row]) for row in self.encode(text)]
+
+    @property
+    def leading(self) -> bool:
+        """Whether there are tokens that take the space before a word along."""
+        return any(token.startswith(b" ") and token.strip() for token in self.tokens)
 
     @property
     def spaced(self) -> bool:

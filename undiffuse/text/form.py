@@ -3,9 +3,9 @@
 Each fixed text is tokenized alone, so nothing merges across a hole's edge. A byte-level BPE writes a word with the
 space before it: in `The [MASK] of`, running text would hold " capital" after "The", and a space left over at the end of
 the fixed text is a token that training never saw there. So one space before a hole goes into the hole: its fill must
-begin with it, and it is taken off again where the fill is shown. A tokenizer of single bytes has no such habit and
-moves nothing. A tokenizer whose words have a space wherever they stand has one too where a text has none, at its start,
-after a line break, an opening bracket or quotation mark: that one is never shown.
+begin with it, and it is taken off again where the fill is shown. A tokenizer none of whose tokens takes a space along,
+as of single bytes, moves nothing. A tokenizer whose words have a space wherever they stand has one too where a text has
+none, at its start, after a line break, an opening bracket or quotation mark: that one is never shown.
 
 A hole with a type becomes an automaton over tokens, prefix included, which also says how many tokens it may take.
 """
@@ -95,7 +95,7 @@ def advice(form: Form, tokenizer: Codec) -> str | None:
     texts = (spaced(part.text or "") for part in form.parts if isinstance(part, Fixed))
     found = next(filter(None, texts), None)
     short = [blank for blank in form.blanks if blank.maximum == 1 and not blank.language]
-    if found or tokenizer.kind == "bpe" or not short:
+    if found or tokenizer.kind != "byte" or not short:
         return found
     return "this model's tokens are single bytes, so [MASK] holds one byte; write [MASK:3-8] for a word"
 
@@ -109,7 +109,7 @@ def form_of(segments: Sequence[Segment], tokenizer: Codec) -> Form:
             parts.append(_blank(segment, prefix, tokenizer, spaced=bool(prefix) or not unspaced(before, tokenizer)))
             prefix, before = "", "…"
             continue
-        moves = tokenizer.kind == "bpe" and isinstance(following, Hole) and segment.text.endswith(SPACE)
+        moves = isinstance(following, Hole) and segment.text.endswith(SPACE) and tokenizer.leading
         prefix, before = SPACE if moves else "", segment.text
         text = segment.text.removesuffix(prefix)
         parts += [Fixed(tuple(tokenizer.context(text)), text)] if text else []

@@ -88,7 +88,7 @@ class PublishedTokenizer(Codec):
 
     @property
     def kind(self) -> Kind:
-        return "bpe"
+        return "byte" if all(len(token) <= 1 for token in self.tokens) else "bpe"
 
     @property
     def start(self) -> int | None:

@@ -47,7 +47,7 @@ class WordPieces(Codec):
 
     @property
     def kind(self) -> Kind:
-        return "bpe"
+        return "wordpiece"
 
     @property
     def spaced(self) -> bool:

@@ -20,6 +20,7 @@ from ..kinds import COMPONENTS, OBJECTIVES, OPTIMIZERS, PACKAGE, PROCESSES, Comp
 from ..likelihood.bound import MOST_DRAWS
 from ..models.transformer import TransformerConfig
 from ..objective.objective import Objective
+from ..text.codec import Kind
 from .optimizers.optimizer import OptimizerChoice
 from .trackers.tracker import NONE
 
@@ -102,11 +103,14 @@ def read_process(value: object) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class TokenizerSettings:
-    """`bpe` is trained on the text; `size` is the number of its tokens. `byte` has the 256 bytes."""
+    """`bpe` is trained on the text; `size` is the number of its tokens. `byte` has the 256 bytes.
+
+    `wordpiece` is that of a model to start from.
+    """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    kind: Literal["bpe", "byte"] = "bpe"
+    kind: Kind = "bpe"
     size: Annotated[int, Field(ge=260, le=1 << 20, strict=True)] | Auto = "auto"
 
     def __post_init__(self) -> None:

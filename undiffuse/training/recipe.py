@@ -69,6 +69,8 @@ def resolve(
         configuration = start.configured(configuration, origins)
         taken: dict[str, Origin] = dict.fromkeys(filter(start.decides, flat(configuration.to_dict())), "start")
         origins = taken | origins
+    elif configuration.tokenizer.kind == "wordpiece":
+        raise UserError("a tokenizer 'wordpiece' is not trained here: use 'bpe' or 'byte', or start from a model")
     check(configuration, None if start is None else start.tokenizer)
     return Resolved(configuration, {key: origins.get(key, "default") for key in flat(configuration.to_dict())})
 
