@@ -59,9 +59,8 @@ def start_of(config: Json, files: Mapping[str, Json]) -> int | None:
     settings, ids = files.get("tokenizer_config.json") or {}, added_ids(files)
     asked = settings.get("add_bos_token")
     if asked is True:
-        field = settings.get("bos_token")
-        spelled = field.get("content") if isinstance(field, Mapping) else field
-        return ids[spelled] if isinstance(spelled, str) and spelled in ids else _one(config, "bos_token_id")
+        row = ids.get(token_text(settings, "bos") or "")
+        return _one(config, "bos_token_id") if row is None else row
     return None if asked is False else _first(files.get("tokenizer.json") or {}, ids)
 
 
@@ -98,9 +97,14 @@ def sources_of(
 def named_row(role: str, files: Mapping[str, Json]) -> int | None:
     """The row of the token that a tokenizer's settings name for a role."""
     settings = {**(files.get("special_tokens_map.json") or {}), **(files.get("tokenizer_config.json") or {})}
+    return added_ids(files).get(token_text(settings, role) or "")
+
+
+def token_text(settings: Json, role: str) -> str | None:
+    """The token that settings name for a role, by itself or as an object with its text."""
     field = settings.get(f"{role}_token")
-    spelled = field.get("content") if isinstance(field, Mapping) else field
-    return added_ids(files).get(spelled) if isinstance(spelled, str) else None
+    text = field.get("content") if isinstance(field, Mapping) else field
+    return text if isinstance(text, str) else None
 
 
 def _mask(
@@ -108,12 +112,11 @@ def _mask(
 ) -> tuple[int | None, str | None]:
     """From the config, the tokenizer's mask field, a known name among added tokens; else the family's own."""
     ids = added_ids(files)
-    field = (files.get("tokenizer_config.json") or {}).get("mask_token")
-    spelled = field.get("content") if isinstance(field, Mapping) else field
+    spelled = token_text(files.get("tokenizer_config.json") or {}, "mask")
     named = {f"its added token {name!r}": ids[name] for name in layout.mask_tokens if name in ids}
     said = {
         "config.json": _one(config, "mask_token_id"),
-        "the mask_token of its tokenizer": ids.get(spelled) if isinstance(spelled, str) else None,
+        "the mask_token of its tokenizer": ids.get(spelled or ""),
     }
     found = {source: row for source, row in said.items() if row is not None}
     chosen = set(found.values()) or set(named.values())
@@ -140,7 +143,8 @@ def added_ids(files: Mapping[str, Json]) -> dict[str, int]:
     added = {
         text: _id(f"added_tokens.json: {text!r}", row) for text, row in (files.get("added_tokens.json") or {}).items()
     }
-    return {**decoder, **added, **added_tokens(files.get("tokenizer.json") or {})}
+    found = {**decoder, **added, **added_tokens(files.get("tokenizer.json") or {})}
+    return {text: row for text, row in found.items() if text}
 
 
 def _one(config: Json, name: str) -> int | None:

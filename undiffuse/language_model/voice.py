@@ -13,6 +13,7 @@ from ..text.codec import Codec
 from ..text.conversation import before_answer, encode, end_of_turn
 from ..text.template import Message, Template
 from ..text.utf8 import HoleText
+from .special_ids import token_text
 
 KEY = "chat"
 """Of a manifest: `template`, the special tokens that it may name, and ids that end an answer besides its own."""
@@ -95,12 +96,7 @@ def read(template: str | None, config: Json, files: Mapping[str, Json], generati
     The `template` is that of `chat_template.jinja`, which comes before the one in `tokenizer_config.json`.
     """
     settings = {**(files.get("special_tokens_map.json") or {}), **(files.get("tokenizer_config.json") or {})}
-    spelled = {}
-    for name in NAMES:
-        token = settings.get(f"{name}_token")
-        token = token.get("content") if isinstance(token, Mapping) else token
-        if isinstance(token, str):
-            spelled[f"{name}_token"] = token
+    spelled = {f"{name}_token": text for name in NAMES if (text := token_text(settings, name)) is not None}
     stops: list[int] = []
     for where in (config, generation):
         listed = where.get("eos_token_id")

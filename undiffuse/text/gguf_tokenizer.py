@@ -13,6 +13,7 @@ from tokenizers import normalizers, pre_tokenizers
 
 from ..errors import UserError
 from .published_tokenizer import QWEN_PATTERN
+from .tokenizer import cut_by
 
 LLAMA3_PATTERN = QWEN_PATTERN.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 """Numbers in threes, and otherwise as Qwen2 cuts."""
@@ -64,8 +65,7 @@ def tokenizer_config(metadata: Json) -> dict[str, Any]:
 
 def _cut(name: object) -> pre_tokenizers.PreTokenizer:
     if name in PATTERNS:
-        split = pre_tokenizers.Split(tokenizers.Regex(PATTERNS[str(name)]), behavior="isolated")
-        return pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+        return cut_by(PATTERNS[str(name)])
     gpt2 = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     if name == "smollm":
         return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), gpt2])

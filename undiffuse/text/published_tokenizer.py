@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..vocabulary import Vocabulary
 from .codec import Codec, Control, Kind
 from .surroundings import Surroundings, surroundings_of
-from .tokenizer import BYTE_OF, utf8
+from .tokenizer import BYTE_OF, cut_by, utf8
 
 Cut = Literal["qwen2", "gpt2"]
 END = "<|endoftext|>"  # which GPT-2's vocab.json has among the texts
@@ -69,12 +69,7 @@ class PublishedTokenizer(Codec):
         library = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=dict(vocabulary), merges=pairs))
         if cut == "qwen2":
             library.normalizer = tokenizers.normalizers.NFC()
-            library.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
-                [
-                    tokenizers.pre_tokenizers.Split(tokenizers.Regex(QWEN_PATTERN), behavior="isolated"),
-                    tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-                ]
-            )
+            library.pre_tokenizer = cut_by(QWEN_PATTERN)
         else:
             library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
         library.decoder = tokenizers.decoders.ByteLevel()

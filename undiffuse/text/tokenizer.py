@@ -97,7 +97,7 @@ class Tokenizer(Codec):
                 f"a vocabulary of {size} rows cannot hold the 256 bytes and 4 control rows: use at least {smallest}"
             )
         library = tokenizers.Tokenizer(models.BPE())
-        library.pre_tokenizer = _pieces()
+        library.pre_tokenizer = cut_by(PATTERN)
         library.train_from_iterator(
             (piece for text in texts for part in PART.findall(text) for piece in _countable(part)),
             trainers.BpeTrainer(
@@ -140,7 +140,7 @@ class Tokenizer(Codec):
     @cached_property
     def _library(self) -> tokenizers.Tokenizer:
         library = tokenizers.Tokenizer(models.BPE(vocab=self._spellings, merges=list(self.merges)))
-        library.pre_tokenizer = _pieces()
+        library.pre_tokenizer = cut_by(PATTERN)
         library.decoder = decoders.ByteLevel()
         return library
 
@@ -188,11 +188,11 @@ def _control(name: str) -> str:
     return f"<control {name}>"
 
 
-def _pieces() -> pre_tokenizers.PreTokenizer:
-    """Cuts a text into the pieces within which tokens may merge; nothing is normalized."""
+def cut_by(pattern: str) -> pre_tokenizers.PreTokenizer:
+    """Cuts a text into the pieces within which bytes may merge to tokens: the matches of a pattern."""
     return pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(tokenizers.Regex(PATTERN), behavior="isolated"),
+            pre_tokenizers.Split(tokenizers.Regex(pattern), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
