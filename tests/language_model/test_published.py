@@ -286,6 +286,10 @@ def test_overrides_are_for_public_checkpoints(model, tmp_path):
     model.save(tmp_path / "own")
     with pytest.raises(UserError, match="family, mask_id, attention and shift are for public checkpoints"):
         ud.load(tmp_path / "own", family="llada")
+    with pytest.raises(UserError, match="family, mask_id, attention and shift are for public checkpoints"):
+        ud.inspect(tmp_path / "own", shift=True)
+    with pytest.raises(UserError, match="there is no model directory"):
+        ud.load(tmp_path / "none", family="llada")
 
 
 def _mask(directory: Path, **options) -> int | None:

@@ -44,7 +44,7 @@ def convert(
     source, destination = path("source", source), path("destination", destination)
     _check_place(destination)
     place = located(source, None if revision is None else string("revision", revision))
-    found = _described(place, Overrides.of(family, mask_id, attention, shift), names("plugins", plugins))
+    found = storage.opened(place, Overrides.of(family, mask_id, attention, shift), names("plugins", plugins))
     own = OWN if isinstance(found, Saved) else found.family
     target = own if to is None else string("to", to)
     if target not in (OWN, *CHECKPOINT_FAMILIES.kinds):
@@ -59,18 +59,10 @@ def convert(
     else:
         checkpoints.config_of(model, target)
     full = found.load("cpu", wanted)
-    _check_finite(full, wanted)
+    if wanted == torch.float16:
+        _check_finite(full)
     storage.save(replace(full, tokenizer=model.tokenizer, name=str(source)), destination, target)
     return destination
-
-
-def _described(place: Path, overrides: Overrides, plugins: Collection[str]) -> checkpoints.Checkpoint | Saved:
-    files = storage.published(place)
-    if files is not None:
-        return checkpoints.Checkpoint(files, overrides, plugins)
-    if overrides:
-        raise UserError(f"family, mask_id, attention and shift are for public checkpoints, and {place} is not one")
-    return Saved(place, plugins)
 
 
 def _check_place(destination: Path) -> None:
@@ -103,10 +95,10 @@ def _own_tokenizer(model: Trained) -> Codec:
     return model.tokenizer
 
 
-def _check_finite(model: Trained, dtype: torch.dtype) -> None:
-    """UserError where a narrower format has no room for a number."""
+def _check_finite(model: Trained) -> None:
+    """UserError where float16 has no room for a number."""
     network = model.predictor.denoiser
     assert isinstance(network, Transformer)
     for name, value in network.named_parameters():
-        if dtype == torch.float16 and not value.isfinite().all():
+        if not value.isfinite().all():
             raise UserError(f"float16 has no room for some numbers of {name}: take bfloat16 or float32")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import UserError
+from .no_model import PICKLED
 from .stored_tensors import INDEX, WEIGHTS, files_of_index
 
 ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -58,7 +59,7 @@ def fetched(source: str | Path, revision: str | None = None) -> Path:
     if missing:
         raise UserError(
             f"{repository} has no {missing[0]} in the cache or on Hugging Face: pickled weights (pytorch_model.bin) "
-            "are not read, choose a model that is published as safetensors"
+            f"are {PICKLED}"
         )
     return directory
 

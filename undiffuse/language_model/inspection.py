@@ -90,16 +90,12 @@ def inspect(
 ) -> Inspection:
     """What `load` would make of a directory, a GGUF file or an id of Hugging Face; None: the newest run.
 
-    The other arguments are those of `load`. UserError for what is no model at all.
+    The other arguments are those of `load`. UserError for what is no model at all, and where they overrule a run.
     """
     name = storage.newest_run() if place is None else path("place", place)
     there = located(name, None if revision is None else string("revision", revision))
-    overrides, plugins = Overrides.of(family, mask_id, attention, shift), names("plugins", plugins)
-    files = storage.published(there)
-    if files is None:
-        found = _of_run(there, overrides, plugins)
-    else:
-        found = _of_checkpoint(Checkpoint(files, overrides, plugins))
+    opened = storage.opened(there, Overrides.of(family, mask_id, attention, shift), names("plugins", plugins))
+    found = _of_run(opened) if isinstance(opened, Saved) else _of_checkpoint(opened)
     return Inspection(**{"where": str(name), **found})
 
 
@@ -226,13 +222,11 @@ def _shares(checkpoint: Checkpoint, found: Facts) -> None:
         found.doubts.append(f"it fits this computer's memory in no format: {shown(free)} are free")
 
 
-def _of_run(place: Path, overrides: Overrides, plugins: Collection[str]) -> dict[str, Any]:
+def _of_run(saved: Saved) -> dict[str, Any]:
     """A directory of our own. UserError where there is no manifest, or one that is not read."""
-    saved, found = Saved(place, plugins), Facts()
-    found |= {"family": OWN, "license": license_in(place), "head": saved.manifest["head"]}
+    found = Facts()
+    found |= {"family": OWN, "license": license_in(saved.directory), "head": saved.manifest["head"]}
     with found.needed():
-        if overrides:
-            raise UserError(f"family, mask_id, attention and shift are for public checkpoints, and {place} is not one")
         found |= _of_network(saved.shape, saved.outline)
         found["head"] = saved.head
     with found.needed():

@@ -34,8 +34,6 @@ def available(device: torch.device) -> int | None:
     """Bytes that can still be taken on a device, None where nothing says."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    if device.type == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
     return min(_of_the_machine(), default=None) if device.type == "cpu" else None
 
 

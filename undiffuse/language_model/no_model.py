@@ -9,7 +9,10 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 """Endings of files that are programs as much as weights, and are never opened."""
 FEW = 8
 """Names that an error lists."""
-SAFE = "take the model as safetensors (most models on Hugging Face have a branch or a copy with them)"
+PICKLED = (
+    "programs and never opened, take the model as safetensors (most models on Hugging Face have a branch or a copy "
+    "with them)"
+)
 
 
 def no_model(place: Path) -> UserError:
@@ -31,14 +34,15 @@ def _beside(place: Path) -> str:
     return said if said.startswith("; did") or len(names) <= FEW else ""
 
 
-def pickles_in(directory: Path) -> list[str]:
-    """Names of pickled weights."""
-    return sorted(path.name for path in directory.iterdir() if path.suffix in PICKLES)
+def pickled(directory: Path) -> str | None:
+    """What to say of a directory with pickled weights; None where there are none."""
+    names = sorted(path.name for path in directory.iterdir() if path.suffix in PICKLES)
+    return f"its weights are pickled ({names[0]}), which are {PICKLED}" if names else None
 
 
 def _of_file(path: Path) -> str:
     if path.suffix in PICKLES:
-        return f"pickled weights are programs and never opened, {SAFE}"
+        return f"pickled weights are {PICKLED}"
     if path.suffix in (".safetensors", ".json"):
         return f"name its directory, {path.parent}"
     return "a model is a directory, or a file whose name ends in .gguf"
@@ -63,8 +67,8 @@ def _within(directory: Path) -> str:
         name for name in names if any((directory / name / f).is_file() for f in ("manifest.json", "config.json"))
     ]:
         return f"name a directory in it, as in {directory / held[0]}"
-    if pickles := pickles_in(directory):
-        return f"its weights are pickled ({pickles[0]}), which are programs and never opened, {SAFE}"
+    if said := pickled(directory):
+        return said
     if any(name.endswith(".safetensors") for name in names):
         return "its weights are there; copy its config.json and tokenizer too"
     return "name a run, a public checkpoint or a GGUF file"

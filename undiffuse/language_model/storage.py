@@ -94,16 +94,24 @@ def read(
 ) -> Trained:
     """See `loading.load`."""
     name = newest_run() if directory is None else Path(directory)
-    directory = hub.located(name, revision)
-    files = published(directory)
-    if files is not None:
-        return replace(checkpoints.Checkpoint(files, overrides, plugins).load(device, dtype, progress), name=str(name))
-    if overrides:
-        raise UserError(f"family, mask_id, attention and shift are for public checkpoints, and {directory} is not one")
-    model = Saved(directory, plugins).load(device, dtype, progress)
-    if check_head:
-        probe.check_head(model.predictor, model.manifest, directory / MANIFEST, device)
+    found = opened(hub.located(name, revision), overrides, plugins)
+    model = found.load(device, dtype, progress)
+    if check_head and isinstance(found, Saved):
+        probe.check_head(model.predictor, model.manifest, found.directory / MANIFEST, device)
     return replace(model, name=str(name))
+
+
+def opened(
+    place: Path, overrides: Overrides = NOTHING, plugins: Collection[str] = ()
+) -> checkpoints.Checkpoint | Saved:
+    """What the headers of a model describe. UserError where there is none, or where it is our own and is overruled."""
+    files = published(place)
+    if files is not None:
+        return checkpoints.Checkpoint(files, overrides, plugins)
+    saved = Saved(place, plugins)
+    if saved.manifest and overrides:
+        raise UserError(f"family, mask_id, attention and shift are for public checkpoints, and {place} is not one")
+    return saved
 
 
 def published(place: Path) -> PublishedFiles | None:

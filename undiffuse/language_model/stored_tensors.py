@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..models.int8 import storage_of
 from ..models.parts import Part
-from .no_model import SAFE, pickles_in
+from .no_model import pickled
 from .safetensors_file import FORMATS, POINTER, Entry, header_of, mapped_file, pointer, tensor_of
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -210,10 +210,7 @@ def _described(headers: Mapping[str, Mapping[str, Entry]]) -> dict[str, dict[str
 
 
 def _no_weights(directory: Path) -> UserError:
-    if pickles := pickles_in(directory):
-        said = f"its weights are pickled ({pickles[0]}), which are programs and never opened, {SAFE}"
-    else:
-        said = "download its weights as safetensors"
+    said = pickled(directory) or "download its weights as safetensors"
     return UserError(f"{directory} has a {CONFIG} and neither {WEIGHTS} nor {INDEX}: {said}")
 
 
