@@ -143,6 +143,13 @@ def unwritten(monkeypatch):
     monkeypatch.setattr(RunDirectory, "create", reached)
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Names that are drawn may be those of places to write to."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
 TRAIN = ("files", "out", "start", "recipe", "minutes", "steps", "valid", "seed", "overrides", "objective", "process")
 TRAIN += ("plugins", "device", "dtype", "threads")
 LOAD = ("directory", "device", "dtype", "family", "mask_id", "attention", "shift", "check_head", "plugins", "revision")
