@@ -12,7 +12,7 @@ from ..models.transformer import Transformer
 from ..text.codec import Codec
 from ..text.published_tokenizer import NoTokenizer
 from ..text.tokenizer_file import PUBLISHED, own_of
-from . import checkpoints, storage
+from . import published_writing, storage
 from .arguments import names, path, string
 from .gguf_model import SUFFIX
 from .hub import located
@@ -57,7 +57,7 @@ def convert(
     if target == OWN:
         model = replace(model, tokenizer=_own_tokenizer(model))
     else:
-        checkpoints.config_of(model, target)
+        published_writing.config_of(model, target)
     full = found.load("cpu", wanted)
     if wanted == torch.float16:
         _check_finite(full)

@@ -1,6 +1,7 @@
 """Models on disk: a directory with manifest.json, model.safetensors and tokenizer.json (`saved` reads it), or others.
 
-A directory without a manifest and with a config.json is a public checkpoint: `checkpoints` reads and writes those.
+A directory without a manifest and with a config.json is a public checkpoint: `checkpoints` reads those, and
+`published_writing` writes them.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from ..models.int8 import Int8
 from ..models.transformer import Transformer
 from ..text.tokenizer import Tokenizer
 from ..text.tokenizer_file import Published
-from . import checkpoints, gguf_model, hub, probe
+from . import checkpoints, gguf_model, hub, probe, published_writing
 from .overrides import NOTHING, Overrides
 from .published_files import DirectoryFiles, PublishedFiles
 from .saved import FORMAT, MANIFEST, OWN, TOKENIZER, WEIGHTS, Saved, roles_of
@@ -39,12 +40,12 @@ def save(model: Trained, directory: Path, layout: str | None = None) -> None:
     assert isinstance(network, Transformer)
     if any(isinstance(value, Int8) for value in network.parameters()):
         raise UserError(f"weights in int8 are not saved: load {model.name} in its own format, without dtype")
-    config = {} if layout == OWN else checkpoints.config_of(model, layout)
+    config = {} if layout == OWN else published_writing.config_of(model, layout)
     with new_directory(directory) as partial:
         if layout == OWN:
             write(model, partial)
         else:
-            checkpoints.write(model, partial, layout, config)
+            published_writing.write(model, partial, layout, config)
 
 
 def write(model: Trained, directory: Path) -> None:
