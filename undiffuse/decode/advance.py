@@ -252,7 +252,8 @@ def _stopped(batch: Batch, canvas: Canvas) -> Canvas:
     """Cancel what follows a stop token that is certain."""
     if batch.stop is None:
         return canvas
-    early = torch.tensor([[seat.how.early] for seat in batch.seats.each], device=canvas.ids.device)
+    early = batch.seats.early
+    early = early.to(canvas.ids.device) if isinstance(early, Tensor) else early
     stops = (canvas.ids[..., None] == batch.stop[:, None]).any(-1) & canvas.certain(_revocable(batch), early)
     cancelled = canvas.pending & stops.any(-1, keepdim=True)
     if not bool(cancelled.any()):

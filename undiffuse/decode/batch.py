@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 
 from ..models.kept import Kept
@@ -47,6 +47,12 @@ class Seats:
     def asked(self) -> list[int]:
         """Requests with someone to be asked between steps."""
         return [row for row, seat in enumerate(self.each) if seat.between is not None]
+
+    @cached_property
+    def early(self) -> bool | Bool[Tensor, "R 1"]:
+        """Which requests a stop token ends before its block is finished, on the host; one answer where all agree."""
+        answers = [seat.how.early for seat in self.each]
+        return answers[0] if len(set(answers)) == 1 else torch.tensor(answers)[:, None]
 
     @cached_property
     def copies(self) -> Int[Tensor, " R"]:
