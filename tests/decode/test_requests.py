@@ -26,6 +26,7 @@ from undiffuse.decode.guidance.prompt import Prompt
 from undiffuse.decode.loop import begin, follow, step
 from undiffuse.decode.request import Abort, Remask, Request
 from undiffuse.decode.strategies.confidence import Confidence
+from undiffuse.decode.strategies.left_to_right import LeftToRight
 from undiffuse.decode.whole_text import Span, WholeText
 from undiffuse.errors import UserError
 from undiffuse.kinds import DESTINATIONS, SCHEDULES, STRATEGIES
@@ -255,3 +256,24 @@ def test_a_uniform_batch_is_one_group_and_one_lane():
     again = joined.join(others)
     assert len(again.groups) == len(strategies())
     assert torch.cat([group.rows for group in again.groups]).sort()[0].tolist() == list(range(len(again)))
+
+
+def test_a_stop_token_ends_those_early_that_ask_for_it():
+    """Beside one that does not, in blocks of which the first ends with what is a stop token in all of them."""
+    predictor = model(BLOCK, "mask")
+
+    def request(early: bool, stop: tuple[int, ...] = ()) -> Request:
+        ids = torch.tensor([1, *[0] * (3 * BLOCK - 1)])
+        canvas = start(ids, torch.arange(len(ids)) >= 1, key=3, span=BLOCK)
+        return Request(canvas, Decoder(LeftToRight(), stop=stop, early=early))
+
+    def last(*requests: Request) -> Canvas:
+        return [canvas for canvas, _ in follow(predictor, begin(predictor, list(requests)))][-1]
+
+    written = int(last(request(False)).ids[0, 1])
+    alone = [last(request(early, (written,))) for early in (True, False)]
+    assert [int(canvas.nfe[0]) for canvas in alone] == [1, BLOCK - 1]
+    together = last(request(True, (written,)), request(False, (written,)))
+    for row, canvas in enumerate(alone):
+        for name in ("ids", "commit_step", "nfe"):
+            assert torch.equal(getattr(canvas, name)[0], getattr(together, name)[row]), (row, name)
