@@ -151,7 +151,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 TRAIN = ("files", "out", "start", "recipe", "minutes", "steps", "valid", "seed", "overrides", "objective", "process")
-TRAIN += ("plugins", "device", "dtype", "threads")
+TRAIN += ("plugins", "device", "dtype", "threads", "revision")
 LOAD = ("directory", "device", "dtype", "family", "mask_id", "attention", "shift", "check_head", "plugins", "revision")
 INSPECT = ("place", "family", "mask_id", "attention", "shift", "plugins", "revision")
 CONVERT = ("source", "destination", "to", *(name for name in INSPECT if name != "place"))

@@ -15,7 +15,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @contextmanager
 def serving(models: Mapping[str, Path]) -> Iterator[tuple[str, list[str]]]:
-    """Its address, and the list to which it adds every file that is fetched."""
+    """Its address, and the list to which it adds every file that is fetched, with the bytes if not all."""
     taken: list[str] = []
 
     class Answer(BaseHTTPRequestHandler):
@@ -48,9 +48,17 @@ def serving(models: Mapping[str, Path]) -> Iterator[tuple[str, list[str]]]:
             self._send(json.dumps(value).encode(), {"Content-Type": "application/json"})
 
         def _file(self, path: Path, name: str) -> None:
+            asked = self.headers.get("Range", "")
             if self.command == "GET":
-                taken.append(name)
-            self._send(path.read_bytes(), {"ETag": f'"{_hash(path)}"', "X-Repo-Commit": COMMIT})
+                taken.append(f"{name} {asked}".strip())
+            content, about = path.read_bytes(), {"ETag": f'"{_hash(path)}"', "X-Repo-Commit": COMMIT}
+            if asked:
+                first, last = map(int, asked.removeprefix("bytes=").split("-"))
+                part = content[first : last + 1]
+                about["Content-Range"] = f"bytes {first}-{first + len(part) - 1}/{len(content)}"
+                self._send(part, about, 206)
+            else:
+                self._send(content, about)
 
         def _send(self, content: bytes, headers: Mapping[str, str], status: int = 200) -> None:
             self.send_response(status)

@@ -108,6 +108,8 @@ def test_every_verb_names_its_wrong_argument(model, verb, options, said):
         ({"files": [3]}, "files must be a path, as a string or a Path, not 3"),
         ({"valid": 3}, "valid must be a path"),
         ({"recipe": b"default"}, "recipe must be a path"),
+        ({"revision": 3}, "revision must be a string, not 3"),
+        ({"revision": "main"}, "a revision is of a model to start from, and none is named"),
         ({"out": 1}, "out must be a path"),
         ({"overrides": "model.width=8"}, "overrides must be a list of strings, not"),
         ({"seed": 1.5}, "the seed must lie between 0"),

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from huggingface_hub import constants
 from recorded import ROOT
 
 import undiffuse as ud
+from undiffuse.cli.main import run
 from undiffuse.errors import UserError
 from undiffuse.language_model import hub
+from undiffuse.training.start import Start
 
 NAME = "some-org/Dream-v0"
 IDS = torch.tensor([[3, 1, 4]])
@@ -143,6 +146,71 @@ def test_a_path_wins(cache, published, tmp_path, monkeypatch):
         ud.load("some-org/Dream-v1")
     with pytest.raises(UserError, match="a revision is of a model on Hugging Face, and some-org/Dream-v0 is here"):
         ud.load(NAME, revision="main")
+
+
+def test_inspect_fetches_no_weights(online, published, monkeypatch):
+    shards = {f"model-0000{number}-of-00003.safetensors" for number in (1, 2, 3)}
+    found, whole = ud.inspect(NAME), ud.inspect(published)
+    assert replace(found, where=whole.where) == whole
+    assert whole.loads
+    assert {file.partition(" ")[0] for file in online if "bytes=" in file} == shards
+    assert not shards & set(online)
+    assert shards & {file.name for file in (ROOT / "dream" / "checkpoint_sharded").iterdir()} == shards
+    ud.load(NAME)
+    taken = len(online)
+    assert ud.inspect(NAME) == found
+    assert len(online) == taken  # headers are read in the cache
+
+
+def test_inspect_of_an_only_file(online, published):
+    for path in published.glob("*.safetensors*"):
+        path.unlink()
+    ud.load(ROOT / "dream" / "checkpoint").save(published / "again")
+    shutil.move(published / "again" / "model.safetensors", published / "model.safetensors")
+    shutil.rmtree(published / "again")
+    found = ud.inspect(NAME, revision="main")
+    assert replace(found, where=str(published)) == ud.inspect(published)
+    assert [file for file in online if file.startswith("model.safetensors")] == ["model.safetensors bytes=0-100000"]
+    (published / "model.safetensors").write_bytes(b"{}" * 99)
+    found = ud.inspect(NAME)
+    assert found.doubts[0].startswith(f"model.safetensors of {NAME} has no header that is read: ")
+    (published / "model.safetensors").unlink()
+    found = ud.inspect(NAME)
+    assert not found.loads
+    assert found.doubts[0].startswith(f"{NAME} has no model.safetensors in the cache or on Hugging Face: pickled")
+
+
+def test_inspect_without_a_network(cache, published):
+    place = by_hand(cache, published)
+    assert ud.inspect(NAME).loads
+    shard = place / "model-00002-of-00003.safetensors"
+    shard.unlink()
+    found = ud.inspect(NAME)
+    assert not found.loads
+    assert "it cannot be fetched: HF_HUB_OFFLINE is set" in found.doubts[0]
+    assert "\n" not in found.doubts[0]
+
+
+def test_a_run_is_fetched_whole(online, published, model):
+    shutil.rmtree(published)
+    model.save(published)
+    assert ud.inspect(NAME).family == "undiffuse"
+    assert {"manifest.json", "model.safetensors", "tokenizer.json"} == set(online)
+
+
+def test_training_and_studies_take_a_revision(online, tmp_path, capsys):
+    (tmp_path / "text.txt").write_text("a text that is long enough\n" * 20)
+    text, out = str(tmp_path / "text.txt"), ["--out", str(tmp_path / "out")]
+    for arguments in (["train", text, "--from", NAME, "--steps", "1"], ["study", "frontier", "--model", NAME]):
+        assert run([*arguments, *out, "--revision", "v9"]) == 2
+        assert f"{NAME} has no revision 'v9' on Hugging Face" in capsys.readouterr().err
+    assert run(["study", "fidelity", "--model", NAME, "--revision", "v9"]) == 2
+    assert f"{NAME} has no revision 'v9' on Hugging Face" in capsys.readouterr().err
+    assert run(["train", text, "--revision", "main", *out]) == 2
+    assert "a revision is of a model to start from" in capsys.readouterr().err
+    assert run(["train", "--resume", "x", "--revision", "main"]) == 2
+    assert "leave out --revision" in capsys.readouterr().err
+    assert Start.of(NAME, revision=COMMIT).name == NAME
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import typer
 
 from ..errors import UserError, did_you_mean
 from ..figures import error, figure
-from .options import AttentionKind, Device, Dtype, Family, Json, MaskId, Model, Plugins, Seed, Shift, Threads
+from .options import AttentionKind, Device, Dtype, Family, Json, MaskId, Model, Plugins, Revision, Seed, Shift, Threads
 
 if TYPE_CHECKING:
     from ..language_model import LanguageModel
@@ -59,6 +59,7 @@ def frontier(
     mask_id: MaskId = None,
     attention: AttentionKind = None,
     shift: Shift = None,
+    revision: Revision = None,
 ) -> None:
     """Quality of generated text against its cost, for every strategy of decoding.
 
@@ -81,7 +82,7 @@ def frontier(
                 raise UserError(f"there is no {sort.name} {kind!r}{did_you_mean(kind, sort.kinds)}")
     if plots:
         _check_plots()
-    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift)
+    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift, revision)
     questions = _questions(loaded, prompts, samples, prompt_length, length)
     settings = list(grid(length, kinds, caches, block_length))
     for number, line in enumerate(measured(loaded, questions, settings, out, temperature=temperature, seed=seed), 1):
@@ -234,6 +235,7 @@ def fidelity(
     mask_id: MaskId = None,
     attention: AttentionKind = None,
     shift: Shift = None,
+    revision: Revision = None,
 ) -> None:
     """How much each cache changes what the model predicts, and how much work it saves.
 
@@ -245,7 +247,7 @@ def fidelity(
     from .console import print_json, print_text
     from .loading import load_model
 
-    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift)
+    loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift, revision)
     questions = _questions(loaded, prompts, samples, prompt_length, length)
     texts = [[*p, *t] for p, t in zip(questions.prompts, questions.truth, strict=True)]
     lines = list(fidelities(loaded, texts, prompt_length, block_length, strategy, seed))

@@ -7,7 +7,7 @@ import typer
 
 from ..errors import UserError
 from ..figures import error, figure
-from .options import Device, Dtype, Plugins, TrainThreads
+from .options import Device, Dtype, Plugins, Revision, TrainThreads
 
 if TYPE_CHECKING:
     from ..training.run import Run
@@ -26,8 +26,13 @@ def train(
     ] = None,
     start: Annotated[
         Path | None,
-        typer.Option("--from", metavar="DIR", help="Start from this model's weights: a run, or a public checkpoint."),
+        typer.Option(
+            "--from",
+            metavar="DIR",
+            help="Start from this model's weights: a run, a public checkpoint, or an id of Hugging Face.",
+        ),
     ] = None,
+    revision: Revision = None,
     recipe: Annotated[
         str | None, typer.Option("--recipe", metavar="NAME|PATH", help="A recipe; see `undiffuse list recipes`.")
     ] = None,
@@ -56,6 +61,7 @@ def train(
     Ctrl-C saves and reports.
     """
     from .bar import TrainingBar
+    from .loading import hub_progress
     from .machine import prepare
     from .source import split_overrides
 
@@ -66,17 +72,20 @@ def train(
     with TrainingBar() as bar:
         if resume is not None:
             fresh = {"FILE": files, "KEY=VALUE": overrides, "--out": out, "--from": start, "--recipe": recipe}
-            _refuse_with_resume(fresh | {"--valid": valid, "--seed": seed, "--device": device, "--dtype": dtype})
+            fresh |= {"--revision": revision, "--valid": valid}
+            _refuse_with_resume(fresh | {"--seed": seed, "--device": device, "--dtype": dtype})
             run = training.resume(
                 resume, minutes=minutes, steps=steps, threads=threads, plugins=plugins or (), progress=bar
             )
         else:
             if not files:
                 raise UserError("name a text to train on, or - to read standard input")
+            hub_progress()
             run = training.train(
                 files,
                 out=out,
                 start=start,
+                revision=revision,
                 recipe=recipe,
                 minutes=minutes,
                 steps=steps,

@@ -9,13 +9,16 @@ import glob
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from ..errors import UserError
 from .no_model import PICKLED
-from .stored_tensors import INDEX, WEIGHTS, files_of_index
+from .safetensors_file import Entry, entries_of, header_of
+from .stored_tensors import CONFIG, INDEX, WEIGHTS, HeaderOf, files_of_index
 
 ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+MANIFEST = "manifest.json"
 SMALL = ("*.json", "*.jinja", "merges.txt", "vocab.txt")
 """Of the top folder alone: what a directory has beside its weights, as far as it is read."""
 
@@ -47,21 +50,64 @@ def fetched(source: str | Path, revision: str | None = None) -> Path:
             from huggingface_hub import hf_hub_download
 
             return Path(hf_hub_download(repository, "/".join(rest), revision=revision))
-    directory = _snapshot(repository, revision, SMALL)
+    directory = _described(repository, revision)
     weights = files_of_index(directory) if (directory / INDEX).is_file() else [WEIGHTS]
-    if not (directory / "config.json").is_file() and not (directory / "manifest.json").is_file():
+    directory = _snapshot(repository, directory.name, [*SMALL, *map(glob.escape, weights)])
+    missing = [file for file in weights if not (directory / file).is_file()]
+    if missing:
+        raise _missing(repository, missing[0])
+    return directory
+
+
+def outlined(source: Path, revision: str | None) -> tuple[Path, HeaderOf | None]:
+    """Where a model lies here as far as its headers need it, and what reads those of weights that are not here.
+
+    Of a public checkpoint by its id no weights are fetched. None where all of the model is here, as it is of a GGUF
+    file and of a run.
+    """
+    if not is_id(source) or source.suffix == ".gguf":
+        return located(source, revision), None
+    directory = _described(source.as_posix(), revision)
+    if (directory / MANIFEST).is_file():
+        return located(source, revision), None
+    return directory, partial(_header, source.as_posix(), directory.name)
+
+
+def _described(repository: str, revision: str | None) -> Path:
+    """The directory in the cache, with what a model has beside its weights."""
+    directory = _snapshot(repository, revision, SMALL)
+    if not (directory / CONFIG).is_file() and not (directory / MANIFEST).is_file():
         raise UserError(
             f"{repository} has no config.json: it is no model that is read; of a repository of GGUF files name one, "
             f"as in {repository}/model-q8_0.gguf"
         )
-    directory = _snapshot(repository, directory.name, [*SMALL, *map(glob.escape, weights)])
-    missing = [file for file in weights if not (directory / file).is_file()]
-    if missing:
-        raise UserError(
-            f"{repository} has no {missing[0]} in the cache or on Hugging Face: pickled weights (pytorch_model.bin) "
-            f"are {PICKLED}"
-        )
     return directory
+
+
+def _header(repository: str, commit: str, path: Path) -> dict[str, Entry]:
+    """The header of a file in the cache, or else on Hugging Face, from the beginning of the file alone."""
+    if path.is_file():
+        return header_of(path)
+    with _told(repository, commit):
+        from huggingface_hub import HfApi, errors
+
+        try:
+            found = HfApi().parse_safetensors_file_metadata(repository, path.name, revision=commit)
+        except errors.EntryNotFoundError as error:
+            raise _missing(repository, path.name) from error
+        except errors.SafetensorsParsingError as error:
+            raise UserError(f"{path.name} of {repository} has no header that is read: {_line(error)}") from error
+    said = {
+        name: {"dtype": each.dtype, "shape": each.shape, "data_offsets": each.data_offsets}
+        for name, each in found.tensors.items()
+    }
+    return entries_of(path, said)
+
+
+def _missing(repository: str, file: str) -> UserError:
+    return UserError(
+        f"{repository} has no {file} in the cache or on Hugging Face: pickled weights (pytorch_model.bin) are {PICKLED}"
+    )
 
 
 def _snapshot(repository: str, revision: str | None, files: Sequence[str]) -> Path:

@@ -19,7 +19,7 @@ from ..text.tokenizer import Tokenizer
 from . import storage, voice
 from .arguments import names, path, string
 from .checkpoints import Checkpoint
-from .hub import located
+from .hub import outlined
 from .memory import available, shown
 from .number_formats import NAMES, size_of
 from .overrides import Overrides
@@ -93,8 +93,9 @@ def inspect(
     The other arguments are those of `load`. UserError for what is no model at all, and where they overrule a run.
     """
     name = storage.newest_run() if place is None else path("place", place)
-    there = located(name, None if revision is None else string("revision", revision))
-    opened = storage.opened(there, Overrides.of(family, mask_id, attention, shift), names("plugins", plugins))
+    overrides, plugins = Overrides.of(family, mask_id, attention, shift), names("plugins", plugins)
+    there, header = outlined(name, None if revision is None else string("revision", revision))
+    opened = storage.opened(there, overrides, plugins, header)
     found = _of_run(opened) if isinstance(opened, Saved) else _of_checkpoint(opened)
     return Inspection(**{"where": str(name), **found})
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .stored_tensors import CONFIG, Tensors, read_json
+from .stored_tensors import CONFIG, HeaderOf, Tensors, read_json
 
 
 class PublishedFiles(ABC):
@@ -53,9 +53,10 @@ class PublishedFiles(ABC):
 
 @dataclass(frozen=True)
 class DirectoryFiles(PublishedFiles):
-    """A directory with a config.json and safetensors."""
+    """A directory with a config.json and safetensors, or what reads the `header` of those that are not here."""
 
     directory: Path
+    header: HeaderOf | None = None
 
     @property
     def where(self) -> Path:
@@ -69,7 +70,7 @@ class DirectoryFiles(PublishedFiles):
         return read_text(path) if path.is_file() else None
 
     def tensors(self) -> Tensors:
-        return Tensors.of(self.directory)
+        return Tensors.of(self.directory, self.header)
 
     @property
     def license(self) -> str | None:

@@ -58,9 +58,14 @@ def header_of(path: Path) -> dict[str, Entry]:
     if not isinstance(header, dict):
         raise _unread(path, "its header is no object")
     header.pop("__metadata__", None)
-    entries = {name: _entry(path, name, said, 8 + length) for name, said in header.items()}
+    entries = entries_of(path, header, 8 + length)
     _check_whole(path, entries, 8 + length, held)
     return entries
+
+
+def entries_of(path: Path, header: Mapping[str, Any], begin: int = 0) -> dict[str, Entry]:
+    """Every tensor by its name, given what the header of a file says of each, and where their bytes begin."""
+    return {name: _entry(path, name, said, begin) for name, said in header.items()}
 
 
 def tensor_of(data: mmap.mmap, entry: Entry) -> Tensor:

@@ -25,6 +25,7 @@ from . import checkpoints, gguf_model, hub, probe, published_writing
 from .overrides import NOTHING, Overrides
 from .published_files import DirectoryFiles, PublishedFiles
 from .saved import FORMAT, MANIFEST, OWN, TOKENIZER, WEIGHTS, Saved, roles_of
+from .stored_tensors import HeaderOf
 from .trained import Trained
 
 
@@ -103,10 +104,13 @@ def read(
 
 
 def opened(
-    place: Path, overrides: Overrides = NOTHING, plugins: Collection[str] = ()
+    place: Path, overrides: Overrides = NOTHING, plugins: Collection[str] = (), header: HeaderOf | None = None
 ) -> checkpoints.Checkpoint | Saved:
-    """What the headers of a model describe. UserError where there is none, or where it is our own and is overruled."""
-    files = published(place)
+    """What the headers of a model describe. UserError where there is none, or where it is our own and is overruled.
+
+    `header` reads that of weights which need not be here.
+    """
+    files = published(place, header)
     if files is not None:
         return checkpoints.Checkpoint(files, overrides, plugins)
     saved = Saved(place, plugins)
@@ -115,12 +119,12 @@ def opened(
     return saved
 
 
-def published(place: Path) -> PublishedFiles | None:
+def published(place: Path, header: HeaderOf | None = None) -> PublishedFiles | None:
     """The files of a model in a public layout, None where there is none, or one of our own."""
     if place.suffix == gguf_model.SUFFIX and place.is_file():
         return gguf_model.GGUFModel.open(place)
     there = (place / checkpoints.CONFIG).is_file() and not (place / MANIFEST).is_file()
-    return DirectoryFiles(place) if there else None
+    return DirectoryFiles(place, header) if there else None
 
 
 def newest_run(root: str | Path = "runs") -> Path:

@@ -19,6 +19,7 @@ from ..models.parts import Part
 from .no_model import pickled
 from .safetensors_file import FORMATS, POINTER, Entry, header_of, mapped_file, pointer, tensor_of
 
+HeaderOf = Callable[[Path], dict[str, Entry]]
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 INERT_TENSORS = ("rotary_emb.inv_freq",)  # rotary tables that old files hold
 
@@ -72,15 +73,18 @@ class Tensors:
     files: TensorFiles
 
     @classmethod
-    def of(cls, directory: Path) -> "Tensors":
-        """From the index, or the only file; UserError where a tensor is missing from its file, or in two."""
+    def of(cls, directory: Path, header: HeaderOf | None = None) -> "Tensors":
+        """From the index, or the only file; UserError where a tensor is missing from its file, or in two.
+
+        `header` reads that of a file which need not be here; None: all are.
+        """
         if not (directory / INDEX).is_file():
-            if not (directory / WEIGHTS).is_file():
+            if header is None and not (directory / WEIGHTS).is_file():
                 raise _no_weights(directory)
-            headers = {WEIGHTS: header_of(directory / WEIGHTS)}
+            headers = {WEIGHTS: (header or header_of)(directory / WEIGHTS)}
             return cls(directory, _described(headers)[WEIGHTS], Safetensors(directory, headers))
         place = _index(directory)
-        headers = {file: header_of(directory / file) for file in sorted(set(place.values()))}
+        headers = {file: (header or header_of)(directory / file) for file in sorted(set(place.values()))}
         held = _described(headers)
         twice = [
             name for name, count in Counter(name for names in held.values() for name in names).items() if count > 1

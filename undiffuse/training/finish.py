@@ -48,6 +48,7 @@ def _training(
         "objective": describe(state.objective),
         "configuration": plan.configuration.to_dict(),
         "start": request.get("start"),
+        "revision": request.get("revision"),
         "recipe": request["recipe"],
         "budget": request["budget"],
         "seed": request["seed"],

@@ -15,7 +15,7 @@ from ..device import AUTO, device_of
 from ..errors import UserError
 from ..kinds import OBJECTIVES, describe, describe_process, refuse_packages
 from ..language_model import LanguageModel
-from ..language_model.arguments import function, many, names, path, real, whole
+from ..language_model.arguments import function, many, names, path, real, string, whole
 from ..objective.objective import Objective
 from ..process.process import Process
 from ..randomness import check_seed
@@ -67,6 +67,7 @@ def train(
     *,
     out: str | Path | None = None,
     start: str | Path | None = None,
+    revision: str | None = None,
     recipe: str | Path | None = None,
     minutes: float | None = None,
     steps: int | None = None,
@@ -89,8 +90,9 @@ def train(
     the machine becomes busy or free (see `pilot`); with steps, nothing looks at a clock. Ctrl-C ends the run early,
     with everything saved. UserError for bad text, settings that do not go together, or a full disk.
 
-    With `start`, the directory of a run, of a saved model or of a public checkpoint, training goes on from its weights,
-    with its network, tokenizer and process and a fresh optimizer; without a `recipe`, by the objective that it had.
+    With `start`, the directory of a run, of a saved model or of a public checkpoint, or an id of Hugging Face (at a
+    `revision`), training goes on from its weights, with its network, tokenizer and process and a fresh optimizer;
+    without a `recipe`, by the objective that it had.
 
     `objective` and `process` may be given as objects, which are used as they are described (a process whatever its
     vocabulary). `plugins` are packages that a start may import.
@@ -106,7 +108,10 @@ def train(
     budget = _budget(minutes, steps) or DEFAULT
     if dtype is not None:
         overrides = (*overrides, f"training.dtype={str(dtype).removeprefix('torch.')}")
-    source = None if start is None else Start.of(start, plugins)
+    revision = None if revision is None else string("revision", revision)
+    if start is None and revision is not None:
+        raise UserError("a revision is of a model to start from, and none is named: leave it out")
+    source = None if start is None else Start.of(start, plugins, revision)
     resolved = resolve(recipe, overrides, source, _described(objective, process))
     place = free_path(Path("runs"), _name(files)) if out is None else Path(out)
     if place.exists():
@@ -127,6 +132,7 @@ def train(
     request = {
         "files": [str(file) for file in files],
         "start": None if start is None else str(start),
+        "revision": revision,
         "recipe": str(recipe or "default"),
         "configuration": resolved.configuration.to_dict(),
         "origins": dict(resolved.origins),

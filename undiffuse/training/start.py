@@ -29,12 +29,12 @@ class Start:
     model: Trained
 
     @classmethod
-    def of(cls, directory: str | Path, plugins: Collection[str] = ()) -> "Start":
-        """The model in a directory, with leave to import some packages.
+    def of(cls, directory: str | Path, plugins: Collection[str] = (), revision: str | None = None) -> "Start":
+        """The model in a directory, or of an id of Hugging Face at a revision, with leave to import some packages.
 
         UserError if there is none, or no network that can be trained here.
         """
-        return cls(read(directory, device="cpu", dtype=None, plugins=plugins))
+        return cls(read(directory, device="cpu", dtype=None, plugins=plugins, revision=revision))
 
     @property
     def name(self) -> str:
