@@ -201,7 +201,7 @@ def test_a_run_is_fetched_whole(online, published, model):
 def test_training_and_studies_take_a_revision(online, tmp_path, capsys):
     (tmp_path / "text.txt").write_text("a text that is long enough\n" * 20)
     text, out = str(tmp_path / "text.txt"), ["--out", str(tmp_path / "out")]
-    for arguments in (["train", text, "--from", NAME, "--steps", "1"], ["study", "frontier", "--model", NAME]):
+    for arguments in (["train", text, "--from", NAME], ["study", "frontier", "--no-plot", "--model", NAME]):
         assert run([*arguments, *out, "--revision", "v9"]) == 2
         assert f"{NAME} has no revision 'v9' on Hugging Face" in capsys.readouterr().err
     assert run(["study", "fidelity", "--model", NAME, "--revision", "v9"]) == 2

@@ -70,7 +70,7 @@ def outlined(source: Path, revision: str | None) -> tuple[Path, HeaderOf | None]
     directory = _described(source.as_posix(), revision)
     if (directory / MANIFEST).is_file():
         return located(source, revision), None
-    return directory, partial(_header, source.as_posix(), directory.name)
+    return directory, partial(_header, source.as_posix(), revision, directory.name)
 
 
 def _described(repository: str, revision: str | None) -> Path:
@@ -84,11 +84,11 @@ def _described(repository: str, revision: str | None) -> Path:
     return directory
 
 
-def _header(repository: str, commit: str, path: Path) -> dict[str, Entry]:
+def _header(repository: str, revision: str | None, commit: str, path: Path) -> dict[str, Entry]:
     """The header of a file in the cache, or else on Hugging Face, from the beginning of the file alone."""
     if path.is_file():
         return header_of(path)
-    with _told(repository, commit):
+    with _told(repository, revision):
         from huggingface_hub import HfApi, errors
 
         try:
