@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+import llama_pieces
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 import undiffuse as ud
 from undiffuse.errors import UserError
 from undiffuse.language_model import LanguageModel, gguf_file
+from undiffuse.models.llama import Llama
 from undiffuse.models.stretches.linear import Linear
 from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.predictor import Predictor
@@ -286,7 +288,7 @@ def test_without_the_package(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"tokenizer__ggml__model": "llama"}, r"its tokenizer is of the kind 'llama', and byte-level BPE"),
+        ({"tokenizer__ggml__model": "rwkv"}, r"its tokenizer is of the kind 'rwkv', and byte-level BPE"),
         ({"tokenizer__ggml__pre": "tekken"}, r"its tokenizer cuts text as 'tekken' does, which is not read; known"),
     ],
 )
@@ -372,3 +374,43 @@ def _llama(tensors, ids, *, heads: int, groups: int, base: float, eps: float) ->
         h = norm(x, w["ffn_norm"])
         x = x + (torch.nn.functional.silu(h @ w["ffn_gate"].T) * (h @ w["ffn_up"].T)) @ w["ffn_down"].T
     return norm(x, tensors["output_norm.weight"]) @ tensors["token_embd.weight"].T
+
+
+@pytest.fixture(scope="session")
+def of_pieces(tmp_path_factory) -> LanguageModel:
+    """A causal model with a tokenizer of SentencePiece's."""
+    torch.manual_seed(0)
+    said = {key.replace(".", "__"): value for key, value in llama_pieces.metadata().items()}
+    rows = len(said["tokenizer__ggml__tokens"])
+    shape = {"width": 16, "depth": 1, "heads": 2, "kv_heads": 2, "head_dim": 8, "hidden": 16, "context": 64}
+    form = {"norm": "rmsnorm", "activation": "swiglu", "qk_norm": False, "scales": True, "norm_eps": 1e-5}
+    network = Transformer(TransformerConfig(rows=rows, **shape, **form, causal=True, output_offset=-1))
+    state = network.eval().requires_grad_(False).state_dict()
+    path, tensors = tmp_path_factory.mktemp("pieces") / "m.gguf", {}
+    for part in Llama().parts(network.config):
+        pieces = part.write([state[name] for name in part.parameters])
+        tensors |= {name: piece.numpy() for name, piece in zip(part.tensors, pieces, strict=True)}
+    write_gguf(path, "llama", network, tensors, **said)
+    return ud.load(path)
+
+
+def test_text_in_pieces_of_sentencepiece(of_pieces, tmp_path):
+    recorded = llama_pieces.recorded()["texts"]
+    assert [of_pieces.tokenizer.encode(text) for text, *_ in recorded] == [ids for _, ids, _ in recorded]
+    assert (of_pieces.tokenizer.start, of_pieces.tokenizer.vocabulary.eos) == (1, 2)
+    prompt = "The model of"
+    assert of_pieces.generate(prompt, length=6, seed=3)[0].text.startswith(prompt)
+    written = of_pieces.generate("", length=6, seed=3)[0].text
+    ids = of_pieces.tokenizer.encode("The fox, a model")
+    score = of_pieces.score("The fox, a model", per_token=True)
+    assert "".join(token.text for token in score.per_token) == "The fox, a model"
+    logits = of_pieces.logits(torch.tensor([[1, *ids]])).double().log_softmax(-1)
+    expected = -logits[0, range(1, len(ids) + 1), ids].sum().item()
+    assert score.estimate.nats == pytest.approx(expected, rel=1e-5)
+    after = of_pieces.score(" a model", prompts="The fox,")
+    assert after.estimate.nats == pytest.approx(-logits[0, range(len(ids) - 1, len(ids) + 1), ids[-2:]].sum().item())
+    # and again from a directory
+    ud.convert(of_pieces.name, tmp_path / "directory")
+    again = ud.load(tmp_path / "directory")
+    assert again.generate("", length=6, seed=3)[0].text == written
+    assert again.tokenizer.encode(prompt) == of_pieces.tokenizer.encode(prompt)

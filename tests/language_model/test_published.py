@@ -460,10 +460,13 @@ def test_families_of_the_field_that_are_not_read_are_named(copy, kind, said, fam
     ("content", "said"),
     [
         ({"version": "1.0"}, "has no model"),
-        ({"model": 3}, "is neither a byte-level BPE nor a WordPiece"),
+        ({"model": 3}, "is neither a byte-level BPE, nor one with byte fallback, nor a WordPiece"),
         ({"model": {"type": "BPE"}}, "has no vocabulary"),
         ({"model": {"type": "BPE", "vocab": {"a": "b"}}}, "has no vocabulary"),
-        ({"model": {"type": "BPE", "vocab": {"a": 0}}, "decoder": "x"}, "is neither a byte-level BPE nor a WordPiece"),
+        (
+            {"model": {"type": "BPE", "vocab": {"a": 0}}, "decoder": "x"},
+            "is neither a byte-level BPE, nor one with byte fallback, nor a WordPiece",
+        ),
         ({"model": {"vocab": {"a": 0}}, "added_tokens": [{"id": 3}]}, 'needs "content" and "id"'),
         ({"model": {"vocab": {"a": 0}}, "added_tokens": 5}, "added_tokens must be a list"),
         (

@@ -84,7 +84,7 @@ def test_merges_of_gpt2_are_cut_as_gpt2_does():
 
 def test_what_is_refused():
     content = json.loads(REFERENCE.to_str())
-    with pytest.raises(UserError, match="neither a byte-level BPE nor a WordPiece"):
+    with pytest.raises(UserError, match="neither a byte-level BPE, nor one with byte fallback, nor a WordPiece"):
         PublishedTokenizer({**content, "decoder": {"type": "Metaspace"}}, ROWS)
     with pytest.raises(UserError, match=f"has id {TOOL} and the model's table 300 rows"):
         PublishedTokenizer(content, Vocabulary(300))

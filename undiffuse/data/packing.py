@@ -151,7 +151,8 @@ def _records(documents: Sequence[Document], tokenizer: Codec, length: int) -> St
     pieces: list[tuple[list[int], int]] = []
     for document in documents:
         prompt = [] if document.prompt is None else tokenizer.encode(document.prompt)
-        pieces += _pieces(prompt, tokenizer.encode(document.text) + _eos(tokenizer), length)
+        codec = tokenizer.continuing if prompt else tokenizer
+        pieces += _pieces(prompt, codec.encode(document.text) + _eos(tokenizer), length)
     starts, place, row = [0], 0, 0
     for ids, _ in pieces:
         if place + len(ids) - row > length:

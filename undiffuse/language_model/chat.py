@@ -110,7 +110,7 @@ def _together(model: Trained, turns: Sequence[Turn], settings: Settings) -> Verb
         data = model.tokenizer.decode_bytes(written[:end])
         tokens = len(written[:end])
         text = whole_characters(data)
-        if model.tokenizer.spaced:  # a word has a space before it wherever it stands
+        if model.tokenizer.spaced or model.tokenizer.continuing is not model.tokenizer:  # before every word or text
             text = text.removeprefix(" ")
         found.append(Answer(text, tokens, nfe, settings.seed, model.name, finished=end is not None))
     return found
@@ -159,12 +159,11 @@ def _form(model: Trained, messages: Sequence[Message], number: int, segments: Se
     changed = [*messages[:number], {**messages[number], "content": content}, *messages[number + 1 :]]
     parts: list[Fixed | Blank] = []
     for piece in pieces(model.voice.template.render(changed, answer=False), model.tokenizer):
-        plain = (
-            [Fixed((piece.row,))]
-            if piece.row is not None
-            else form_of(_segments(piece.text, holes), model.tokenizer).parts
-        )
-        parts += plain
+        if piece.row is None:
+            codec = model.tokenizer.after_control if parts else model.tokenizer
+            parts += form_of(_segments(piece.text, holes), codec).parts
+        else:
+            parts.append(Fixed((piece.row,)))
     form = Form(tuple(parts))
     if [blank.hole for blank in form.blanks] != holes:
         raise UserError(f"{model.voice.template.where} does not write the answer as it is: its blanks cannot be filled")

@@ -161,6 +161,8 @@ def _check(
     findings = []
     for word in shown:
         length, answers = refilled.get(word) or _exchanges(model, ids, word, reading)
+        if word[0] == 0 and model.tokenizer.continuing is not model.tokenizer:  # the space that is put before a text
+            answers = {other.removeprefix(SPACE): p for other, p in sorted(answers.items(), key=lambda one: one[1])}
         others = _others(model, ids[slice(*word)], place.cut(word), answers)
         findings.append(_finding(word, place, reading, length, others, proposals))
     kept = [finding for finding in findings if finding.odds >= threshold and finding.proposals]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import UserError, did_you_mean
 from ..models.int8 import Int8
-from ..text.gguf_tokenizer import tokenizer_config, tokenizer_json
+from ..text.gguf_tokenizer import special_row, tokenizer_config, tokenizer_json
 from .gguf_file import Entry, GGUFFile
 from .published_files import PublishedFiles
 from .stored_tensors import CONFIG, Stored, TensorFiles, Tensors
@@ -166,9 +166,7 @@ class GGUFModel(PublishedFiles, TensorFiles):
         if self._key("attention.value_length", head) != head:
             raise UserError(f"{path}: keys and values of different sizes are not supported")
         turned = self._key("rope.dimension_count", head)
-        ids = {
-            f"{ours}_token_id": self.file.metadata.get(f"tokenizer.ggml.{name}_token_id") for ours, name in IDS.items()
-        }
+        ids = {f"{ours}_token_id": special_row(self.file.metadata, name) for ours, name in IDS.items()}
         return {
             "architectures": [ARCHITECTURES[str(self.architecture)]],
             "model_type": self.architecture,

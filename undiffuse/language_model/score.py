@@ -32,7 +32,10 @@ def score(
     for text in (*texts, *filter(None, prompts)):
         if not isinstance(text, str):
             raise UserError(f"texts and prompts must be strings, not {text!r}")
-    documents, led = [model.tokenizer.encode(text) for text in texts], model.predictor.traits.first_given
+    codecs = [model.tokenizer.continuing if prompt else model.tokenizer for prompt in prompts]
+    pieces = [codec.pieces(text) for codec, text in zip(codecs, texts, strict=True)]
+    documents = [[row for row, _ in each] for each in pieces]
+    led = model.predictor.traits.first_given
     if not any(documents):
         raise UserError("there is nothing to score: the text is empty")
     before = [model.begins + model.tokenizer.context(prompt or "") for prompt in prompts]
@@ -64,17 +67,17 @@ def score(
     per_text, row = [], 0
     # a first token that nothing stands before is neither scored nor counted
     skipped = [int(led and not prompt) for prompt in before]
-    for text, ids, taken, condition, first in zip(texts, documents, joined, conditions, skipped, strict=True):
+    for text, found, taken, condition, first in zip(texts, pieces, joined, conditions, skipped, strict=True):
         rows = 1 if condition else len(cut(len(taken), model.room, led))
         nats, stderr = estimate.of_rows(row, row := row + rows)
-        size = len(text.encode()) - len(model.tokenizer.decode_bytes(ids[:first]))
-        per_text.append(TextScore(nats, stderr, len(ids[first:]), size))
+        size = len(text.encode()) - sum(len(data) for _, data in found[:first])
+        per_text.append(TextScore(nats, stderr, len(found[first:]), size))
     tokens: tuple[TokenScore, ...] = ()
     if per_token:
-        scored = (token for ids, first in zip(documents, skipped, strict=True) for token in ids[first:])
+        scored = (data for found, first in zip(pieces, skipped, strict=True) for _, data in found[first:])
         tokens = tuple(
-            TokenScore(model.tokenizer.decode([token]), nats)
-            for token, nats in zip(scored, estimate.per_token.tolist(), strict=True)
+            TokenScore(data.decode(errors="replace"), nats)
+            for data, nats in zip(scored, estimate.per_token.tolist(), strict=True)
         )
     size = sum(text.bytes for text in per_text)
     return Score(estimate, size, tokens, sum(map(bool, prompts)), convention, tuple(per_text))

@@ -66,6 +66,16 @@ class Codec(ABC):
         return False
 
     @property
+    def continuing(self) -> "Codec":
+        """What encodes a text that stands right after another: itself, but where every text gets a space before it."""
+        return self
+
+    @property
+    def after_control(self) -> "Codec":
+        """What encodes a text that stands right after a control token."""
+        return self
+
+    @property
     def surroundings(self) -> Surroundings:
         """What stands around every text."""
         return NONE

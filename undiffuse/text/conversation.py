@@ -7,7 +7,7 @@ trained on; but what a message spells is never looked for control tokens, so non
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, chain, groupby, pairwise, repeat
 
 from ..errors import UserError
 from .codec import Codec, Control
@@ -40,7 +40,9 @@ class Encoded:
     @property
     def answer(self) -> list[bool]:
         """Which tokens hold something that the template says the model writes (`generation`)."""
-        return [its for piece, rows in self.pieces for its in _in_answer(piece, rows, self.tokenizer)]
+        codecs = chain([self.tokenizer], repeat(self.tokenizer.after_control))
+        listed = zip(self.pieces, codecs, strict=False)
+        return [its for (piece, rows), codec in listed for its in _in_answer(piece, rows, codec)]
 
 
 def pieces(text: Traced, tokenizer: Codec) -> list[Piece]:
@@ -64,10 +66,10 @@ def pieces(text: Traced, tokenizer: Codec) -> list[Piece]:
 
 def encode(text: Traced, tokenizer: Codec) -> Encoded:
     """The tokens of a rendered conversation; UserError for text that is not valid Unicode."""
-    found = [
-        (piece, tuple(tokenizer.context(piece.text.plain)) if piece.row is None else (piece.row,))
-        for piece in pieces(text, tokenizer)
-    ]
+    found, codec = [], tokenizer
+    for piece in pieces(text, tokenizer):
+        found.append((piece, tuple(codec.context(piece.text.plain)) if piece.row is None else (piece.row,)))
+        codec = tokenizer.after_control
     return Encoded(tuple(found), tokenizer)
 
 

@@ -5,7 +5,8 @@ space before it: in `The [MASK] of`, running text would hold " capital" after "T
 the fixed text is a token that training never saw there. So one space before a hole goes into the hole: its fill must
 begin with it, and it is taken off again where the fill is shown. A tokenizer none of whose tokens takes a space along,
 as of single bytes, moves nothing. A tokenizer whose words have a space wherever they stand has one too where a text has
-none, at its start, after a line break, an opening bracket or quotation mark: that one is never shown.
+none, at its start, after a line break, an opening bracket or quotation mark: that one is never shown. Neither is the
+one that a tokenizer puts before every text.
 
 A hole with a type becomes an automaton over tokens, prefix included, which also says how many tokens it may take.
 """
@@ -64,7 +65,7 @@ class Blank:
 
     def shown(self, fill: bytes) -> str:
         """What stands in the hole, without the space that the hole took over from the text before it."""
-        return self.within(fill.removeprefix(self.prefix)).decode()
+        return (fill.removeprefix(self.prefix) if self.prefix else self.within(fill)).decode()
 
     def within(self, fill: bytes) -> bytes:
         """What stands in the text, prefix included."""
@@ -111,8 +112,8 @@ def form_of(segments: Sequence[Segment], tokenizer: Codec) -> Form:
             continue
         moves = isinstance(following, Hole) and segment.text.endswith(SPACE) and tokenizer.leading
         prefix, before = SPACE if moves else "", segment.text
-        text = segment.text.removesuffix(prefix)
-        parts += [Fixed(tuple(tokenizer.context(text)), text)] if text else []
+        text, codec = segment.text.removesuffix(prefix), tokenizer.continuing if parts else tokenizer
+        parts += [Fixed(tuple(codec.context(text)), text)] if text else []
     return Form(tuple(parts))
 
 
@@ -120,13 +121,16 @@ def unspaced(before: str, tokenizer: Codec) -> bool:
     """Whether a word begins after a text that ends without a space where the tokenizer has one."""
     if before[-1:] in QUOTES and (len(before) == 1 or before[-2].isspace()):
         before = before[:-1]
+    if tokenizer.continuing is not tokenizer:
+        return not before
     return tokenizer.spaced and (not before or before[-1].isspace() or category(before[-1]) in OPENING)
 
 
 def _blank(hole: Hole, prefix: str, tokenizer: Codec, spaced: bool) -> Blank:
+    if not spaced and (hole.type is not None or tokenizer.continuing is not tokenizer):
+        prefix = SPACE
     if hole.type is None:
         return Blank(hole.minimum, hole.maximum, prefix.encode(), hole=hole, spaced=spaced)
-    prefix = prefix if spaced else SPACE
     try:
         language = hole.type.automaton(tokenizer, prefix)
     except ValueError as error:

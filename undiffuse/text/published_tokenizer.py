@@ -1,4 +1,4 @@
-"""Tokenizers of published models, which say nothing about bytes themselves: byte-level BPE, read as `Codec`s.
+"""Tokenizers of published models, which say nothing about bytes themselves: BPE of bytes or with bytes, as `Codec`s.
 
 Added tokens (role markers, the mask, whatever a template writes) are left out of what encodes text, so no text of a
 user becomes one; `NoTokenizer` stands where a directory has none, and says so when text comes.
@@ -7,8 +7,9 @@ user becomes one; `NoTokenizer` stands where a directory has none, and says so w
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 import tokenizers
@@ -16,8 +17,9 @@ import tokenizers
 from ..errors import UserError
 from ..vocabulary import Vocabulary
 from .codec import Codec, Control, Kind
+from .spelling import SPACE, lead_of, of_text, spelled, without_lead
 from .surroundings import Surroundings, surroundings_of
-from .tokenizer import BYTE_OF, cut_by, utf8
+from .tokenizer import cut_by, utf8
 
 Cut = Literal["qwen2", "gpt2"]
 END = "<|endoftext|>"  # which GPT-2's vocab.json has among the texts
@@ -30,7 +32,10 @@ QWEN_PATTERN = (
 
 @dataclass(frozen=True, eq=False)
 class PublishedTokenizer(Codec):
-    """A byte-level BPE in the form of `tokenizer.json`, for a table of `rows.rows` rows, `first` before every text."""
+    """A BPE in the form of `tokenizer.json`, for a table of `rows.rows` rows, `first` before every text.
+
+    Byte-level, or SentencePiece's with tokens for single bytes, which puts a space before a text.
+    """
 
     content: Mapping[str, Any]
     rows: Vocabulary
@@ -43,14 +48,10 @@ class PublishedTokenizer(Codec):
             check_rows(vocabulary, self.content, self.rows)
         elif model is None:
             raise UserError("tokenizer.json has no model; copy it again")
-        if (
-            not isinstance(model, Mapping)
-            or model.get("type", "BPE") != "BPE"
-            or not _byte_level(self.content.get("decoder"))
-        ):
+        if not isinstance(model, Mapping) or model.get("type", "BPE") != "BPE" or spelled(self.content) is None:
             raise UserError(
-                "tokenizer.json is neither a byte-level BPE nor a WordPiece, the kinds of published tokenizers that "
-                "are read: take it away and work with ids (model.logits, model.decode)"
+                "tokenizer.json is neither a byte-level BPE, nor one with byte fallback, nor a WordPiece, the kinds of "
+                "published tokenizers that are read: take it away and work with ids (model.logits, model.decode)"
             )
 
     @classmethod
@@ -102,14 +103,15 @@ class PublishedTokenizer(Codec):
     def _spellings(self) -> dict[str, int]:
         """Rows that text can encode to."""
         added = added_tokens(self.content)
-        return {spelling: row for spelling, row in self.content["model"]["vocab"].items() if spelling not in added}
+        vocabulary = self.content["model"]["vocab"]
+        return {text: row for text, row in vocabulary.items() if text not in added and row != self._unknown}
 
     @cached_property
     def tokens(self) -> tuple[bytes, ...]:
-        tokens = [b""] * self.rows.rows
+        tokens, bytes_of = [b""] * self.rows.rows, spelled(self.content)
+        assert bytes_of is not None
         for spelling, row in self._spellings.items():
-            if BYTE_OF.keys() >= set(spelling):
-                tokens[row] = bytes(map(BYTE_OF.__getitem__, spelling))
+            tokens[row] = bytes_of(spelling)
         for row in self.rows.unpredictable:
             tokens[row] = b""
         return tuple(tokens)
@@ -123,16 +125,71 @@ class PublishedTokenizer(Codec):
         return surroundings_of(self.content)
 
     @cached_property
+    def continuing(self) -> Codec:
+        return self if lead_of(self.content) == "never" else replace(self, content=without_lead(self.content))
+
+    @property
+    def after_control(self) -> Codec:
+        return self if lead_of(self.content) == "always" else self.continuing
+
+    @property
+    def _unknown(self) -> int | None:
+        """What stands for a character that has neither a token nor tokens of its bytes."""
+        model = self.content["model"]
+        return model["vocab"].get(model.get("unk_token")) if self._of_text else None
+
+    @cached_property
+    def _of_text(self) -> bool:
+        return spelled(self.content) is of_text
+
+    @cached_property
     def _library(self) -> tokenizers.Tokenizer:
-        return read_library(self.content)
+        return read_library(self._text_alone() if self._of_text else self.content)
+
+    def _text_alone(self) -> dict[str, Any]:
+        """Without control tokens: pieces of text that make up the spelling of one do not merge to it."""
+        model = self.content["model"]
+        unknown = model.get("unk_token")
+        marks = {*added_tokens(self.content), unknown}
+        pairs = (merge.partition(" ")[::2] if isinstance(merge, str) else merge for merge in model.get("merges") or [])
+        merges = [(left, right) for left, right in pairs if marks.isdisjoint((left, right, left + right))]
+        vocabulary = {text: row for text, row in model["vocab"].items() if text not in marks or text == unknown}
+        return {**self.content, "model": {**model, "vocab": vocabulary, "merges": merges}}
 
     def encode(self, text: str) -> list[int]:
         utf8(text)
-        ids = self._library.encode(text, add_special_tokens=False).ids
+        found = self._library.encode(text, add_special_tokens=False)
+        ids = found.ids
+        if self._unknown in ids:
+            start, end = found.offsets[ids.index(self._unknown)]
+            raise UserError(f"this model's tokenizer has no token for {text[start:end]!r}: leave it out")
         control = next((row for row in ids if not self.tokens[row]), None)
         if control is not None:
             raise UserError(f"the text spells a control token of this model ({self._library.id_to_token(control)!r})")
         return ids
+
+    def context(self, text: str) -> list[int]:
+        utf8(text)
+        return self._library.encode(text, add_special_tokens=False).ids
+
+    def pieces(self, text: str) -> list[tuple[int, bytes]]:
+        found = super().pieces(text)
+        said, read = b"".join(data for _, data in found), self._as_read(text)
+        if said == utf8(text) or said.removeprefix(b" " if len(said) > len(read) else b"") != read:
+            return found  # it stands there as it was given, or changed
+        units = [unit for character in text for unit in self._units(character)]
+        units = [b""] * (len(said) - len(read)) + units
+        ends = [0, *accumulate(len(data) for _, data in found)]
+        return [(row, b"".join(units[a:b])) for (row, _), (a, b) in zip(found, pairwise(ends), strict=True)]
+
+    def _as_read(self, text: str) -> bytes:
+        """Two characters are one space to SentencePiece."""
+        return (text.replace(SPACE, " ") if self._of_text else text).encode()
+
+    def _units(self, character: str) -> list[bytes]:
+        """What stands in the text for each byte of a character as it was read."""
+        data = character.encode()
+        return [data] if character == SPACE and self._of_text else [data[at : at + 1] for at in range(len(data))]
 
 
 @dataclass(frozen=True)
@@ -212,10 +269,3 @@ def added_tokens(content: Mapping[str, Any]) -> dict[str, int]:
 
 def _row(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _byte_level(decoder: object) -> bool:
-    if not isinstance(decoder, Mapping):
-        return False
-    inner = decoder.get("decoders")
-    return decoder.get("type") == "ByteLevel" or (isinstance(inner, list) and any(map(_byte_level, inner)))

@@ -38,7 +38,7 @@ class Type:
 
     def spellings(self, tokenizer: Codec, prefix: str = "") -> list[list[int]]:
         """The choices in tokens."""
-        return [tokenizer.encode(prefix + choice) for choice in self.choices]
+        return [tokenizer.continuing.encode(prefix + choice) for choice in self.choices]
 
 
 def between(low: int, high: int) -> str:
