@@ -103,7 +103,7 @@ def test_every_file_of_a_family_is_covered() -> None:
     for destination in DESTINATIONS.kinds:
         assert any(name.startswith(f"{destination}, ") for name in pairs)
     laws = ("decode/log-probability", "decode/ancestral", "decode/greedy", "decode/origin", "decode/greedy-tail")
-    laws += ("decode/tweedie", "decode/euler")
+    laws += ("decode/tweedie", "decode/euler", "decode/path-planning")
     decoded = {name.split(",")[0] for law in laws for name in components(law)}
     elsewhere = {"remdm", "predictor-corrector"}  # laws/remasking.py, laws/correctors.py
     assert components("remasking/count") == {"cap", "rescale", "confidence", "loop"}

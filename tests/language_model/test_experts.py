@@ -170,6 +170,8 @@ def test_open_dcoder_is_named_and_remembered(tmp_path):
     model.save(tmp_path / "again")
     again = ud.load(tmp_path / "again")
     assert again.manifest["layout"] == "open-dcoder"
+    assert again.trained.decoding.strategy == "p2"
+    assert again.decode([[1, 2, 3]], 8, strategy="p2", temperature=0.5, top_k=200, seed=1).nfe.item() == 8
     assert torch.equal(again.logits(ids), model.logits(ids))
     assert again.decode([[1, 2, 3]], 8, strategy="entropy", temperature=0.5, top_k=5).nfe.item() == 8
 

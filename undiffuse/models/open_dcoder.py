@@ -16,7 +16,7 @@ class OpenDCoder(QwenNames):
     """Open-dCoder and Open-dLLM, and what else is Qwen2 with full attention: named, not recognized."""
 
     mask_tokens = ("<M>",)
-    decoding = Decoding("entropy", {"temperature": 0.5, "top_k": 200}, length=128)
+    decoding = Decoding("p2", {"temperature": 0.5, "top_k": 200}, length=128)  # 128 steps
 
     def recognizes(self, config: Mapping[str, Any], tensors: Collection[str]) -> bool:
         return False

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import permutations, product
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from ...decode.canvas import Canvas
 from ...decode.proposal import Filters
 from ...decode.strategies.greedy_tail import GreedyTail
 from ...decode.strategies.origin import Origin
+from ...decode.strategies.p2 import P2
 from ...decode.strategies.strategy import Strategy, Unmasking
 from ...kinds import STRATEGIES
 from ...process.interpolating import Interpolating
@@ -127,10 +128,57 @@ def _by_confidence(
         yield from _by_confidence(small, process, after, mass * math.prod(drawn.values()))
 
 
-def partly_known(small: World, process: Interpolating, z: Tensor) -> Tensor:
-    """p(x_i | z) of a partly masked text, where the time of masked positions does not matter."""
+def partly_known(
+    small: World, process: Interpolating, z: Tensor, head: Literal["posterior", "leave_one_out"] = "posterior"
+) -> Tensor:
+    """p(x_i | z) of a partly masked text, or without z_i; the time of masked positions does not matter."""
     t = torch.where(z == small.tokens, 0.5, 0.0).double()
-    return BayesDenoiser(small, Noise(process), "posterior").probabilities(z[None], t[None])[0]
+    return BayesDenoiser(small, Noise(process), head).probabilities(z[None], t[None])[0]
+
+
+def planned() -> dict[str, Case]:
+    process = golden(four())["mask"]
+    sampled = Filters(temperature=1.0)
+    return {f"p2, eta={eta:g}": Case(P2(eta, sampled), process) for eta in (0.0, 1.0, 3.0)}
+
+
+def planning_error(case: Case) -> float:
+    """Four and six steps on four positions: the law by enumeration of all proposals of every step."""
+    small, worst = four(), 0.0
+    assert isinstance(case.strategy, P2)
+    for steps in (4, 6):
+        states = {(small.tokens,) * small.length: 1.0}
+        for step in range(steps):
+            after: dict[tuple[int, ...], float] = {}
+            for z, mass in states.items():
+                for reached, p in _planned(small, case.process, case.strategy.eta, z, 1 - (step + 1) / steps):
+                    after[reached] = after.get(reached, 0.0) + mass * p
+            states = after
+        law = torch.zeros(len(small.texts), dtype=torch.float64)
+        for text, p in states.items():
+            law[sum(v * small.tokens ** (small.length - 1 - i) for i, v in enumerate(text))] += p
+        worst = max(worst, text_surprise(small, decoded(case, small, steps=steps), law))
+    return worst
+
+
+def _planned(
+    small: World, process: Interpolating, eta: float, z: tuple[int, ...], share: float
+) -> Iterator[tuple[tuple[int, ...], float]]:
+    """Where one step leads from z (mask = K), with its probability; `share` of the positions are masks after it."""
+    count = math.floor(small.length * share + 1e-9)
+    open_ = [i for i, v in enumerate(z) if v == small.tokens]
+    if not open_:
+        yield z, 1.0
+        return
+    p = partly_known(small, process, torch.tensor(z)).tolist()
+    alone = partly_known(small, process, torch.tensor(z), "leave_one_out").tolist()
+    for proposal in product(range(small.tokens), repeat=len(open_)):
+        drawn = dict(zip(open_, proposal, strict=True))
+        text = [drawn.get(i, v) for i, v in enumerate(z)]
+        kept = {i: p[i][v] if i in drawn else alone[i][v] ** eta for i, v in enumerate(text)}
+        worst = sorted((i for i in kept if i in drawn or eta > 0), key=lambda i: (kept[i], i))[:count]
+        after = tuple(small.tokens if i in worst else v for i, v in enumerate(text))
+        yield after, math.prod(p[i][v] for i, v in drawn.items())
 
 
 def log_probability_error(case: Case) -> float:
@@ -252,6 +300,7 @@ LAWS = (
     Law("decode/chain-rule", any_order, chain_error, 6.0),
     Law("decode/log-probability", one_by_one, log_probability_error, 1e-5),
     Law("decode/selection-by-draw", by_draw, selection_error, 6.0),
+    Law("decode/path-planning", planned, planning_error, 6.0),
     Law("decode/conditional", any_order, conditional_error, 6.0),
     Law("decode/parallel", all_at_once, parallel_error, 6.0),
     Law("decode/ancestral", ancestral, ancestral_error, 6.0),
