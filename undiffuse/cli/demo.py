@@ -29,6 +29,9 @@ def demo(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Where runs, pictures and results go (default: demos/NAME)."),
     ] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", min=1, help="Train so many seeds, and count their answers together.")
+    ] = 1,
     json: Json = False,
     threads: TrainThreads = None,
 ) -> None:
@@ -42,7 +45,7 @@ def demo(
 
     pieces = {each: showpiece(each) for each in ((name,) if name else FIRST)}
     console = stderr() if json else stdout()
-    results = play(pieces, console, out, minutes, lambda: TrainingBar(stderr()), watching, threads)
+    results = play(pieces, console, out, minutes, lambda: TrainingBar(stderr()), watching, threads, seeds)
     if json:
         print_json(results)
 

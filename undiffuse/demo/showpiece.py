@@ -39,7 +39,7 @@ class Stage:
     `out` is a directory of its own, which exists. `minutes` are those of training of one model; `full` says whether
     they are enough for what the showpiece promises: where they are not, it states no gate. `bar()` is a context that
     draws the progress of a run, `watch(tokenizer, pace)` one that draws a text while it is denoised, or None where
-    there is no terminal.
+    there is no terminal. A showpiece that trains `several` seeds trains so many, from 0 on.
     """
 
     out: Path
@@ -49,6 +49,7 @@ class Stage:
     bar: Callable[[], AbstractContextManager[Watcher]]
     watch: Callable[[Codec, float], Watching]
     threads: int | None = None
+    seeds: int = 1
 
     def train(self, name: str, files: Sequence[Path] | Path, **options: Any) -> Run:
         """A run in `out/name`, as `undiffuse.train` makes it; `minutes` unless the options give a budget.
@@ -66,11 +67,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Showpiece:
-    """`summary` is one line on what is shown. `minutes` of training of each model are what its gate is about."""
+    """`summary` is one line on what is shown. `minutes` of training of each model are what its gate is about.
+
+    `several` says whether it can train several seeds, and put their numbers together.
+    """
 
     summary: str
     minutes: float
     run: Callable[[Stage], Result]
+    several: bool = False
 
 
 def names() -> tuple[str, ...]:
@@ -95,14 +100,18 @@ def play(
     bar: Callable[[], AbstractContextManager[Watcher]],
     watch: Callable[[Codec, float], Watching],
     threads: int | None = None,
+    seeds: int = 1,
 ) -> dict[str, Result]:
     """Plays showpieces one after the other; each has `out` (`demos/NAME`), of several a directory there each.
 
     `minutes` of training of each model, else those of each showpiece. UserError for other than a
-    positive number of minutes, and where a directory exists already.
+    positive number of minutes, for several `seeds` of what trains one, and where a directory exists already.
     """
     if minutes is not None:
         Budget(minutes=minutes)
+    for name, piece in pieces.items():
+        if seeds > 1 and not piece.several:
+            raise UserError(f"the demo {name!r} trains one seed: leave out --seeds")
     results: dict[str, Result] = {}
     for name, piece in pieces.items():
         place = free_path(Path("demos"), name) if out is None else Path(out) / (name if len(pieces) > 1 else "")
@@ -110,7 +119,7 @@ def play(
             raise UserError(f"{place} exists already: choose another --out")
         place.mkdir(parents=True)
         given = piece.minutes if minutes is None else minutes
-        stage = Stage(place, console, given, given >= piece.minutes, bar, watch, threads)
+        stage = Stage(place, console, given, given >= piece.minutes, bar, watch, threads, seeds)
         results[name] = piece.run(stage)
         text = json.dumps(finite(results[name]), indent=2, ensure_ascii=False)
         write_bytes(place / "result.json", f"{text}\n".encode())
