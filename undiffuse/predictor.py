@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .errors import UserError
 from .models.base import Denoiser
-from .models.kept import Kept
+from .models.kept import Seen
 from .models.traits import Traits
 from .process.needs import on_vectors
 from .process.prediction import Prediction
@@ -151,7 +151,7 @@ class Predictor:
         place = torch.zeros_like(tags.position)
         return place.scatter(1, at, torch.arange(at.shape[1], device=at.device).expand_as(at)).gather(1, of)
 
-    def run(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B M D"]:
+    def run(self, rows: Rows, kv: Seen | None = None) -> Float[Tensor, "B M D"]:
         """Hidden states that speak of the columns asked for: the one place where the trunk is run."""
         hidden = self.denoiser.trunk(rows, kv)
         return hidden if rows.speaker is None else columns(hidden, rows.speaker)

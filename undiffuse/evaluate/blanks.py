@@ -4,7 +4,9 @@ The hidden position is noise of t = 1 in its prior state, everything else is fix
 probable token under the posterior of one evaluation. Masks: the mask. Noise between tokens: a token drawn from the
 prior, and the mean of the posteriors of `DRAWS` of them, since what stands there says nothing about the answer.
 Gaussian noise: a position without a latent, which is unknown. An autoregressive model, which is never shown the token
-it predicts, answers from the left side alone; block diffusion from that and from its block.
+it predicts, answers from the left side alone, or, asked with tokens of the `right` side, with the one of its best
+candidates from the left that is most probable given both (`likelihood/candidates.py`); block diffusion answers from the
+left side and from its block.
 """
 
 from collections import defaultdict
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..language_model import LanguageModel
+from ..likelihood.candidates import CANDIDATES, tokens_between
 from ..likelihood.windows import windows
 from ..randomness import Draws
 from ..types import Batch, Noised, State
@@ -27,19 +30,35 @@ DRAWS = 4
 
 
 @torch.no_grad()
-def infill(model: LanguageModel, blanks: Sequence[TokenBlank], rows: int = 32) -> Accuracy:
+def infill(
+    model: LanguageModel,
+    blanks: Sequence[TokenBlank],
+    rows: int = 32,
+    right: int = 0,
+    candidates: int = CANDIDATES,
+) -> Accuracy:
     """How often the model's best token is the hidden one; `rows` windows share an evaluation.
 
-    UserError without blanks, and for windows beyond the model's context.
+    `right` and `candidates` are for causal models (`answers`). UserError without blanks, and for windows beyond the
+    model's context.
     """
-    found = answers(model, blanks, rows)
+    found = answers(model, blanks, rows, right, candidates)
     truth = [blank.ids[blank.position] for blank in blanks]
     return Accuracy(sum(token == true for token, true in zip(found, truth, strict=True)), len(blanks))
 
 
 @torch.no_grad()
-def answers(model: LanguageModel, blanks: Sequence[TokenBlank], rows: int = 32) -> list[int]:
-    """The model's best token for each blank. It does not depend on the others, nor on the hidden tokens."""
+def answers(
+    model: LanguageModel,
+    blanks: Sequence[TokenBlank],
+    rows: int = 32,
+    right: int = 0,
+    candidates: int = CANDIDATES,
+) -> list[int]:
+    """The model's best token for each blank. It does not depend on the others, nor on the hidden tokens.
+
+    A causal model may be asked with so many tokens of the `right` side: they rank its best `candidates`.
+    """
     if not blanks:
         raise UserError("there is no blank to fill")
     if rows < 1:
@@ -47,6 +66,8 @@ def answers(model: LanguageModel, blanks: Sequence[TokenBlank], rows: int = 32) 
     longest = max(len(blank.ids) for blank in blanks)
     if longest > model.context:
         raise UserError(f"windows of {longest} tokens are longer than the model's context of {model.context}")
+    if right:
+        return [_between(model, blank, right, candidates) for blank in blanks]
     found = [0] * len(blanks)
     for numbers in _groups(blanks, rows):
         for number, token in zip(numbers, _ask(model, [blanks[n] for n in numbers]).tolist(), strict=True):
@@ -75,6 +96,15 @@ def _ask(model: LanguageModel, blanks: Sequence[TokenBlank]) -> Int[Tensor, " n"
         for draw in range(DRAWS if _drawn(model) else 1)
     ]
     return torch.stack(posteriors).sum(0).argmax(-1)
+
+
+def _between(model: LanguageModel, blank: TokenBlank, right: int, candidates: int) -> int:
+    """The best token of a causal model from both sides."""
+    if not model.predictor.traits.one_sided:
+        raise UserError("this model reads both sides as it is: leave out right, which is for causal models")
+    left, after = blank.ids[: blank.position], blank.ids[blank.position + 1 :]
+    tokens, log_p = tokens_between(model.predictor, [*model.trained.begins, *left], after[:right], candidates)
+    return int(tokens[log_p.argmax()])
 
 
 def _drawn(model: LanguageModel) -> bool:

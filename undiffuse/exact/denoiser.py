@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..models.base import Denoiser
-from ..models.kept import Kept
+from ..models.kept import Seen
 from ..models.traits import Traits
 from ..predictor import Predictor
 from ..process.jumps import Jumps
@@ -43,7 +43,7 @@ class BayesDenoiser(Denoiser):
     def rows(self) -> int:
         return self.world.vocabulary.rows
 
-    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
+    def trunk(self, rows: Rows, kv: Seen | None = None) -> Float[Tensor, "B L D"]:
         """Logits already: the trunk sees the whole text, the head only one position."""
         if rows.level is None:
             raise ValueError("exact denoisers need the noise level of each position")
@@ -88,7 +88,7 @@ class ArbitraryDenoiser(Denoiser):
     def rows(self) -> int:
         return self.world.vocabulary.rows
 
-    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
+    def trunk(self, rows: Rows, kv: Seen | None = None) -> Float[Tensor, "B L D"]:
         ids = rows.state.ids
         place = (self.world.numbers(ids) * (self.world.tokens + 1) ** torch.arange(ids.shape[-1])).sum(-1, keepdim=True)
         draws = Draws.seeded(self.seed).at(place, torch.arange(ids.shape[-1]))

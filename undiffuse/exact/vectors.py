@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..models.base import Denoiser
-from ..models.kept import Kept
+from ..models.kept import Seen
 from ..models.traits import Output, Traits
 from ..predictor import Predictor
 from ..process.gammas.gamma import Gamma
@@ -82,7 +82,7 @@ class ExactVectors(VectorDenoiser):
 
     head_kind: HeadKind = "leave_one_out"
 
-    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L V"]:
+    def trunk(self, rows: Rows, kv: Seen | None = None) -> Float[Tensor, "B L V"]:
         log_p = self.seen(rows)
         logits = torch.full((*log_p.shape[:2], self.rows), 3.0, dtype=torch.float64)
         logits[..., self.world.rows[:-1]] = log_p
@@ -121,7 +121,7 @@ class WrongVectors(VectorDenoiser):
 
     seed: int = 0
 
-    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L V"]:
+    def trunk(self, rows: Rows, kv: Seen | None = None) -> Float[Tensor, "B L V"]:
         assert rows.state.latent is not None
         latent = rows.state.latent.flatten(1)
         place = torch.arange(self.world.length * self.rows, dtype=torch.float64)
@@ -145,7 +145,7 @@ class ExactEmbeddings(ExactVectors):
         assert rows.state.latent is not None
         return rows.state.latent
 
-    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L d"]:
+    def trunk(self, rows: Rows, kv: Seen | None = None) -> Float[Tensor, "B L d"]:
         return self.seen(rows).exp() @ self.table[self.world.rows[:-1]]
 
 
@@ -155,7 +155,7 @@ class WrongEmbeddings(ExactEmbeddings):
 
     seed: int = 0
 
-    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L d"]:
+    def trunk(self, rows: Rows, kv: Seen | None = None) -> Float[Tensor, "B L d"]:
         found = super().trunk(rows, kv)
         return found + 0.3 * torch.sin(3 * found + self.seed + torch.arange(found.shape[1])[:, None])
 

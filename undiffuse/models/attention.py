@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..types import Tags
+from .branches import Branches
 from .kv import KV
 from .rotary import Angles, rotate
 
@@ -97,7 +98,7 @@ class Attention(nn.Module):
         angles: Angles | None,
         bias: Bias | None,
         queries: Tags,
-        kv: KV | None,
+        kv: KV | Branches | None,
         layer: int,
     ) -> Float[Tensor, "B L D"]:
         q, k, v = self.project(x, angles)

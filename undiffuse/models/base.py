@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..types import Rows
 from .features import Features
-from .kept import Kept
+from .kept import Seen
 from .kv import KV
 from .traits import Traits
 
@@ -38,7 +38,7 @@ class Denoiser(ABC):
         return {}
 
     @abstractmethod
-    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
+    def trunk(self, rows: Rows, kv: Seen | None = None) -> Float[Tensor, "B L D"]:
         """Hidden states of the given rows; with `kv`, keys and values are read from and written to its slots."""
 
     @abstractmethod

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ..types import Tags
 from .attention import Attention, Bias
+from .branches import Branches
 from .conditioning import Modulation
 from .feed_forward.feed_forward import RowLayer
 from .kv import KV
@@ -130,7 +131,7 @@ class Layer(nn.Module):
         angles: Angles | None,
         bias: Bias | None,
         queries: Tags,
-        kv: KV | None,
+        kv: KV | Branches | None,
         layer: int,
         drop: Dropout = Dropout(),
     ) -> Float[Tensor, "B L D"]:

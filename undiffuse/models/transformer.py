@@ -18,6 +18,7 @@ from .features import Features
 from .feed_forward.dense import Dense
 from .feed_forward.feed_forward import GATED, Activation, FeedForward
 from .head_transform import HeadTransform
+from .kept import Seen
 from .kv import KV
 from .layer import Dropout, Layer, Norm, NormKind
 from .layers.layer_kind import LayerKind
@@ -322,7 +323,7 @@ class Transformer(nn.Module, Denoiser):
         c = self.config
         return Features.empty(c.depth, requests, c.groups, slots, c.head_width, self.embedding.weight)
 
-    def trunk(self, rows: Rows, kv: KV | Features | None = None) -> Float[Tensor, "B L D"]:
+    def trunk(self, rows: Rows, kv: Seen | None = None) -> Float[Tensor, "B L D"]:
         """Hidden states of the given rows, normalized for the head.
 
         With `kv` the rows are written to their slots and see what the rule allows of `kv.tags`: every filled slot and

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...models.base import Denoiser
-from ...models.kept import Kept
+from ...models.kept import Seen
 from ...models.rules import block_diffusion
 from ...models.traits import Input, Traits
 from ...objective.bound import Bound
@@ -55,7 +55,7 @@ class Sighted(Denoiser):
     def rows(self) -> int:
         return self.world.vocabulary.rows
 
-    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
+    def trunk(self, rows: Rows, kv: Seen | None = None) -> Float[Tensor, "B L D"]:
         sees = self.traits.rule(rows.tags, rows.tags)
         assert sees is not None
         position = rows.tags.position

@@ -13,7 +13,7 @@ from ...decode.strategies.euler import Euler
 from ...decode.strategies.strategy import Strategy
 from ...decode.strategies.tweedie import Tweedie
 from ...models.base import Denoiser
-from ...models.kept import Kept
+from ...models.kept import Seen
 from ...models.traits import Traits
 from ...objective.concrete_score import squares
 from ...objective.score_entropy import ScoreEntropy
@@ -60,7 +60,7 @@ class ScoreDenoiser(Denoiser):
     def traits(self) -> Traits:
         return replace(self.inner.traits, takes=frozenset({"level"}))
 
-    def trunk(self, rows: Rows, kv: Kept | None = None) -> Float[Tensor, "B L D"]:
+    def trunk(self, rows: Rows, kv: Seen | None = None) -> Float[Tensor, "B L D"]:
         assert rows.level is not None
         logits, small = self.inner.trunk(rows), self.inner.world
         t = self.process.schedule.inverse(1 - rows.level)
