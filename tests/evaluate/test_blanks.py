@@ -130,6 +130,27 @@ def test_every_kind_of_system_answers_from_what_it_sees(recipe):
         assert after != found
 
 
+def test_a_causal_model_may_be_asked_with_the_right_side():
+    """Of all tokens as candidates the best is that of both sides, a few tokens of the right one read."""
+    model = random_model("ar")
+    blanks = list(blanks_of(TEXT, BYTES, 6))
+    found = answers(model, blanks, right=2, candidates=999)
+    for blank, token in zip(blanks, found, strict=True):
+        place = blank.position
+        rows = torch.tensor([with_another(blank, place, each).ids for each in range(256)])
+        log_p = model.logits(rows).double()
+        log_p[..., list(model.tokenizer.vocabulary.unpredictable)] = -torch.inf
+        each = log_p.log_softmax(-1).gather(-1, rows[..., None])[:, place : place + 3, 0].sum(-1)
+        assert each[token] == pytest.approx(each.max().item(), abs=1e-4)
+    assert found != answers(model, blanks)
+    assert (
+        answers(model, [with_another(blank, blank.position, 7) for blank in blanks], right=2, candidates=999) == found
+    )
+    assert answers(model, blanks, right=2, candidates=1) == answers(model, blanks)
+    with pytest.raises(UserError, match="reads both sides as it is: leave out right"):
+        answers(random_model("default"), blanks, right=2)
+
+
 def test_what_cannot_be_asked_is_refused():
     model = random_model("default")
     with pytest.raises(UserError, match="no blank"):

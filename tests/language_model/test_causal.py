@@ -165,12 +165,30 @@ def test_a_start_symbol_stands_before_a_blank_at_the_end():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_blanks_and_proofreading_are_refused(family):
+def test_blanks_are_ranked_by_what_follows_them(family):
+    """Of all single bytes, by the logits of the whole text with each of them."""
     model = golden(family).model
-    with pytest.raises(UserError, match=r"would not see the text after it.*is causal.*undiffuse generate"):
-        model.fill("a [MASK] c")
+    (hole,) = model.fill("ab[MASK]cd", candidates=999, top=999)[0].holes
+    ids = ([START] if family == "llama" else []) + list(b"ab?cd")
+    place, weight = ids.index(ord("?")), {}
+    for byte in range(128):
+        ids[place] = byte
+        log_p = model.logits(torch.tensor([ids]))[0].double().log_softmax(-1)
+        weight[chr(byte)] = sum(log_p[at, ids[at]].item() for at in range(place, len(ids)))
+    total = torch.tensor(list(weight.values()), dtype=torch.float64).logsumexp(0).item()
+    found = {hole.text: hole.probability, **{other.text: other.probability for other in hole.alternatives}}
+    assert found == pytest.approx({text: math.exp(each - total) for text, each in weight.items()}, abs=1e-5)
+
+
+def test_a_first_token_that_nothing_speaks_of_is_no_blank():
+    with pytest.raises(UserError, match="nothing stands before the first token: give a prompt"):
+        golden("qwen2").model.fill("[MASK]ab")
+    assert golden("llama").model.fill("[MASK]ab", candidates=4)[0].text.endswith("ab")
+
+
+def test_proofreading_is_refused():
     with pytest.raises(UserError, match="does not see the text after a word"):
-        model.check("a b c")
+        golden("qwen2").model.check("a b c")
 
 
 @pytest.mark.parametrize(
@@ -315,7 +333,8 @@ def test_the_command_line(tmp_path, capsys):
     assert (record["tokens"], record["bytes"]) == (10, 10)
     assert run(["generate", "Pack", "--length", "3", *model]) == 0
     assert capsys.readouterr().out.startswith("Pack")
-    assert run(["fill", "a [MASK] c", *model]) == 2
+    assert run(["fill", "a[MASK]c", *model]) == 0
+    assert capsys.readouterr().out.startswith("a")
     assert run(["check", str(text), *model]) == 2
     capsys.readouterr()
     said = ["--attention", "full", "--mask-id", "270", "--shift", "--family", "qwen2"]

@@ -1,5 +1,6 @@
-"""A network that sees one side alone never fills a blank that text follows, whatever it is asked with."""
+"""A network that sees one side alone: a blank at the end is a continuation, what text follows is ranked."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -30,19 +31,13 @@ def causal() -> LanguageModel:
     return LanguageModel(Predictor(network, process, "leave_one_out"), tokenizer, {})
 
 
-@pytest.mark.parametrize("strategy", [None, "left-to-right", "confidence", "quality", "ancestral"])
+@pytest.mark.parametrize("strategy", ["confidence", "quality", "ancestral"])
 @pytest.mark.parametrize("text", ["a [MASK] c", "[MASK:2]b", "a{x:yesno}.", "[MASK] and [MASK]"])
-def test_a_blank_with_text_after_it_is_refused(causal, text, strategy):
-    with pytest.raises(UserError, match=r"would not see the text after it.*causal.*undiffuse generate") as refused:
-        causal.fill(text, strategy=strategy, steps=1)
-    assert "left-to-right" not in str(refused.value)
-
-
-def test_objects_and_streams_are_refused_too(causal):
-    with pytest.raises(UserError, match="would not see the text after it"):
-        causal.fill_object("a", {"type": "object", "properties": {"a": {"type": "boolean"}}})
-    with pytest.raises(UserError, match="would not see the text after it"):
-        list(causal.stream("a [MASK] c", strategy="left-to-right"))
+def test_a_blank_with_text_after_it_is_ranked_and_no_strategy_decides_it(causal, text, strategy):
+    with pytest.raises(UserError, match=r"ranks the fillings of a blank by what follows it.*leave it out"):
+        causal.fill(text, strategy=strategy)
+    assert causal.fill(text, candidates=4) == causal.fill(text, strategy="left-to-right", candidates=4)
+    assert {hole.kind for hole in causal.fill(text, candidates=4)[0].holes} == {"ranked"}
 
 
 def test_a_blank_at_the_end_is_a_continuation(causal):
@@ -70,10 +65,22 @@ def test_alternatives_are_those_of_the_chain_from_the_left(causal):
         assert other.probability == pytest.approx(p, rel=1e-4)
 
 
-def test_the_command_line_refuses_with_exit_code_2(causal, tmp_path, capsys):
+def test_the_command_line(causal, tmp_path, capsys):
     replace(causal, manifest={}).save(tmp_path / "model")
-    for more in ([], ["--strategy", "left-to-right"]):
-        assert run(["fill", "a [MASK] c", "--model", str(tmp_path / "model"), *more]) == 2
+    said = ["fill", "a [MASK] c", "--model", str(tmp_path / "model")]
+    assert run([*said, "--candidates", "9", "--right", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("a ")
+    assert "covered" in err
+    assert run([*said, "--candidates", "9", "--json"]) == 0
+    (hole,) = json.loads(capsys.readouterr().out)["holes"]
+    assert hole["kind"] == "ranked"
+    assert 0 < hole["coverage"] < 1
+    for more, what in (
+        (["--strategy", "confidence"], "strategy 'confidence'"),
+        (["--steps", "2"], "a number of steps"),
+    ):
+        assert run([*said, *more]) == 2
         shown = " ".join(capsys.readouterr().err.split())
-        assert "would not see the text after it" in shown
+        assert f"{what} means nothing there: leave it out" in shown
         assert "Traceback" not in shown

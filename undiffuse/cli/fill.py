@@ -10,6 +10,7 @@ import typer
 from .options import (
     AttentionKind,
     Cache,
+    Candidates,
     DeadlineMs,
     Device,
     Dtype,
@@ -21,6 +22,7 @@ from .options import (
     Model,
     Plugins,
     Revision,
+    Right,
     Samples,
     Seed,
     Set,
@@ -56,6 +58,8 @@ def fill(
     guidance: GuidanceScale = None,
     max_nfe: MaxNfe = None,
     deadline_ms: DeadlineMs = None,
+    candidates: Candidates = None,
+    right: Right = None,
     temperature: Annotated[
         float | None,
         typer.Option(
@@ -83,7 +87,8 @@ def fill(
 
     [MASK] is one token, [MASK:5] five; [MASK:2-6] and ____ have a length that the model chooses. {x:choice(a|b)},
     {x:yesno}, {x:date}, {x:int(1-99)} and {x:/regex/} hold a text of their type. \\[MASK] is the literal text. The
-    filled text goes to stdout, the table of answers to stderr.
+    filled text goes to stdout, the table of answers to stderr. A causal model ranks candidates from the left by the
+    probability of what follows them.
     """
     from ..language_model import LanguageModel
     from .console import print_json, stderr
@@ -104,6 +109,8 @@ def fill(
         "guidance": guidance,
         "max_nfe": max_nfe,
         "deadline_ms": deadline_ms,
+        "candidates": candidates,
+        "right": right,
         "top": top,
         "samples": samples,
         "temperature": temperature,
@@ -165,19 +172,27 @@ def _table(filled: "Filled") -> None:
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     sized = any(hole.lengths for hole in filled.holes)
-    for title in ("blank", "answer", "probability", *(["tokens"] if sized else []), "other answers"):
+    ranked = any(hole.coverage is not None for hole in filled.holes)
+    more = [*(["covered"] if ranked else []), *(["tokens"] if sized else [])]
+    for title in ("blank", "answer", "probability", *more, "other answers"):
         table.add_column(title)
     for hole in filled.holes:
         others = "  ".join(f"{one_line(other.text)} {_shown(other.probability)}" for other in hole.alternatives)
         likely = sorted(hole.lengths, key=lambda length: -length.probability)[:3]
         lengths = "  ".join(f"{length.tokens} {_shown(length.probability)}" for length in likely)
         cells = [hole.name or str(hole.index + 1), one_line(hole.text), _shown(hole.probability)]
-        table.add_row(*map(Text, [*cells, *([lengths] if sized else []), others]))
+        cells += [*([_share(hole.coverage)] if ranked else []), *([lengths] if sized else [])]
+        table.add_row(*map(Text, [*cells, others]))
     console = stderr()
     console.print(table)
     console.print(
         f"{filled.nfe} evaluations, {filled.tokens_per_forward:.2f} tokens each; seed {filled.seed}", style="dim"
     )
+
+
+def _share(coverage: float | None) -> str:
+    """How much of what the left side expects was compared, in per cent."""
+    return "" if coverage is None else f"{round(100 * coverage)} %"
 
 
 def _shown(probability: float) -> str:

@@ -98,4 +98,19 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="An option of the strategy, such as threshold=0.7 (repeatable)."),
 ]
+Candidates = Annotated[
+    int | None,
+    typer.Option(
+        "--candidates",
+        metavar="K",
+        min=1,
+        help="Of a causal model: how many fillings, the best from the left, are ranked by what follows (default: 64).",
+    ),
+]
+Right = Annotated[
+    int | None,
+    typer.Option(
+        "--right", metavar="N", min=0, help="Of a causal model: how many tokens of what follows are read (default: 64)."
+    ),
+]
 WatchIt = Annotated[bool, typer.Option("--watch", help="Draw the text in the terminal while it is being denoised.")]

@@ -21,6 +21,7 @@ from .defaults import suited
 from .lengths import choose_lengths, refuse_too_long
 from .many import batches, each, listed
 from .placement import Placement, constraint
+from .ranked_fill import Ranked
 from .results import Alternative, Filled, FilledObject, HoleFill, Length
 from .settings import Settings
 from .trained import Trained
@@ -58,7 +59,7 @@ class Ready:
     @classmethod
     def of(cls, model: Trained, form: Form, settings: Settings) -> "Ready":
         """UserError for what cannot be decoded."""
-        _refuse_one_sided(model, form)
+        _refuse_blocks(model)
         if model.predictor.traits.one_sided and settings.limits.any:
             raise UserError(
                 "a causal model writes a token with each evaluation, and a limit would leave the blank unfinished: "
@@ -81,14 +82,23 @@ class Ready:
 
 def fill_forms(model: Trained, forms: Sequence[Form], settings: Settings, top: int) -> Verb[list[list[Filled]]]:
     """`fill` for texts that are laid out already."""
-    settings = suited(model.predictor, settings) if model.predictor.traits.one_sided else settings
-    texts = each(forms, lambda form: Ready.of(model, form, settings))
+    fitted = suited(model.predictor, settings) if model.predictor.traits.one_sided else settings
+    texts = each(
+        forms,
+        lambda form: Ranked.of(model, form, settings) if followed(model, form) else Ready.of(model, form, fitted),
+    )
     found: list[list[Filled]] = [[] for _ in texts]
-    sizes = [text.canvas.ids.shape for text in texts]
+    ready = [(number, text) for number, text in enumerate(texts) if isinstance(text, Ready)]
+    sizes = [text.canvas.ids.shape for _, text in ready]
     for together in batches([length for _, length in sizes], [rows for rows, _ in sizes]):
-        answers = yield from _together(model, [texts[number] for number in together], settings, top)
-        for number, answer in zip(together, answers, strict=True):
+        some = [ready[place] for place in together]
+        answers = yield from _together(model, [text for _, text in some], fitted, top)
+        for (number, _), answer in zip(some, answers, strict=True):
             found[number] = answer
+    for number, text in enumerate(texts):
+        if isinstance(text, Ranked):
+            found[number], happened = text.filled(top)
+            yield happened
     return found
 
 
@@ -118,19 +128,21 @@ def _together(model: Trained, texts: Sequence[Ready], settings: Settings, top: i
     return found
 
 
-def _refuse_one_sided(model: Trained, form: Form) -> None:
-    """UserError where the text after a blank would not be seen: of what is causal a blank may be the end."""
-    traits = model.predictor.traits
-    first = next((place for place, part in enumerate(form.parts) if isinstance(part, Blank)), 0)
-    followed = any(isinstance(part, Fixed) for part in form.parts[first:])
-    if traits.both_sides or (traits.block_length is None and not followed):
-        return
-    how = "is causal" if traits.block_length is None else f"has attention blocks of {traits.block_length} tokens"
-    raise UserError(
-        f"a blank would not see the text after it: this model reads from one side, its network {how}. Fill with a "
-        "model of another recipe (undiffuse train FILE --recipe default); this one continues texts: "
-        "undiffuse generate TEXT"
-    )
+def followed(model: Trained, form: Form) -> bool:
+    """Whether a causal model must rank the fillings: something stands after a blank, which its network does not see."""
+    first = next(place for place, part in enumerate(form.parts) if isinstance(part, Blank))
+    return model.predictor.traits.one_sided and any(isinstance(part, Fixed) for part in form.parts[first:])
+
+
+def _refuse_blocks(model: Trained) -> None:
+    """UserError where the text after a blank would not be seen, and cannot be ranked by either."""
+    length = model.predictor.traits.block_length
+    if length is not None:
+        raise UserError(
+            f"a blank would not see the text after it: this model reads from one side, its network has attention "
+            f"blocks of {length} tokens. Fill with a model of another recipe (undiffuse train FILE --recipe default); "
+            "this one continues texts: undiffuse generate TEXT"
+        )
 
 
 def _hole(

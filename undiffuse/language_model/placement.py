@@ -18,7 +18,7 @@ from .trained import Trained
 
 
 @lru_cache(maxsize=8)
-def _hole_text(tokens: tuple[bytes, ...], prefix: bytes) -> HoleText:
+def hole_text(tokens: tuple[bytes, ...], prefix: bytes) -> HoleText:
     """What a hole may hold, which takes a pass over the vocabulary, many times longer than one over the network."""
     return HoleText(tokens, prefix)
 
@@ -79,6 +79,6 @@ def constraint(placements: Sequence[Placement]) -> WholeText:
     spans = []
     for row, placement in enumerate(placements):
         for (begin, end), blank in zip(placement.holes, placement.form.blanks, strict=True):
-            text = blank.language or _hole_text(placement.model.tokenizer.tokens, blank.prefix)
+            text = blank.language or hole_text(placement.model.tokenizer.tokens, blank.prefix)
             spans.append(Span(row, begin, end, text))
     return WholeText(spans)

@@ -30,9 +30,11 @@ class HoleFill:
     """The answer for one hole.
 
     `kind` says what the probabilities of the answer and its alternatives are: `path`, the product of the probabilities
-    of the hole's tokens, each given what was decided before it, in the order in which they were committed; or `text`,
-    p(text | all the rest of the text, type), for types of few texts. `name` is that of a typed hole; `lengths` are the
-    lengths that were considered, the shortest first.
+    of the hole's tokens, each given what was decided before it, in the order in which they were committed; `text`,
+    p(text | all the rest of the text, type), for types of few texts; or `ranked`, p(text | all the rest of the text, it
+    is one of the candidates), of a causal model. `name` is that of a typed hole; `lengths` are the lengths that were
+    considered, the shortest first. `coverage` is the share of what the left side alone expects in the hole that the
+    candidates hold, where they are ranked.
     """
 
     index: int
@@ -42,14 +44,22 @@ class HoleFill:
     name: str = ""
     lengths: tuple[Length, ...] = ()
     kind: str = "path"
+    coverage: float | None = None
+
+    def json(self) -> dict[str, Any]:
+        record = asdict(self)
+        if self.coverage is None:
+            del record["coverage"]
+        return record
 
 
 @dataclass(frozen=True)
 class Filled:
     """One completion of a text with holes.
 
-    `nfe` counts the network evaluations of the decoding itself. `note` says what the user should know, if anything; it
-    is not part of the JSON.
+    `nfe` counts the network evaluations of the decoding itself; where fillings are ranked, the rows that were run: one
+    for the text before, one for every candidate and every beginning of one. `note` says what the user should know, if
+    anything; it is not part of the JSON.
     """
 
     text: str
@@ -62,7 +72,7 @@ class Filled:
     note: str = ""
 
     def json(self) -> dict[str, Any]:
-        record = {**asdict(self), "holes": [asdict(hole) for hole in self.holes]}
+        record = {**asdict(self), "holes": [hole.json() for hole in self.holes]}
         del record["note"]
         return record
 

@@ -52,7 +52,10 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """A strategy and the numbers of one call. `limited` says that the steps are the limit on evaluations."""
+    """A strategy and the numbers of one call. `limited` says that the steps are the limit on evaluations.
+
+    `candidates` and `right` bound how a causal model ranks fillings (`ranking.py`).
+    """
 
     strategy: Strategy
     kind: str
@@ -64,6 +67,8 @@ class Settings:
     guidance: Guidance | None = None
     limits: Limits = field(default_factory=Limits)
     limited: bool = False
+    candidates: int | None = None
+    right: int | None = None
 
     @classmethod
     def of(
@@ -78,6 +83,8 @@ class Settings:
         guidance: float | Guidance | None = None,
         max_nfe: int | None = None,
         deadline_ms: float | None = None,
+        candidates: int | None = None,
+        right: int | None = None,
         **options: Any,
     ) -> "Settings":
         """Options are the filters' (temperature, top_k, top_p, confidence) and the strategy's own (threshold).
@@ -105,10 +112,32 @@ class Settings:
         if limited:
             steps = max_nfe  # best spread over the whole text
         limits = Limits(max_nfe, None if deadline_ms is None else real("deadline_ms", deadline_ms))
-        return cls(built, kind, seed, samples, steps, block_length, _cache(cache), _guidance(guidance), limits, limited)
+        return cls(
+            built,
+            kind,
+            seed,
+            samples,
+            steps,
+            block_length,
+            _cache(cache),
+            _guidance(guidance),
+            limits,
+            limited,
+            None if candidates is None else whole("candidates", candidates),
+            None if right is None else whole("right", right, 0),
+        )
 
     def decoder(self, constraint: Constraint | None = None, **more: Any) -> Decoder:
-        """What the decoding loop takes; `more` are its stop and banned tokens."""
+        """What the decoding loop takes; `more` are its stop and banned tokens.
+
+        UserError for numbers that it does not read.
+        """
+        for name in ("candidates", "right"):
+            if getattr(self, name) is not None:
+                raise UserError(
+                    f"{name} is for blanks that text follows and that a causal model fills, and nothing is ranked "
+                    "here: leave it out"
+                )
         return Decoder(self.strategy, self.cache or NoCache(), self.guidance, constraint, self.limits, **more)
 
     def check(self, pending: int) -> None:

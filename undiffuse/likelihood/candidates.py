@@ -31,7 +31,7 @@ def tokens_between(
     stem = Stem.of(predictor, left)
     place = torch.tensor([len(left)], device=stem.ids.device)
     best = stem.log_p(place)[0].topk(min(candidates, predictor.process.vocabulary.size))
-    rows = stem.leave(place.expand(len(best.indices))).put(best.indices)
+    rows = stem.leave(place.expand(len(best.indices)), told=True).put(best.indices)
     after = rows.scores([right] * len(rows))
     return best.indices, (best.values.double() + after).log_softmax(-1)
 

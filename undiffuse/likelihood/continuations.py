@@ -61,15 +61,17 @@ class Stem:
         """ln p of the tokens at some positions, each given all before it."""
         return _log_p(self.predictor, self.hidden[places])
 
-    def leave(self, places: Int[Tensor, " R"]) -> "Continuations":
-        """Rows that have the tokens before a place, and nothing yet from there."""
+    def leave(self, places: Int[Tensor, " R"], told: bool = False) -> "Continuations":
+        """Rows that have the tokens before a place, and nothing yet from there.
+
+        `told`: what the stem says of the place is known (`log_p`), and the first token there will be put.
+        """
         length = max(int(places.max()), 1) if len(places) else 1
         ids = self.ids.new_zeros(len(places), length + 1)
         ids[:, : len(self.ids[: length + 1])] = self.ids[: length + 1]
         if self.kv is None:
             return Continuations(self.predictor, ids, places, torch.zeros_like(places), None)
-        # what has been run of the stem speaks of the place itself
-        run = places + 1 + self.predictor.traits.logit_row
+        run = places + self.predictor.traits.logit_row + told
         own = self.predictor.denoiser.memory(len(places), 1)
         return Continuations(self.predictor, ids, places, run, Branches(self.kv, own, run))
 

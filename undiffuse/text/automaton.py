@@ -95,6 +95,13 @@ class Automaton:
         follow = self.next[before]
         return ((follow != DEAD) & after[follow]).any(0)
 
+    def ahead(self, most: int) -> Array:
+        """Whether some member's end lies k tokens ahead of each state, (most + 1, S) for k = 0, …, most."""
+        states = [self.final]
+        for _ in range(most):
+            states.append(self._backward(states[-1], None))
+        return np.stack(states)
+
     @cached_property
     def lengths(self) -> tuple[int, ...]:
         """Numbers of tokens of the language's members, at least 1: the CANDIDATES shortest, ascending."""

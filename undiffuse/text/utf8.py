@@ -14,6 +14,8 @@ from itertools import accumulate
 
 import numpy as np
 
+from .automaton import DEAD, Automaton
+
 # States of the reader: between characters, or what may follow one byte (Unicode 15.0, table 3-7).
 WHOLE, ONE, TWO, THREE, AFTER_E0, AFTER_ED, AFTER_F0, AFTER_F4 = range(8)
 READER: tuple[tuple[tuple[int, int, int], ...], ...] = (
@@ -104,6 +106,15 @@ class HoleText:
     def of_token(self) -> np.ndarray:
         """The class of every row."""
         return np.array(self._classes[0])
+
+    @cached_property
+    def automaton(self) -> Automaton:
+        """The same as a language of any length, whose state 0 is where a hole starts."""
+        table = np.array([[DEAD if to is None else to for to in function] for function in self._classes[1]]).T
+        order = np.arange(len(table))
+        order[[0, self.start]] = order[[self.start, 0]]  # an exchange, which is its own inverse
+        moved = np.where(table == DEAD, DEAD, order[table])[order]
+        return Automaton(moved, order == WHOLE, self.of_token)
 
     @cached_property
     def _maps(self) -> tuple[tuple[tuple[int, int], ...], ...]:

@@ -1,0 +1,137 @@
+"""Neighboring holes of a causal model, filled together, and each of them given all the rest.
+
+The joint ranking (`ranked.py`) chooses. A hole's probability is then p(text | all the rest of the finished text), by
+the same ranking of this hole alone with the others as they are: among its candidates, spelled in any way that was
+considered. So are its alternatives.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TypeVar
+
+import torch
+
+from ..likelihood.continuations import Continuations, Stem
+from ..randomness import Draws, draw_categorical
+from ..text.form import Blank
+from .ranked import Ranking, Slot, Tokens, rank
+from .ranking import Bounds
+from .results import Alternative, HoleFill, Length
+from .trained import Trained
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A hole of a text: its number, what may stand there, and the fixed tokens after it, up to the next hole."""
+
+    number: int
+    blank: Blank
+    slot: Slot
+    after: Tokens
+
+
+@dataclass(eq=False)
+class Group:
+    """Some neighboring holes given the text before them. `runs` counts the rows that went through the network."""
+
+    model: Trained
+    places: list[Place]
+    stem: Stem
+    joint: Ranking
+    runs: int
+    alone: dict[tuple[int, tuple[Tokens, ...]], Ranking] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, model: Trained, places: list[Place], before: Sequence[int], bounds: Bounds) -> "Group":
+        """A row of the network holds at most a context: what the holes leave of it both sides share."""
+        *inner, last = places
+        free = model.context - sum(len(place.after) for place in inner)
+        free -= sum(place.slot.lengths[-1] for place in places)
+        right = max(min(bounds.right, max(free // 2, free - len(before)), len(last.after)), 0)
+        left = max(free - right, 1)
+        places = [*inner, replace(last, after=last.after[:right])]
+        stem = Stem.of(model.predictor, before[-left:], bounds.keep)
+        joint = rank(_end(stem), [place.slot for place in places], [place.after for place in places])
+        return cls(model, places, stem, joint, joint.runs + 1)
+
+    @cached_property
+    def _texts(self) -> list[tuple[str, ...]]:
+        """What every filling of all holes says."""
+        return [tuple(self._shown(*each) for each in enumerate(fills)) for fills in self.joint.fills]
+
+    @cached_property
+    def _log_p(self) -> dict[tuple[str, ...], float]:
+        """ln p of every text of all holes, but for a constant."""
+        return _summed(self._texts, self.joint.weight.tolist())
+
+    def _shown(self, at: int, tokens: Tokens) -> str:
+        return self.places[at].blank.shown(self.model.tokenizer.decode_bytes(tokens))
+
+    def choice(self, temperature: float, draws: Draws) -> tuple[Tokens, ...]:
+        """The most probable texts of all holes, or a draw from p^(1/temperature), in their best spelling."""
+        each = torch.tensor(list(self._log_p.values()), dtype=torch.float64)
+        number = draw_categorical((each / temperature).softmax(0), draws) if temperature else each.argmax()
+        chosen = list(self._log_p)[int(number)]
+        same = [number for number, texts in enumerate(self._texts) if texts == chosen]
+        return self.joint.fills[max(same, key=lambda number: float(self.joint.weight[number]))]
+
+    def holes(self, fills: tuple[Tokens, ...], top: int) -> list[HoleFill]:
+        """Every hole given all the rest."""
+        for at in range(len(fills)):
+            if (at, fills) not in self.alone:
+                self.alone[at, fills] = self.joint if len(fills) == 1 else self._conditional(at, fills)
+        return [self._hole(at, own, self.alone[at, fills], top) for at, own in enumerate(fills)]
+
+    def _conditional(self, at: int, fills: tuple[Tokens, ...]) -> Ranking:
+        """Fillings of one hole with the others as they are, its own among them."""
+        before: list[int] = []
+        after = list(self.places[at].after)
+        for place, fill in zip(self.places[:at], fills, strict=False):
+            before += [*fill, *place.after]
+        for place, fill in zip(self.places[at + 1 :], fills[at + 1 :], strict=True):
+            after += [*fill, *place.after]
+        row = _end(self.stem)
+        if before:
+            row, self.runs = row.along([before])[0], self.runs + 1
+        found = rank(row, [self.places[at].slot], [after])
+        self.runs += found.runs
+        own = fills[at]
+        if (own,) in found.fills:
+            return found
+        self.runs += 1
+        weight = torch.cat((found.weight, row.scores([[*own, *after]])))
+        return replace(found, fills=[*found.fills, (own,)], weight=weight)
+
+    def _hole(self, at: int, own: Tokens, ranking: Ranking, top: int) -> HoleFill:
+        each = ranking.weight.log_softmax(0).tolist()
+        texts = _summed([self._shown(at, tokens) for (tokens,) in ranking.fills], each)
+        sizes = _summed([len(tokens) for (tokens,) in ranking.fills], each)
+        mine, written = self._shown(at, own), self.places[at].blank.hole
+        others = sorted((text for text in texts if text != mine), key=lambda text: -texts[text])
+        return HoleFill(
+            self.places[at].number,
+            mine,
+            math.exp(texts[mine]),
+            tuple(Alternative(text, math.exp(texts[text])) for text in others[: top - 1]),
+            written.name if written else "",
+            tuple(Length(n, math.exp(p)) for n, p in sorted(sizes.items())) if len(sizes) > 1 else (),
+            "ranked",
+            ranking.covered.get(len(own), 0.0),
+        )
+
+
+def _end(stem: Stem) -> Continuations:
+    """The row that has the stem alone."""
+    return stem.leave(torch.tensor([len(stem.ids)], device=stem.ids.device))
+
+
+def _summed(keys: Sequence[Key], log_p: Sequence[float]) -> dict[Key, float]:
+    """ln of the sums of what has one key."""
+    found: dict[Key, list[float]] = {}
+    for key, each in zip(keys, log_p, strict=True):
+        found.setdefault(key, []).append(each)
+    return {key: torch.tensor(each, dtype=torch.float64).logsumexp(0).item() for key, each in found.items()}
