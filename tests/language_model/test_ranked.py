@@ -265,12 +265,3 @@ def test_where_nothing_is_ranked_the_two_numbers_are_refused(letters, model):
     ):
         with pytest.raises(UserError, match=r"(candidates|right) is for blanks that text follows.*leave it out"):
             use()
-
-
-def test_a_hole_that_no_text_fits():
-    """A byte holds a space and nothing more."""
-    left = causal(Tokenizer.train(["The fox. " * 9], 262))
-    rows = [piece for piece in left.tokenizer.tokens if len(piece) > 1 and piece.startswith(b" ")]
-    assert not rows
-    with pytest.raises(UserError, match=r"nothing can stand in '\[MASK\]' at column 3: no 1 tokens.*\[MASK:2-6\]"):
-        left.fill("a [MASK] b")

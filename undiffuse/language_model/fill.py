@@ -97,8 +97,7 @@ def fill_forms(model: Trained, forms: Sequence[Form], settings: Settings, top: i
             found[number] = answer
     for number, text in enumerate(texts):
         if isinstance(text, Ranked):
-            found[number], happened = text.filled(top)
-            yield happened
+            found[number] = yield from text.filled(top)
     return found
 
 

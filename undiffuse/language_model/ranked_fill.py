@@ -11,13 +11,12 @@ the tokenizer cuts from a word.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from ..decode.canvas import Canvas
-from ..decode.event import Event
-from ..errors import UserError
+from ..decode.demand import Verb, denoised, requests_of
 from ..likelihood.candidates import refuse_nothing_before
 from ..randomness import Draws
 from ..text.form import Blank, Fixed, Form, advice
@@ -60,8 +59,8 @@ class Ranked:
             groups[-1].append(Place(number, blank, slot_of(model, blank, size, bounds.candidates), follows))
         return cls(model, form, bounds, settings, first, groups)
 
-    def filled(self, top: int) -> tuple[list[Filled], Event]:
-        """A completion for every sample, and what happened: everything was decided."""
+    def filled(self, top: int) -> Verb[list[Filled]]:
+        """A completion for every sample. Asks for the finished texts alone, of which nothing is to be denoised."""
         known: dict[tuple[Tokens, ...], Group] = {}
         done: dict[tuple[Tokens, ...], tuple[Filled, Canvas]] = {}
         drawn = []
@@ -82,8 +81,10 @@ class Ranked:
                 runs = sum(group.runs for group, _ in chosen)
                 done[fills] = self._filled(fills, holes, runs), self._canvas(fills, runs)
             drawn.append(done[fills])
-        canvas = Canvas.concatenate([canvas for _, canvas in drawn])
-        return [filled for filled, _ in drawn], Event.of(canvas, canvas.editable, torch.zeros_like(canvas.editable))
+        canvas = Canvas.concatenate([canvas for _, canvas in drawn]).to(self.model.device)
+        how = replace(self.settings, cache=None, candidates=None, right=None).decoder()
+        yield from denoised(self.model.predictor, requests_of(self.model.predictor, canvas, how))
+        return [filled for filled, _ in drawn]
 
     @property
     def _key(self) -> Draws:
@@ -132,17 +133,7 @@ def _most(form: Form, room: int) -> list[int]:
 
 
 def slot_of(model: Trained, blank: Blank, most: int, count: int) -> Slot:
-    """A blank of at most so many tokens, or its shortest length; all texts of a small type are kept.
-
-    UserError where no text of these lengths can stand there.
-    """
+    """A blank of at most so many tokens, or its shortest length; all texts of a small type are kept."""
     language = blank.language or hole_text(model.tokenizer.tokens, blank.prefix).automaton
-    lengths = [size for size in blank.lengths if size <= most] or [blank.lengths[0]]
-    can = language.ahead(lengths[-1])[:, 0]
-    if not any(can[size] for size in lengths):
-        what = blank.hole.named if blank.hole else "a hole"
-        raise UserError(
-            f"nothing can stand in {what}: no {lengths[-1]} tokens of this model make a text there, the space before "
-            "it included; write a longer one, such as [MASK:2-6]"
-        )
-    return Slot(language, tuple(size for size in lengths if can[size]), max(count, len(members(blank) or ())))
+    lengths = tuple(size for size in blank.lengths if size <= most) or (blank.lengths[0],)
+    return Slot(language, lengths, max(count, len(members(blank) or ())))
