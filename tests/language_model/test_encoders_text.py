@@ -186,3 +186,23 @@ def test_marks_outside_the_table(directories, tmp_path):
     (tmp_path / "x" / "tokenizer.json").write_text(json.dumps(made))
     with pytest.raises(UserError, match=r"tokenizer\.json has id 999, which lies outside the table of 256 rows"):
         ud.load(tmp_path / "x")
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_directories_from_before_tokenizer_json(family, directories, tmp_path):
+    """`vocab.txt`, or `vocab.json` and `merges.txt`: the same model with the same tokenizer."""
+    place = shutil.copytree(directories[family], tmp_path / family)
+    known = json.loads((place / "tokenizer.json").read_text())["model"]
+    (place / "tokenizer.json").unlink()
+    if family == "bert":
+        (place / "vocab.txt").write_text("\n".join(sorted(known["vocab"], key=known["vocab"].get)) + "\n")
+    else:
+        (place / "vocab.json").write_text(json.dumps(known["vocab"] | {"<mask>": len(known["vocab"])}))
+        (place / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(pair) for pair in known["merges"]))
+    again, before = ud.load(place), loaded(directories[family])
+    text = "The capital of [MASK] is Paris."
+    assert again.tokenizer.vocabulary == before.tokenizer.vocabulary
+    assert again.tokenizer.surroundings == before.tokenizer.surroundings
+    assert again.fill(text)[0].text == before.fill(text)[0].text
+    again.save(tmp_path / "saved")
+    assert ud.load(tmp_path / "saved").tokenizer.encode("a fox") == before.tokenizer.encode("a fox")

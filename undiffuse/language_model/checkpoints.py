@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ from ..process.interpolating import Interpolating
 from ..process.schedules.affine import Affine
 from ..process.schedules.one_minus_t import OneMinusT
 from ..text.codec import Codec
+from ..text.older_files import byte_pairs, word_pieces
 from ..text.published_tokenizer import Cut, NoTokenizer, PublishedTokenizer
 from ..text.tokenizer_file import read_tokenizer
 from ..vocabulary import Vocabulary
@@ -132,7 +133,20 @@ class Checkpoint:
 
     @cached_property
     def tokenizer_files(self) -> dict[str, dict[str, Any]]:
-        return {name: self.files.json(name) for name in TOKENIZER_FILES}
+        found = {name: self.files.json(name) for name in TOKENIZER_FILES}
+        if not found["tokenizer.json"]:
+            found["tokenizer.json"] = self._older(found)
+        return found
+
+    def _older(self, found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """The content of a tokenizer.json, of files that the family's tokenizers were kept in before there was one."""
+        settings = {**found["special_tokens_map.json"], **found["tokenizer_config.json"]}
+        match self.layout.cut:
+            case "bert" if (vocabulary := self.files.text("vocab.txt")) is not None:
+                return word_pieces(vocabulary, settings)
+            case "roberta" if found["vocab.json"] and (merges := self.files.text("merges.txt")) is not None:
+                return byte_pairs(found["vocab.json"], merges, settings)
+        return {}
 
     @cached_property
     def generation(self) -> dict[str, Any]:
@@ -276,10 +290,12 @@ def _tokenizer(
     files: Mapping[str, Mapping[str, Any]],
     vocabulary: Vocabulary,
     start: int | None,
-    cut: Cut | None,
+    cut: str | None,
 ) -> Codec:
     if files["tokenizer.json"]:
         return read_tokenizer(files["tokenizer.json"], vocabulary, start)
-    if cut is not None and files["vocab.json"] and (merges := directory.text("merges.txt")) is not None:
-        return PublishedTokenizer.from_merges(files["vocab.json"], merges, vocabulary, added_ids(files), start, cut)
+    if cut in get_args(Cut) and files["vocab.json"] and (merges := directory.text("merges.txt")) is not None:
+        return PublishedTokenizer.from_merges(
+            files["vocab.json"], merges, vocabulary, added_ids(files), start, cast(Cut, cut)
+        )
     return NoTokenizer(vocabulary, str(directory.where), directory.no_tokenizer)

@@ -14,6 +14,7 @@ class Bert(EncoderNames):
     mask_id = 103
     mask_tokens = ("[MASK]",)
     body = "bert"
+    cut = "bert"
     inert = (
         *EncoderNames.inert,
         "cls.seq_relationship.weight",

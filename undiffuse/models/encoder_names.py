@@ -27,7 +27,6 @@ class EncoderNames(CheckpointFamily):
     """
 
     body: ClassVar[str]
-    cut = None
     inert: ClassVar[tuple[str, ...]] = ("position_ids", "pooler.dense.weight", "pooler.dense.bias")
 
     @property

@@ -171,7 +171,7 @@ class CheckpointFamily(ABC):
     mask_tokens: ClassVar[tuple[str, ...]] = ()
     noise: ClassVar[Literal["mask", "uniform"]] = "mask"
     inert: ClassVar[tuple[str, ...]] = ()
-    cut: ClassVar[Literal["qwen2", "gpt2"] | None] = "qwen2"
+    cut: ClassVar[Literal["qwen2", "gpt2", "bert", "roberta"] | None] = "qwen2"
     template: ClassVar[str] = ""
     decoding: ClassVar[Decoding | None] = None
 

@@ -17,6 +17,7 @@ class Roberta(EncoderNames):
     mask_id = 50264
     mask_tokens = ("<mask>",)
     body = "roberta"
+    cut = "roberta"
     inert = (*EncoderNames.inert, "lm_head.decoder.weight", "lm_head.decoder.bias")
 
     @property
