@@ -202,7 +202,7 @@ def refused(path: Path, said: str, **options) -> None:
         ("gemma3", {}, r"is of the architecture 'gemma3', which is not read; known: llama, qwen2, qwen3"),
         ("qwen2moe", {}, r"'qwen2moe', which is not read; did you mean 'qwen2'"),
         ("llama", {"llama__expert_count": 8}, "mixture of experts"),
-        ("llama", {"split__count": 3}, "one of several parts: join them"),
+        ("llama", {"split__count": 3}, "is one of 3 parts, which are found by their names"),
         ("llama", {"llama__rope__scaling__type": "yarn"}, r"has no llama\.rope\.scaling\.factor, which its scaled"),
         ("qwen2", {"qwen2__rope__scaling__factor": 0.5}, "stretch 'linear': factor must be 1 or more, not 0.5"),
         ("qwen2", {"qwen2__rope__scaling__factor": "two"}, "factor must be a number, not 'two'"),
@@ -414,3 +414,48 @@ def test_text_in_pieces_of_sentencepiece(of_pieces, tmp_path):
     again = ud.load(tmp_path / "directory")
     assert again.generate("", length=6, seed=3)[0].text == written
     assert again.tokenizer.encode(prompt) == of_pieces.tokenizer.encode(prompt)
+
+
+@pytest.fixture
+def parts(tmp_path) -> list[Path]:
+    """A recorded checkpoint in three files, as llama.cpp's splitter and the package gguf write them."""
+    whole = as_gguf("llama", tmp_path / "whole.gguf")
+    reader = gguf.GGUFReader(whole)
+    paths = [tmp_path / f"m-{number:05}-of-00003.gguf" for number in (1, 2, 3)]
+    for number, path in enumerate(paths):
+        writer = gguf.GGUFWriter(path, "llama")
+        if number == 0:
+            for name, field in reader.fields.items():
+                if not name.startswith("GGUF.") and name != "general.architecture":
+                    kind = field.types[0]
+                    sub = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+                    writer.add_key_value(name, field.contents(), kind, sub)
+        writer.add_uint16("split.no", number)
+        writer.add_uint16("split.count", 3)
+        writer.add_int32("split.tensors.count", len(reader.tensors))
+        for tensor in reader.tensors[number::3]:
+            writer.add_tensor(tensor.name, tensor.data)
+        finish(writer)
+    return paths
+
+
+def test_a_model_in_several_files(parts):
+    whole = ud.load(parts[0].with_name("whole.gguf"))
+    for path in parts:
+        model = ud.load(path)
+        assert torch.equal(model.logits(IDS), whole.logits(IDS))
+        assert model.tokenizer.encode("Grüße") == whole.tokenizer.encode("Grüße")
+    assert ud.inspect(parts[1]).parameters == ud.inspect(parts[0].with_name("whole.gguf")).parameters
+
+
+def test_parts_that_do_not_make_up_a_model(parts):
+    third = parts[2].read_bytes()
+    parts[2].unlink()
+    with pytest.raises(UserError, match=r"is one of 3 parts, and m-00003-of-00003\.gguf is missing beside it"):
+        ud.load(parts[0])
+    parts[2].write_bytes(parts[1].read_bytes())
+    with pytest.raises(UserError, match=r"m-00003-of-00003\.gguf says that it is part 1 \(from 0\) of 3"):
+        ud.load(parts[0])
+    parts[2].write_bytes(third[:-64])
+    with pytest.raises(UserError, match=r"m-00003-of-00003\.gguf is truncated"):
+        ud.load(parts[0])

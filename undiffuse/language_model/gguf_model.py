@@ -58,31 +58,29 @@ SUFFIX = ".gguf"
 
 @dataclass(frozen=True, eq=False)
 class GGUFModel(PublishedFiles, TensorFiles):
-    """A file of an architecture that is read, in the place of a directory and of the files with its tensors."""
+    """A file of an architecture that is read, or its parts, in the place of a directory and its files with tensors."""
 
     file: GGUFFile
 
     @classmethod
     def open(cls, path: Path) -> "GGUFModel":
-        """UserError for a file of another architecture, of several parts, or of a format that nothing here reads."""
+        """UserError for a file of another architecture, or of a format that nothing here reads."""
         model = cls(GGUFFile.open(path))
         if model.architecture not in ARCHITECTURES:
             raise UserError(
                 f"{path} is of the architecture {model.architecture!r}, which is not read"
                 f"{did_you_mean(str(model.architecture), ARCHITECTURES)}"
             )
-        if model.file.metadata.get("split.count", 1) not in (0, 1):
-            raise UserError(f"{path} is one of several parts: join them with llama.cpp's `llama-gguf-split --merge`")
         if "rope_freqs.weight" in model.file.entries:
             raise UserError(f"{path} scales its rotary positions (rope_freqs.weight), which is not supported")
         for name, entry in model.file.entries.items():
             kind, size = model.format(entry), model.size(entry)
             if kind not in PLAIN and not _dequantizes(entry.format):
                 raise UserError(f"{path}: {name} is stored as {kind}, which the package gguf does not dequantize")
-            if entry.offset + size > len(model.file.data):
+            if entry.offset + size > len(entry.data):
                 raise UserError(
-                    f"{path} is truncated: {name} ends at byte {entry.offset + size}, and the file has "
-                    f"{len(model.file.data)}; copy it again"
+                    f"{entry.path} is truncated: {name} ends at byte {entry.offset + size}, and the file has "
+                    f"{len(entry.data)}; copy it again"
                 )
         return model
 
@@ -130,7 +128,7 @@ class GGUFModel(PublishedFiles, TensorFiles):
         for published, name in self.names.items():
             entry = self.file.entries[name]
             kind = self.format(entry)
-            stored[published] = Stored(self.file.path.name, name, entry.shape, kind, PLAIN.get(kind, torch.float32))
+            stored[published] = Stored(entry.path.name, name, entry.shape, kind, PLAIN.get(kind, torch.float32))
         return Tensors(self.file.path, stored, self)
 
     @property
@@ -240,7 +238,7 @@ class GGUFModel(PublishedFiles, TensorFiles):
 
     def _copy_rows(self, entry: Entry, place: Tensor) -> None:
         kind, size = self.format(entry), self.size(entry)
-        data = np.frombuffer(self.file.data, np.uint8, size, entry.offset)
+        data = np.frombuffer(entry.data, np.uint8, size, entry.offset)
         if kind in PLAIN:
             place.copy_(torch.from_numpy(data).view(PLAIN[kind]).view(entry.shape))
             return
