@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .cli.watch import Watch
     from .decode.event import Event
     from .errors import UserError
-    from .language_model import LanguageModel, convert, inspect, load
+    from .language_model import LanguageModel, convert, inspect, list_models, load
     from .training.run import resume, train
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Watch",
     "convert",
     "inspect",
+    "list_models",
     "load",
     "resume",
     "train",
@@ -40,6 +41,7 @@ _HOME = {
     "UserError": ".errors",
     "convert": ".language_model",
     "inspect": ".language_model",
+    "list_models": ".language_model",
     "load": ".language_model",
     "resume": ".training.run",
     "train": ".training.run",

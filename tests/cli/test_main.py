@@ -12,7 +12,7 @@ import pytest
 from undiffuse.cli import main
 from undiffuse.cli.main import run
 
-VERBS = ("train", "fill", "generate", "check", "score", "verify", "config", "list", "about")
+VERBS = ("train", "fill", "generate", "check", "score", "models", "verify", "config", "list", "about")
 PROBE = """
 import sys
 from undiffuse.cli.main import run

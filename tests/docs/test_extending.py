@@ -1,8 +1,10 @@
 """The package in docs/extending.md works as it stands there: it is installed, used, stored, and held to the laws."""
 
 import re
+import shutil
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,20 @@ def test_a_run_with_them_is_trained_stored_and_loaded_with_leave(installed, tmp_
     with pytest.raises(UserError, match="--plugin elsewhere"):
         ud.load(tmp_path / "run")
     assert ud.load(tmp_path / "run", plugins=["elsewhere"]).fill("one [MASK] three", strategy="right-to-left") == filled
+
+
+def test_a_model_of_the_package_has_a_name_and_nothing_is_imported_for_it(installed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("one two three four five six\n" * 60)
+    small = ["tokenizer.kind=byte", "model.width=32", "model.depth=1"]
+    run = ud.train("text.txt", out=tmp_path / "run", steps=2, overrides=small)
+    with pytest.raises(UserError, match="names the model little does not hold it where it says"):
+        ud.load("little")
+    shutil.copytree(run.directory, installed / "elsewhere" / "weights" / "little")
+    assert ud.load("little").fill("one [MASK] three") == [
+        replace(found, model="little") for found in run.model.fill("one [MASK] three")
+    ]
+    assert not any(name.startswith("elsewhere") for name in sys.modules)
 
 
 def test_a_checkpoint_of_the_family_is_written_and_read(installed, tmp_path):

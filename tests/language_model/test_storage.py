@@ -1,14 +1,13 @@
 """Models on disk: what is saved is what is loaded, and damage is named."""
 
 import json
-import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from undiffuse.errors import UserError
-from undiffuse.language_model import load, newest_run
+from undiffuse.language_model import load
 
 TEXT = "The quick brown fox — naïve 漢字.\n" * 6
 
@@ -89,15 +88,6 @@ def test_a_tokenizer_of_another_model(saved, byte_model):
     (saved / "tokenizer.json").write_text(byte_model.tokenizer.to_json())
     with pytest.raises(UserError, match="belongs to another model"):
         load(saved)
-
-
-def test_the_newest_run_is_found(model, tmp_path):
-    with pytest.raises(UserError, match="there is no finished run"):
-        newest_run(tmp_path)
-    model.save(tmp_path / "b")
-    model.save(tmp_path / "a")
-    shutil.os.utime(tmp_path / "b" / "manifest.json", ns=(0, 0))
-    assert newest_run(tmp_path).name == "a"
 
 
 def _edit(directory, change) -> None:

@@ -10,7 +10,10 @@ from .options import AttentionKind, Family, MaskId, Plugins, Revision, Shift
 
 def convert(
     source: Annotated[
-        Path, typer.Argument(metavar="SRC", help="A run, a public checkpoint, a .gguf file or an id of Hugging Face.")
+        Path,
+        typer.Argument(
+            metavar="SRC", help="A name, a run, a public checkpoint, a .gguf file or an id of Hugging Face."
+        ),
     ],
     destination: Annotated[Path, typer.Argument(metavar="DST", help="The directory to write; it must not exist.")],
     to: Annotated[

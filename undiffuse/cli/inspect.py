@@ -16,7 +16,9 @@ def inspect(
     place: Annotated[
         Path | None,
         typer.Argument(
-            metavar="PLACE", help="A directory, a .gguf file, or an id of Hugging Face (default: the newest run)."
+            metavar="PLACE",
+            help="A name (`undiffuse models`), a directory, a .gguf file, or an id of Hugging Face "
+            "(default: the newest run; without one, what comes with undiffuse).",
         ),
     ] = None,
     json: Json = False,
@@ -32,14 +34,16 @@ def inspect(
     No weights are read, so it takes a moment however large the model is. A model that does not load is described as far
     as it can be, and the first doubt says why.
     """
+    from ..language_model import find
     from ..language_model import inspect as look
     from .console import print_json, print_text
-    from .loading import hub_progress
+    from .loading import hub_progress, say
 
     hub_progress()
+    named = find(place, revision, headers=True)
+    say(named)
     found = look(
-        place,
-        revision=revision,
+        named,
         family=family,
         mask_id=mask_id,
         attention=attention,

@@ -1,4 +1,4 @@
-"""The model of a verb: the one that --model names, or the newest run, said aloud."""
+"""The model of a verb: the one that --model names, or the newest run or the bundled model, said aloud."""
 
 import os
 import time
@@ -12,7 +12,7 @@ from .machine import prepare
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ..language_model import LanguageModel
+    from ..language_model import Found, LanguageModel
 
 
 def load_model(
@@ -27,20 +27,19 @@ def load_model(
     shift: bool | None = None,
     revision: str | None = None,
 ) -> "LanguageModel":
-    """The model on its device. Without a directory it is the newest finished run, and stderr says which.
+    """The model on its device. Where none is named, stderr says which is taken.
 
     The last five are said of public checkpoints.
     """
-    from ..language_model import load, newest_run
+    from ..language_model import find, load
 
     where, number_format = prepare(device, dtype, threads)
-    if directory is None:
-        directory = newest_run()
-        stderr().print(f"model: {directory}", style="dim", markup=False, soft_wrap=True)
     hub_progress()
+    found = find(directory, revision)
+    say(found)
     with LoadingBar() as bar:
         return load(
-            directory,
+            found,
             device=where,
             dtype=number_format,
             family=family,
@@ -48,9 +47,14 @@ def load_model(
             attention=attention,
             shift=shift,
             plugins=plugins or (),
-            revision=revision,
             progress=bar,
         )
+
+
+def say(found: "Found") -> None:
+    """Which model is taken, where none was named."""
+    if found.note:
+        stderr().print(found.note, style="dim", markup=False, soft_wrap=True)
 
 
 class LoadingBar:

@@ -8,7 +8,23 @@ import typer
 from typer.main import get_command
 
 from ..errors import UserError, did_you_mean
-from . import about, catalogue, chat, check, config, convert, demo, fill, generate, inspect, score, study, train, verify
+from . import (
+    about,
+    catalogue,
+    chat,
+    check,
+    config,
+    convert,
+    demo,
+    fill,
+    generate,
+    inspect,
+    models,
+    score,
+    study,
+    train,
+    verify,
+)
 from .machine import spin_briefly
 
 # typer carries a click of its own and exports only the leaves of its tree of exceptions
@@ -58,6 +74,7 @@ app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)
 app.command("check")(check.check)
 app.command("score")(score.score)
+app.command("models")(models.models)
 app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
 app.command("verify")(verify.verify)

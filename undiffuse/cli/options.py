@@ -33,8 +33,9 @@ Model = Annotated[
     Path | None,
     typer.Option(
         "--model",
-        metavar="DIR",
-        help="A run, a public checkpoint, a .gguf file or an id of Hugging Face (default: the newest run).",
+        metavar="NAME|DIR",
+        help="A name (`undiffuse models`), a run, a public checkpoint, a .gguf file or an id of Hugging Face "
+        "(default: the newest run; without one, what comes with undiffuse).",
     ),
 ]
 Revision = Annotated[

@@ -28,8 +28,8 @@ def train(
         Path | None,
         typer.Option(
             "--from",
-            metavar="DIR",
-            help="Start from this model's weights: a run, a public checkpoint, or an id of Hugging Face.",
+            metavar="NAME|DIR",
+            help="Start from this model's weights: a name, a run, a public checkpoint, or an id of Hugging Face.",
         ),
     ] = None,
     revision: Revision = None,

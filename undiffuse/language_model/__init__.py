@@ -4,10 +4,11 @@ from .check import Check, Finding
 from .conversion import convert
 from .decode import Decoded
 from .inspection import Inspection, inspect
+from .listing import Listed, list_models
 from .loading import load
 from .model import LanguageModel
+from .named import Found, find
 from .results import Alternative, Answer, Filled, FilledObject, Generated, HoleFill, Score
-from .storage import newest_run
 
 __all__ = [
     "Alternative",
@@ -17,13 +18,16 @@ __all__ = [
     "Filled",
     "FilledObject",
     "Finding",
+    "Found",
     "Generated",
     "HoleFill",
     "Inspection",
     "LanguageModel",
+    "Listed",
     "Score",
     "convert",
+    "find",
     "inspect",
+    "list_models",
     "load",
-    "newest_run",
 ]

@@ -15,7 +15,7 @@ from ..text.tokenizer_file import PUBLISHED, own_of
 from . import published_writing, storage
 from .arguments import names, path, string
 from .gguf_model import SUFFIX
-from .hub import located
+from .named import find
 from .number_formats import number_format
 from .overrides import Overrides
 from .saved import OWN, Saved
@@ -43,8 +43,8 @@ def convert(
     """
     source, destination = path("source", source), path("destination", destination)
     _check_place(destination)
-    place = located(source, None if revision is None else string("revision", revision))
-    found = storage.opened(place, Overrides.of(family, mask_id, attention, shift), names("plugins", plugins))
+    named = find(source, None if revision is None else string("revision", revision))
+    found = storage.opened(named.place, Overrides.of(family, mask_id, attention, shift), names("plugins", plugins))
     own = OWN if isinstance(found, Saved) else found.family
     target = own if to is None else string("to", to)
     if target not in (OWN, *CHECKPOINT_FAMILIES.kinds):
@@ -61,7 +61,7 @@ def convert(
     full = found.load("cpu", wanted)
     if wanted == torch.float16:
         _check_finite(full)
-    storage.save(replace(full, tokenizer=model.tokenizer, name=str(source)), destination, target)
+    storage.save(replace(full, tokenizer=model.tokenizer, name=named.name), destination, target)
     return destination
 
 

@@ -31,15 +31,6 @@ def is_id(source: str | Path) -> bool:
     return not Path(text).exists() and not Path(owner).exists() and ID.fullmatch(f"{owner}/{name}") is not None
 
 
-def located(source: Path, revision: str | None) -> Path:
-    """Where a model lies here, if need be after it was fetched."""
-    if is_id(source):
-        return fetched(source, revision)
-    if revision is not None:
-        raise UserError(f"a revision is of a model on Hugging Face, and {source} is here: leave it out")
-    return source
-
-
 def fetched(source: str | Path, revision: str | None = None) -> Path:
     """The directory in huggingface_hub's cache, or the GGUF file, with everything that is read of a model."""
     text = source.as_posix() if isinstance(source, Path) else source
@@ -60,16 +51,16 @@ def fetched(source: str | Path, revision: str | None = None) -> Path:
 
 
 def outlined(source: Path, revision: str | None) -> tuple[Path, HeaderOf | None]:
-    """Where a model lies here as far as its headers need it, and what reads those of weights that are not here.
+    """Where a model of Hugging Face lies here as far as its headers need it, and what reads those that are not here.
 
-    Of a public checkpoint by its id no weights are fetched. None where all of the model is here, as it is of a GGUF
+    Of a public checkpoint no weights are fetched. None where all of the model is here, as it is of a GGUF
     file and of a run.
     """
-    if not is_id(source) or source.suffix == ".gguf":
-        return located(source, revision), None
+    if source.suffix == ".gguf":
+        return fetched(source, revision), None
     directory = _described(source.as_posix(), revision)
     if (directory / MANIFEST).is_file():
-        return located(source, revision), None
+        return fetched(source, revision), None
     return directory, partial(_header, source.as_posix(), revision, directory.name)
 
 

@@ -19,8 +19,8 @@ from ..text.tokenizer import Tokenizer
 from . import storage, voice
 from .arguments import names, path, string
 from .checkpoints import Checkpoint
-from .hub import outlined
 from .memory import available, shown
+from .named import Found, find
 from .number_formats import NAMES, size_of
 from .overrides import Overrides
 from .published_files import license_in
@@ -79,7 +79,7 @@ class Inspection:
 
 
 def inspect(
-    place: str | Path | None = None,
+    place: str | Path | Found | None = None,
     *,
     revision: str | None = None,
     family: str | None = None,
@@ -88,16 +88,17 @@ def inspect(
     shift: bool | None = None,
     plugins: Collection[str] = (),
 ) -> Inspection:
-    """What `load` would make of a directory, a GGUF file or an id of Hugging Face; None: the newest run.
+    """What `load` would make of a directory, a GGUF file, a name or an id of Hugging Face; None: what it would take.
 
     The other arguments are those of `load`. UserError for what is no model at all, and where they overrule a run.
     """
-    name = storage.newest_run() if place is None else path("place", place)
     overrides, plugins = Overrides.of(family, mask_id, attention, shift), names("plugins", plugins)
-    there, header = outlined(name, None if revision is None else string("revision", revision))
-    opened = storage.opened(there, overrides, plugins, header)
+    revision = None if revision is None else string("revision", revision)
+    asked = place if place is None or isinstance(place, Found) else path("place", place)
+    named = asked if isinstance(asked, Found) else find(asked, revision, headers=True)
+    opened = storage.opened(named.place, overrides, plugins, named.header)
     found = _of_run(opened) if isinstance(opened, Saved) else _of_checkpoint(opened)
-    return Inspection(**{"where": str(name), **found})
+    return Inspection(**{"where": named.name, **found})
 
 
 class Facts(dict[str, Any]):

@@ -21,7 +21,8 @@ from ..models.int8 import Int8
 from ..models.transformer import Transformer
 from ..text.tokenizer import Tokenizer
 from ..text.tokenizer_file import Published
-from . import checkpoints, gguf_model, hub, probe, published_writing
+from . import checkpoints, gguf_model, probe, published_writing
+from .named import Found, find
 from .overrides import NOTHING, Overrides
 from .published_files import DirectoryFiles, PublishedFiles
 from .saved import FORMAT, MANIFEST, OWN, TOKENIZER, WEIGHTS, Saved, roles_of
@@ -84,7 +85,7 @@ def _description(model: Trained, weights: bytes) -> dict[str, Any]:
 
 
 def read(
-    directory: str | Path | None,
+    asked: str | Path | Found | None,
     *,
     device: str | torch.device,
     dtype: torch.dtype | None,
@@ -95,12 +96,12 @@ def read(
     progress: checkpoints.Progress | None = None,
 ) -> Trained:
     """See `loading.load`."""
-    name = newest_run() if directory is None else Path(directory)
-    found = opened(hub.located(name, revision), overrides, plugins)
+    named = asked if isinstance(asked, Found) else find(asked, revision)
+    found = opened(named.place, overrides, plugins)
     model = found.load(device, dtype, progress)
     if check_head and isinstance(found, Saved):
         probe.check_head(model.predictor, model.manifest, found.directory / MANIFEST, device)
-    return replace(model, name=str(name))
+    return replace(model, name=named.name)
 
 
 def opened(
@@ -125,13 +126,3 @@ def published(place: Path, header: HeaderOf | None = None) -> PublishedFiles | N
         return gguf_model.GGUFModel.open(place)
     there = (place / checkpoints.CONFIG).is_file() and not (place / MANIFEST).is_file()
     return DirectoryFiles(place, header) if there else None
-
-
-def newest_run(root: str | Path = "runs") -> Path:
-    """The finished run that ended last; UserError if there is none."""
-    found = [path.parent for path in Path(root).glob(f"*/{MANIFEST}")]
-    if not found:
-        raise UserError(
-            f"there is no finished run under {root}/; train one (undiffuse train FILE), or name one: --model DIR"
-        )
-    return max(found, key=lambda path: (path / MANIFEST).stat().st_mtime_ns)
