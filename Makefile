@@ -1,11 +1,11 @@
 # The two commands of the README are `make demo` and `make test`; both set themselves up.
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP := $(VENV)/.installed
 DOCS := $(VENV)/.docs
 
-.PHONY: setup demo test test-all verify-kernels check format docs
+.PHONY: setup demo test test-all verify-kernels check format docs release-check
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make verify-kernels  every law on every component, also under the arithmetic of other processors"
 	@echo "make check           format, lint, types, import rings"
 	@echo "make docs            the docs as a site in build/docs"
+	@echo "make release-check   wheel and sdist, and the wheel used in an empty environment without a network"
 	@echo "make setup           .venv with the undiffuse command"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -52,3 +53,6 @@ $(DOCS): $(STAMP)
 docs: $(DOCS)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "open build/docs/index.html, or for its search: $(BIN)/python -m http.server -d build/docs"
+
+release-check: $(STAMP)
+	@$(BIN)/python .ci/release.py

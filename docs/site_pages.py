@@ -18,6 +18,7 @@ PROJECT = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
+    "THIRD_PARTY.md": "third_party.md",
 }
 PACKAGES = {
     "undiffuse.language_model": "The verbs",

@@ -2,9 +2,12 @@
 
 import errno
 import os
+import sys
+from types import SimpleNamespace
 
 import pytest
 
+from undiffuse import durable
 from undiffuse.durable import PARTIAL, new_directory, sweep, write_bytes, write_json
 from undiffuse.errors import UserError
 
@@ -72,3 +75,30 @@ def test_sweeping_removes_only_what_writers_left(tmp_path):
     (tmp_path / "kept").write_text("")
     sweep(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_on_windows_a_byte_is_locked_that_nobody_reads_and_directories_are_not_flushed(tmp_path, monkeypatch):
+    """By a stand-in for `msvcrt`: what Windows itself does is not shown."""
+    locked: list[tuple[int, int, int]] = []
+
+    def locking(descriptor: int, mode: int, count: int) -> None:
+        place = os.lseek(descriptor, 0, os.SEEK_CUR), mode, count
+        if place in locked:
+            raise PermissionError(13, "Permission denied")
+        locked.append(place)
+
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
+    monkeypatch.setattr(sys, "platform", "win32")
+    path = tmp_path / "lines"
+    path.write_bytes(b"abc\n")
+    with path.open("ab") as file:
+        durable.lock(file)
+        assert locked == [(durable.LOCKED, 2, 1)]
+        file.write(b"def\n")
+        with path.open("ab") as other, pytest.raises(BlockingIOError):
+            durable.lock(other)
+    assert path.read_bytes() == b"abc\ndef\n"
+    monkeypatch.setattr(os, "fsync", lambda descriptor: os.write(descriptor, b"ghi\n"))  # fails for what is read alone
+    durable.flush(path)
+    durable.flush(tmp_path)
+    assert path.read_bytes().startswith(b"ghi\n")

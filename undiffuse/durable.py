@@ -7,15 +7,19 @@ every file system that matters, so a reader sees the old content or the new, nev
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from .errors import UserError
 
 PARTIAL = ".partial-"
 """Prefix of what is still being written. Such names may be deleted whenever no writer is at work."""
+LOCKED = 1 << 30
+"""The byte of a file that is locked on Windows, which may lie beyond its end."""
 
 
 @contextmanager
@@ -31,12 +35,34 @@ def reported(path: Path) -> Iterator[None]:
 
 
 def flush(file_descriptor_of: Path) -> None:
-    """Forces a file or a directory to the disk."""
-    descriptor = os.open(file_descriptor_of, os.O_RDONLY)
+    """Forces a file or a directory to the disk; Windows has no such thing for directories."""
+    windows = sys.platform == "win32"
+    if windows and file_descriptor_of.is_dir():
+        return
+    descriptor = os.open(file_descriptor_of, os.O_RDWR if windows else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def lock(file: IO[bytes]) -> None:
+    """Keeps other processes from locking an open file until it is closed. BlockingIOError if one has."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        position = file.tell()
+        file.seek(LOCKED)  # others may read what is locked on other systems, so a byte is that nobody reads
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise BlockingIOError(f"{file.name} is locked") from error
+        finally:
+            file.seek(position)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager

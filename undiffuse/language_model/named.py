@@ -84,10 +84,10 @@ class Found:
 
 
 def find(asked: str | Path | None, revision: str | None = None, *, headers: bool = False) -> Found:
-    """The model that is meant, fetched if it is one of Hugging Face that is not here yet.
+    """The model that is meant, fetched if it is one of Hugging Face and not here; for `headers` without its weights.
 
     A path that exists wins over a name, and a run over a bundled model of its name. What cannot be a name is the path
-    that it is, whether there is something or not. For `headers` alone no weights are fetched. UserError for a word that is neither, and for a name whose package
+    that it is, whether there is something or not. UserError for a word that is neither, and for a name whose package
     is not installed.
     """
     if asked is None:

@@ -76,7 +76,9 @@ def _within(directory: Path) -> str:
 
 def _base(directory: Path) -> str:
     try:
-        base = json.loads((directory / "adapter_config.json").read_text()).get("base_model_name_or_path")
+        base = json.loads((directory / "adapter_config.json").read_text(encoding="utf-8")).get(
+            "base_model_name_or_path"
+        )
     except (OSError, ValueError, AttributeError):
         return ""
     return f" of {base}" if isinstance(base, str) and base else ""

@@ -37,7 +37,7 @@ def save(directory: Path, checkpoint: Checkpoint) -> None:
     state = {"step": checkpoint.step, "sha256": hashlib.sha256(content).hexdigest(), "facts": checkpoint.facts}
     with new_directory(target) as partial:
         (partial / "tensors.safetensors").write_bytes(content)
-        (partial / "state.json").write_text(json.dumps(state))
+        (partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
     for old in _found(directory)[:-KEPT]:
         # renamed first, so that a kill during the removal leaves no half of a checkpoint under a valid name
         shutil.rmtree(old.rename(directory / f"{PARTIAL}{old.name}"))
@@ -57,7 +57,7 @@ def _found(directory: Path) -> list[Path]:
 
 def _load(path: Path) -> Checkpoint:
     try:
-        state = json.loads((path / "state.json").read_text())
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
         content = (path / "tensors.safetensors").read_bytes()
         if hashlib.sha256(content).hexdigest() != state["sha256"]:
             raise ValueError("its tensors are not the ones that were written")

@@ -1,6 +1,5 @@
 """metrics.jsonl: one line of JSON per record, appended, and cut back to a checkpoint when a run resumes."""
 
-import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -8,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..durable import reported
+from ..durable import lock, reported
 from ..errors import UserError
 
 
@@ -26,7 +25,7 @@ class MetricsFile:
         with reported(path):
             self._file = open(path, "ab")  # noqa: SIM115 (closed by __exit__)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._file)
         except BlockingIOError as error:
             self._file.close()
             raise UserError(f"{path} is being written by another process: that run is still going on") from error
@@ -59,4 +58,4 @@ class MetricsFile:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """All records, in order."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

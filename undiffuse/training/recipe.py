@@ -90,7 +90,7 @@ def describe_recipe(name: str) -> str:
     if name in ALIASES:
         same, system = ALIASES[name]
         return f"{system}: another name of {same!r}."
-    return _home().joinpath(f"{name}.toml").read_text().partition("\n")[0].lstrip("# ")
+    return _home().joinpath(f"{name}.toml").read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
 
 
 def _home() -> Any:

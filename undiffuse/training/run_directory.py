@@ -102,7 +102,7 @@ class RunDirectory:
         """Training text and held-out text. UserError if the file was damaged."""
         parts: dict[str, list[Document]] = {"train": [], "valid": []}
         try:
-            for line in (self.path / "text.jsonl").read_text().split("\n")[:-1]:
+            for line in (self.path / "text.jsonl").read_text(encoding="utf-8").split("\n")[:-1]:
                 record = json.loads(line)
                 parts[record.pop("part")].append(Document(**record))
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -112,7 +112,7 @@ class RunDirectory:
     def tokenizer(self) -> Tokenizer | None:
         """The tokenizer, once it is trained."""
         path = self.path / "tokenizer.json"
-        return Tokenizer.from_json(path.read_text()) if path.exists() else None
+        return Tokenizer.from_json(path.read_text(encoding="utf-8")) if path.exists() else None
 
     def keep_tokenizer(self, tokenizer: Tokenizer) -> None:
         write_bytes(self.path / "tokenizer.json", tokenizer.to_json().encode())
@@ -135,7 +135,7 @@ class RunDirectory:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}): the run cannot go on") from error
     if not isinstance(content, dict):

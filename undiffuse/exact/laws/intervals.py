@@ -49,7 +49,7 @@ def predictors() -> dict[str, Predictor]:
     made: dict[str, Predictor] = {}
     found = {}
     for file in sorted(home.iterdir(), key=lambda file: file.name):
-        recipe = tomllib.loads(file.read_text())
+        recipe = tomllib.loads(file.read_text(encoding="utf-8"))
         noise, model, objective = (dict(recipe.get(part, {})) for part in ("process", "model", "objective"))
         if model.get("causal"):
             continue
