@@ -175,6 +175,17 @@ class Predictor:
         vectors = found if found.dtype == torch.float64 else found.float()
         return on_vectors(self.process).rounding(vectors), vectors
 
+    def fed_back(self, prediction: Prediction) -> Float[Tensor, "*lead d"]:
+        """What the network is shown of a prediction in its next evaluation, if it takes feedback."""
+        if self.process.moves_vectors:
+            return on_vectors(self.process).estimate(prediction)
+        return self.denoiser.fed_back(prediction.posterior())
+
+    @property
+    def feedback(self) -> int:
+        """The size of that, at each position."""
+        return on_vectors(self.process).size if self.process.moves_vectors else self.traits.feedback
+
     def predict(
         self,
         noised: Noised,
@@ -210,12 +221,11 @@ class Predictor:
         """
         if "feedback" not in self.traits.takes or not bool(fed.any()):
             return self.predict(noised, batch, sites)
-        process = on_vectors(self.process)
-        feedback = torch.zeros(*batch.ids.shape, process.size, device=batch.ids.device)
+        feedback = torch.zeros(*batch.ids.shape, self.feedback, device=batch.ids.device)
         with torch.no_grad():
             rows = fed.nonzero()[:, 0]
             part = noised[rows]
-            estimate = process.estimate(self.predict(part, batch.rows(rows), part.editable))
+            estimate = self.fed_back(self.predict(part, batch.rows(rows), part.editable))
             feedback = feedback.to(estimate.dtype)
             feedback[rows] = feedback[rows].masked_scatter(part.editable[..., None], estimate)
         return self.predict(noised, batch, sites, feedback)
@@ -223,9 +233,13 @@ class Predictor:
     def _beside_clean(self, noised: Noised, batch: Batch, block_length: int) -> Rows:
         """Rows of z, then those of x but for the last block, which nobody sees; positions count from 0.
 
+        Where blocks begin with what is written, that is position 0, and what comes before it is no block.
+
         In shifted networks the last row of a block of x speaks of the first position of the next.
         """
-        seen = (batch.ids.shape[1] - 1) // block_length * block_length
+        seen = batch.ids.shape[1]
+        if not self.traits.floating:  # where blocks may begin anywhere, so may the last one
+            seen = (seen - 1) // block_length * block_length
 
         def both(noisy: Tensor, clean: Tensor) -> Tensor:
             return torch.cat((noisy, clean[:, :seen]), dim=1)
@@ -233,7 +247,7 @@ class Predictor:
         no = torch.zeros_like(batch.editable)
         tags = Tags(
             both(batch.positions, batch.positions),
-            live=both(batch.valid, batch.valid),
+            live=both(batch.valid & (batch.positions >= 0), batch.valid),
             document=None if batch.document is None else both(batch.document, batch.document),
             clean=both(no, ~no),
         )

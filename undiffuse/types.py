@@ -73,10 +73,10 @@ class Noised:
 class Tags:
     """What attention rules may read about queries or keys, each (B, L).
 
-    `position` is absolute; `live` is false for padding and absent slots; `document` separates packed documents.
-    `span` (B,) and `clean` serve block diffusion: how many positions an attention block has, counted from position 0,
-    and whether the row belongs to a finished, clean block. `shadow` rows stand for a position beside its real row and
-    see every row but that one. Absent tags do not restrict.
+    `position` is absolute; `live` is false for padding and absent slots; `document` separates packed documents. `span`
+    (B,) and `clean` serve block diffusion: how many positions an attention block has, counted from position 0, or from
+    `origin` (B,), and whether the row belongs to a finished, clean block. `shadow` rows stand for a position beside its
+    real row and see every row but that one. Absent tags do not restrict.
     """
 
     position: Int[Tensor, "B L"]
@@ -84,6 +84,7 @@ class Tags:
     document: Int[Tensor, "B L"] | None = None
     span: Int[Tensor, " B"] | None = None
     clean: Bool[Tensor, "B L"] | None = None
+    origin: Int[Tensor, " B"] | None = None
     shadow: Bool[Tensor, "B L"] | None = None
 
     def columns(self, at: Int[Tensor, "B n"]) -> "Tags":
@@ -115,7 +116,8 @@ class Rows:
 
     `tags.position` are absolute (they set rotary angles and KV slots). `level` is the noise level 1 − α in [0, 1], the
     same under every schedule; `editable` is true where the token may change; `feedback` is an earlier estimate of the
-    clean latents (self-conditioning), None is read as zero; `given` are vectors in place of tokens. Each is there only
+    clean latents, or what a network over tokens made of its own last prediction (self-conditioning; d numbers), None is
+    read as zero; `given` are vectors in place of tokens. Each is there only
     for networks whose traits take it.
     `dropout` draws what is dropped in training. `speaker` (B, M) says which of the rows speaks of each position that is
     asked for; None: each of its own. The network does not read it.

@@ -12,7 +12,8 @@ class Vocabulary:
     and `pad` may lie anywhere in the table, and may be absent. `reserved` are further rows that no text encodes to
     and no network may predict (role markers, padding of the table).
 
-    Never predictable (excluded before normalization): mask, bos, reserved rows, and pad unless it is eos.
+    Never predictable (excluded before normalization): mask, bos, reserved rows, and pad, unless it is eos or `pads`
+    says that the network writes it after an end.
     """
 
     rows: int
@@ -21,6 +22,7 @@ class Vocabulary:
     eos: int | None = None
     pad: int | None = None
     reserved: frozenset[int] = frozenset()
+    pads: bool = False
 
     def __post_init__(self) -> None:
         for name in ("mask", "bos", "eos", "pad"):
@@ -34,7 +36,7 @@ class Vocabulary:
     def unpredictable(self) -> tuple[int, ...]:
         """Rows that are excluded from every distribution, ascending."""
         banned = {self.mask, self.bos, *self.reserved}
-        if self.pad != self.eos:
+        if self.pad != self.eos and not self.pads:
             banned.add(self.pad)
         return tuple(sorted(row for row in banned if row is not None))
 

@@ -6,7 +6,7 @@ from recorded import ROOT
 
 import undiffuse as ud
 from undiffuse.errors import UserError
-from undiffuse.language_model.number_formats import NAMES, blank, narrowed, number_format, size_of
+from undiffuse.language_model.number_formats import NAMES, blank, number_format, size_of
 from undiffuse.models.int8 import Int8
 
 FAMILIES = ("llada", "dream", "sdar", "qwen3", "bert", "mdlm")
@@ -39,7 +39,7 @@ def test_what_is_held_is_what_was_reckoned(family, dtype):
 
 def test_matrices_are_narrow_and_nothing_else():
     network = ud.load(ROOT / "sdar" / "checkpoint").predictor.denoiser
-    names = narrowed(network)
+    names = network.narrowable
     assert {"embedding.weight", "unembedding.weight", "blocks.1.attention.qkv.weight"} <= names
     assert all(value.ndim == 2 for name, value in network.named_parameters() if name in names)
     assert not any("norm" in name for name in names)

@@ -20,7 +20,7 @@ from undiffuse.models.stretches.yarn import Yarn
 from undiffuse.models.transformer import Transformer, TransformerConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-FAMILIES = CHECKPOINT_FAMILIES.kinds
+FAMILIES = tuple(kind for kind in CHECKPOINT_FAMILIES.kinds if CHECKPOINT_FAMILIES.load(kind).package is None)
 FIXED = {
     **{family: {"tied", "kv_heads", "rope_base"} for family in ("bert", "roberta")},
     "modernbert": {"kv_heads"},

@@ -8,8 +8,8 @@ MUTATIONS = (
     Mutation("models/rules.py", "other == own, asking == asked", "other == own, asked", "block/chain-rule blocks of 2"),
     Mutation(
         "predictor.py",
-        "seen = (batch.ids.shape[1] - 1) // block_length",
-        "seen = (batch.ids.shape[1] - 2) // block_length",
+        "seen = (seen - 1) // block_length",
+        "seen = (seen - 2) // block_length",
         "block/tight blocks of 1, mask",
     ),
     Mutation("predictor.py", "clean=both(no, ~no)", "clean=both(no, no)", "block/tight blocks of 2, mask"),

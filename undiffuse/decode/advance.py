@@ -8,12 +8,12 @@ from torch import Tensor
 
 from ..predictor import Predictor
 from ..process.prediction import Prediction
-from .batch import Batch, Group
+from .batch import FEEDBACK, Batch, Group
 from .canvas import CANCELLED, UNDECIDED, Canvas
 from .observe import observe
 from .passes import Sites
 from .proposal import log_prob
-from .strategies.strategy import Decision, Observation, Step
+from .strategies.strategy import Decision, Memory, Observation, Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,29 @@ def _decided(
         )
     seen = _observation(batch, turn.group, turn.canvas, sites, prediction)
     decision = turn.group.how.strategy.advance(predictor.process, seen, turn.step, turn.group.memory)
+    if (told := turn.group.memory.get(FEEDBACK)) is not None:
+        decision = replace(decision, memory={**decision.memory, FEEDBACK: _told(predictor, seen, decision, told)})
     return _recorded(predictor, turn.group, seen, _hold_back(turn.group, seen, decision))
+
+
+def told_nothing(predictor: Predictor, canvas: Canvas) -> Memory:
+    """What a network that reads its own last prediction is told before there is one."""
+    if not predictor.traits.feedback:
+        return {}
+    shape = (*canvas.ids.shape, predictor.traits.feedback)
+    return {FEEDBACK: torch.zeros(shape, dtype=predictor.denoiser.number_format, device=canvas.ids.device)}
+
+
+def _told(
+    predictor: Predictor, seen: Observation, decision: Decision, before: Float[Tensor, "n L d"]
+) -> Float[Tensor, "n L d"]:
+    """What the network is told in its next evaluation: at the sites what this one said, as the strategy reads it."""
+    belief = seen.prediction
+    if decision.belief is not None:
+        belief = Prediction(decision.belief, "posterior", belief.evidence)
+    sites, told = seen.sites, predictor.fed_back(belief).to(before.dtype)
+    index = sites.index[..., None].expand_as(told)
+    return before.scatter(1, index, torch.where(sites.live[..., None], told, before.gather(1, index)))
 
 
 def _together(batch: Batch, decisions: list[Decision]) -> tuple[Decision, Tensor | float]:

@@ -22,6 +22,12 @@ from .decoder import Decoder
 from .request import Between
 from .strategies.strategy import Memory
 
+FEEDBACK = "feedback"
+"""In a group's memory what the network is told of its own last prediction, (n, L, d), if it takes that; 0: nothing yet.
+
+The loop keeps it beside what the strategy remembers, and whoever leaves the batch takes his with him.
+"""
+
 
 @dataclass(frozen=True, eq=False)
 class Seat:

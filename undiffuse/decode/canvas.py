@@ -1,5 +1,6 @@
 """The text that is being denoised: R requests side by side, with the state of every position explicit."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
@@ -20,18 +21,19 @@ class Canvas:
     """One row per request; every request has its own steps, windows and random key.
 
     `pending` positions are undecided; only `editable` ones may ever be written (editable implies valid); `valid` exist.
-    `window_number` is the window in which an editable position is decoded, in order; fixed ones have UNDECIDED.
-    `steps` (R, W) is the number of steps planned for each window, `clock` how many were taken in the present one.
-    `commit_step` and `commit_logp` say when the present token was decided (the request's own step) and with which log-
-    probability (model's distribution over what is allowed, no temperature or filter; nats); CANCELLED marks positions
-    that an end of text before them left undecided, GIVEN those that were decided at the beginning and may be written.
-    `nfe` counts network evaluations, `rows` the rows that went through the trunk. `span` is the length of the network's
-    attention blocks, counted from position 0 (0: one block). `aborted` requests ended as they were, and may have
-    something pending. `begins` is the time of the noise at the beginning: at 1 it is for the loop to draw, below it is
-    in the text, and the steps of every window lead from there to 0. `certificate` is the largest that the strategy gave
-    in any step: below 1, one token at a time would have decided the same (see `certified`); ∞ where a step came without
-    one. `taken` is how many positions of the first window a prompt holds, where its steps are those of all of it.
-    `held` is the window that a strategy keeps open although nothing may be pending in it (UNDECIDED: none).
+    `window_number` is the window in which an editable position is decoded, in order; fixed ones have UNDECIDED. `steps`
+    (R, W) is the number of steps planned for each window, `clock` how many were taken in the present one. `commit_step`
+    and `commit_logp` say when the present token was decided (the request's own step) and with which log-probability
+    (model's distribution over what is allowed, no temperature or filter; nats); CANCELLED marks positions that an end
+    of text before them left undecided, GIVEN those that were decided at the beginning and may be written. `nfe` counts
+    network evaluations, `rows` the rows that went through the trunk. `span` is the length of the network's attention
+    blocks, counted from position 0, or from `origin` (0: one block). `aborted` requests ended as they were, and may
+    have something pending. `begins` is the time of the noise at the beginning: at 1 it is for the loop to draw, below
+    it is in the text, and the steps of every window lead from there to 0. `certificate` is the largest that the
+    strategy gave in any step: below 1, one token at a time would have decided the same (see `certified`); ∞ where a
+    step came without one. `taken` is how many positions of the first window a prompt holds, where its steps are those
+    of all of it. `held` is the window that a strategy keeps open although nothing may be pending in it (UNDECIDED:
+    none).
     """
 
     ids: Int[Tensor, "R L"]
@@ -46,6 +48,7 @@ class Canvas:
     nfe: Int[Tensor, " R"]
     rows: Int[Tensor, " R"]
     span: Int[Tensor, " R"]
+    origin: Int[Tensor, " R"]
     aborted: Bool[Tensor, " R"]
     begins: Float[Tensor, " R"]
     certificate: Float[Tensor, " R"]
@@ -81,10 +84,15 @@ class Canvas:
         return self.window.sum(-1) + self.taken.where(self.current == 0, 0)
 
     @cached_property
+    def blocks(self) -> Int[Tensor, "R L"]:
+        """The attention block of each position; what stands before `origin` is block 0."""
+        span = torch.where(self.span > 0, self.span, self.ids.shape[1])[:, None]
+        return (self.positions - self.origin[:, None] + span * (self.origin > 0)[:, None]).clamp(min=0) // span
+
+    @cached_property
     def finished_blocks(self) -> Bool[Tensor, "R L"]:
         """Positions of attention blocks in which nothing is open (all, or none, where one block is everything)."""
-        length = self.ids.shape[1]
-        block = self.positions // torch.where(self.span > 0, self.span, length)[:, None]
+        block = self.blocks
         unfinished = self.pending | (self.window_number == self.held[:, None]) & (self.held >= 0)[:, None]
         open_ = torch.zeros_like(self.pending).long().scatter_add(1, block, unfinished.long())
         return open_.gather(1, block) == 0
@@ -148,6 +156,8 @@ def start(
     steps: int | None = None,
     block_length: int | None = None,
     span: int | None = None,
+    floating: bool = False,
+    planned: Callable[[Int[Tensor, " W"]], Int[Tensor, " W"]] = lambda sizes: sizes,
     editable: Bool[Tensor, " L"] | None = None,
     begins: float = 1.0,
 ) -> Canvas:
@@ -159,9 +169,10 @@ def start(
 
     Windows of `block_length` tile the span from the first to the last pending position (one window when None), skipping
     those without anything pending. With `span`, the length of the network's attention blocks, windows are those blocks,
-    or parts of `block_length` positions of them, which it must divide.
+    or parts of `block_length` positions of them, which it must divide. Blocks are counted from position 0, or if they
+    are `floating` from the first editable position.
     `steps` is spread over windows in proportion to what is pending in them, at least one each, however few there are;
-    None plans one step per pending position.
+    None plans what `planned` makes of the numbers of pending positions, one step each if it is not given.
     """
     if not 0 < begins <= 1:
         raise UserError(f"the noise of a canvas begins at a time in (0, 1], not at {begins}; 1 is noise alone")
@@ -171,7 +182,8 @@ def start(
     place = editable.nonzero()[:, 0]
     number = torch.full_like(ids, UNDECIDED)
     if len(place):
-        tile = place // (block_length or span) if span else (place - place[0]) // (block_length or len(ids))
+        first = 0 if span and not floating else place[0]
+        tile = (place - first) // (block_length or span or len(ids))
         number[place] = tile.unique(return_inverse=True)[1]
     sizes = torch.bincount(number[pending], minlength=int(number.max()) + 1 if len(place) else 1)
     draws = key if isinstance(key, Draws) else Draws.seeded(key)
@@ -182,13 +194,14 @@ def start(
         editable=editable[None],
         valid=torch.ones_like(pending)[None],
         window_number=number[None],
-        steps=(sizes if steps is None else spread(steps, sizes))[None],
+        steps=(planned(sizes) if steps is None else spread(steps, sizes))[None],
         key=draws.key.view(1),
         clock=zero,
         step=zero,
         nfe=zero,
         rows=zero,
         span=zero + (span or 0),
+        origin=place[:1] if span and floating and len(place) else zero,
         aborted=torch.zeros(1, dtype=torch.bool),
         begins=torch.full((1,), begins, dtype=torch.float64),
         certificate=torch.zeros(1, dtype=torch.float64),

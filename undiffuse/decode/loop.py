@@ -12,7 +12,7 @@ import torch
 
 from ..errors import UserError
 from ..predictor import Predictor
-from .advance import advanced, completed
+from .advance import advanced, completed, told_nothing
 from .batch import Batch, Group, Lane, Seat, Seats, alike, constraint_of, seated
 from .between import asked
 from .canvas import GIVEN, Canvas
@@ -98,7 +98,8 @@ def _begun(predictor: Predictor, canvas: Canvas, seats: Seats) -> Batch:
         canvas = canvas.replace(pending=canvas.pending & ~seen, commit_step=given)
     batch = batch.replace(canvas)
     remembered = tuple(
-        replace(group, memory=group.how.strategy.begin(process, batch.of(group))) for group in batch.groups
+        replace(group, memory=group.how.strategy.begin(process, part) | told_nothing(predictor, part))
+        for group, part in ((group, batch.of(group)) for group in batch.groups)
     )
     kept = tuple(
         replace(lane, kept=lane.cache.memory(predictor, canvas, len(batch.passes(lane.rows)), lane.shadows))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..predictor import Predictor
 from ..process.prediction import Prediction
-from .batch import Batch
+from .batch import FEEDBACK, Batch
 from .canvas import Canvas
 from .guidance.guidance import Guidance
 from .passes import Latents, Sites, predict_at, read, run
@@ -78,13 +78,15 @@ def _copied(
 
 
 def _view(batch: Batch) -> Latents | None:
-    """What strategies show the network besides tokens: nothing, or something of every request."""
+    """What the network is shown besides tokens: nothing, or something of every request."""
     if not batch.groups[0].how.strategy.moves_vectors:
-        return None
+        told = [group.memory[FEEDBACK] for group in batch.groups if FEEDBACK in group.memory]
+        return Latents(feedback=batch.spread(told)) if told else None
     views = [group.how.strategy.latents(batch.of(group), group.memory) for group in batch.groups]
     found = [view for view in views if view is not None]
     feedback = [view.feedback for view in found if view.feedback is not None]
-    return Latents(batch.spread([view.latent for view in found]), batch.spread(feedback) if feedback else None)
+    latent = [view.latent for view in found if view.latent is not None]
+    return Latents(batch.spread(latent), batch.spread(feedback) if feedback else None)
 
 
 def _hidden(

@@ -48,13 +48,13 @@ class Sites:
 
 @dataclass(frozen=True, eq=False)
 class Latents:
-    """What a network sees besides tokens, under continuous noise: the latents, and its own earlier estimate of them."""
+    """What a network sees besides tokens: latents under continuous noise, and its own last estimate (`feedback`)."""
 
-    latent: Float[Tensor, "R L d"]
+    latent: Float[Tensor, "R L d"] | None = None
     feedback: Float[Tensor, "R L d"] | None = None
 
     def select(self, rows: Tensor | slice) -> "Latents":
-        return Latents(self.latent[rows], None if self.feedback is None else self.feedback[rows])
+        return Latents(*(None if each is None else each[rows] for each in (self.latent, self.feedback)))
 
 
 def predict_at(predictor: Predictor, canvas: Canvas, sites: Sites, t: Float[Tensor, "R L"]) -> Prediction:
@@ -72,7 +72,7 @@ def read(
     view: Latents | None = None,
 ) -> Prediction:
     """The head at the sites; UserError where what it says of a live one is not finite."""
-    latent = None if view is None else sites.gather(view.latent)
+    latent = None if view is None or view.latent is None else sites.gather(view.latent)
     prediction = predictor.read(hidden, State(sites.gather(canvas.ids), latent), sites.gather(t))
     finite = prediction.logits.amax(-1) < torch.inf  # false of NaN
     if bool((sites.live & ~finite).any()):
@@ -139,7 +139,7 @@ def run(
 
 def _in_blocks(canvas: Canvas, some: Bool[Tensor, "R L"]) -> Bool[Tensor, "R L"]:
     """Every position of the attention blocks that hold some of the positions."""
-    block = canvas.positions // canvas.span.clamp(min=1)[:, None]
+    block = canvas.blocks
     return torch.zeros_like(block).scatter_add(1, block, some.long()).gather(1, block) > 0
 
 
@@ -171,6 +171,7 @@ def _pass(
         canvas.positions,
         live=canvas.valid,
         span=canvas.span if blocks else None,
+        origin=canvas.origin if blocks and predictor.traits.floating else None,
         clean=canvas.finished_blocks if blocks else None,
     )
     latent, feedback = (None, None) if view is None else (view.latent, view.feedback)

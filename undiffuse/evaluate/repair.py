@@ -214,12 +214,12 @@ class Task:
         ids, process = self.batch.ids, self.predictor.process
         if not process.shows_tokens:
             return ids, 0
-        span = self.predictor.traits.block_length
+        span, floating = self.predictor.traits.block_length, self.predictor.traits.floating
         steps = self.steps if process.steps is None else min(self.steps, round(self.t0 * process.steps))
         steps = steps if span is None else max(steps, -(-ids.shape[1] // span))
         begins = min(self.t0, LATEST)
         canvases = [
-            start(row, editable, key=Draws(key), steps=steps, span=span, begins=begins)
+            start(row, editable, key=Draws(key), steps=steps, span=span, floating=floating, begins=begins)
             for row, editable, key in zip(ids, self.batch.editable, self.draws.key[:, 0], strict=True)
         ]
         how = GaussianAncestral(Filters(temperature=0.0)) if process.moves_vectors else GreedyTail()

@@ -103,7 +103,7 @@ def whole_texts(world: World) -> tuple[Batch, World]:
 
 
 def canvas(
-    world: World, requests: int = REQUESTS, *, text: Tensor | None = None, pending: Tensor | None = None, **plan: int
+    world: World, requests: int = REQUESTS, *, text: Tensor | None = None, pending: Tensor | None = None, **plan: Any
 ) -> Canvas:
     """The same request many times, with different keys; nothing is given unless it is said."""
     pending = torch.ones(world.length, dtype=torch.bool) if pending is None else pending

@@ -84,9 +84,7 @@ class Turn:
             torch.tensor(ids + [0] * length),
             pending,
             key=Draws.seeded(settings.seed).stream("chat"),
-            steps=settings.steps,
-            block_length=settings.block_length,
-            span=model.predictor.traits.block_length,
+            **settings.plan(model.predictor, settings.steps),
         )
         settings.decoder().check(model.predictor, canvas)
         return cls(len(ids), canvas)

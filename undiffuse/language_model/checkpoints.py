@@ -16,7 +16,8 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import UserError, did_you_mean
 from ..kinds import CHECKPOINT_FAMILIES
-from ..models.family import CheckpointFamily, Keys
+from ..models.base import Network
+from ..models.family import CheckpointFamily, Keys, Shape
 from ..models.parts import Part
 from ..models.transformer import Transformer, TransformerConfig
 from ..models.unread import refuse_unread
@@ -31,7 +32,7 @@ from ..text.older_files import byte_pairs, word_pieces
 from ..text.published_tokenizer import Cut, NoTokenizer, PublishedTokenizer
 from ..text.tokenizer_file import read_tokenizer
 from ..vocabulary import Vocabulary
-from . import voice
+from . import elsewhere, voice
 from .memory import require
 from .number_formats import blank
 from .overrides import KEY, NOTHING, Overrides
@@ -105,9 +106,14 @@ class Checkpoint:
         return self.stored.spelled(layout.spelled)
 
     @cached_property
-    def shape(self) -> TransformerConfig:
+    def flat(self) -> Mapping[str, Any]:
+        """The config with all keys in one place."""
+        return self.layout.flat(self.config)
+
+    @cached_property
+    def shape(self) -> Shape:
         held = self.tensors.stored
-        keys = Keys(self.config, {name: stored.shape for name, stored in held.items()})
+        keys = Keys(self.flat, {name: stored.shape for name, stored in held.items()})
         shape = self.said.applied(self.layout.network(keys))
         if shape.depth > len(held):
             raise UserError(
@@ -119,16 +125,25 @@ class Checkpoint:
     def parts(self) -> list[Part]:
         """Every parameter with its tensors. UserError where one is missing, left over, or of another shape."""
         parts = self.layout.parts(self.shape)
-        self.tensors.check(parts, self.layout.inert)
-        expected = {name: value.shape for name, value in self.outline.state_dict().items()}
-        named = {name for part in parts for name in part.parameters}
+        self.tensors.check(parts, self.layout.inert, self.layout.apart)
+        expected, named = self.parameters, {name for part in parts for name in part.parameters}
         assert expected.keys() == named, expected.keys() ^ named
         self.tensors.check_shapes(parts, expected)
         return parts
 
     @cached_property
-    def outline(self) -> Transformer:
-        """The network without memory."""
+    def parameters(self) -> Mapping[str, tuple[int, ...]]:
+        """Every parameter of the network, with its shape; no package that computes it is needed."""
+        if self.layout.package is not None:
+            return self.layout.shapes(self.shape)
+        return {name: tuple(value.shape) for name, value in self.outline.state_dict().items()}
+
+    @cached_property
+    def outline(self) -> Network:
+        """The network without memory. UserError where a package that computes it is missing."""
+        if self.layout.package is not None:
+            return elsewhere.outline(self.family, self.layout.package, self.shape, self.parameters)
+        assert isinstance(self.shape, TransformerConfig)
         return outline(self.shape)
 
     @cached_property
@@ -154,19 +169,21 @@ class Checkpoint:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        return vocabulary_of(self.shape, self.layout, self.config, self.tokenizer_files, self.said.mask_id)
+        return vocabulary_of(self.shape, self.layout, self.flat, self.tokenizer_files, self.said.mask_id)
 
     @cached_property
     def tokenizer(self) -> Codec:
-        start = start_of(self.config, self.tokenizer_files) if self.shape.causal else None
+        led = self.shape.causal or self.layout.fills
+        start = start_of(self.flat, self.tokenizer_files) if led else None
         return _tokenizer(self.files, self.tokenizer_files, self.vocabulary, start, self.layout.cut)
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """The family, the config with what overrules it, and what is said of sampling and of conversations."""
         stored = {**self.config, **({KEY: self.said.stored} if self.said.stored else {})}
-        chat = voice.read(self.files.text(voice.FILE), self.config, self.tokenizer_files, self.generation)
-        return {"layout": self.family, "config": stored, **_sampling(self.generation), **chat}
+        chat = voice.read(self.files.text(voice.FILE), self.flat, self.tokenizer_files, self.generation)
+        known = self.layout.sampling(self.generation)
+        return {"layout": self.family, "config": stored, **({"sampling": known} if known else {}), **chat}
 
     @property
     def noise(self) -> str:
@@ -187,9 +204,9 @@ class Checkpoint:
         """How it is stored: of several formats the narrowest that holds all."""
         return self.tensors.format(self.parts)
 
-    def described(self, network: Transformer | None = None) -> Trained:
+    def described(self, network: Network | None = None) -> Trained:
         """The model with a network, or with one without memory."""
-        predictor = Predictor(network or self.outline, self.process, "leave_one_out")
+        predictor = Predictor(network or self.outline, self.process, self.layout.predicts)
         return Trained(predictor, self.tokenizer, self.manifest, name=str(self.where))
 
     def load(
@@ -202,9 +219,10 @@ class Checkpoint:
 
         UserError if it takes more memory than there is, before anything is read.
         """
-        self.described()  # whatever is wrong is wrong before memory is taken
+        parts = self.parts  # whatever is wrong is wrong before memory is taken
+        self.described()
         dtype = dtype or self.dtype
-        return self.described(filled(self.outline, self.parts, self.tensors, device, dtype, progress))
+        return self.described(filled(self.outline, parts, self.tensors, device, dtype, progress))
 
 
 class Uninitialized(TorchFunctionMode):
@@ -220,17 +238,17 @@ class Uninitialized(TorchFunctionMode):
 
 
 def filled(
-    network: Transformer,
+    network: Network,
     parts: Sequence[Part],
     tensors: Tensors,
     device: str | torch.device,
     dtype: torch.dtype,
     progress: Progress | None = None,
-) -> Transformer:
+) -> Network:
     """A network without memory, with its tensors. UserError if all take more memory than there is."""
     device = torch.device(device)
     require(network, dtype, device, str(tensors.directory))
-    whole, done = sum(p.numel() for p in network.parameters()), 0
+    whole, done = sum(p.numel() for p in network.state_dict().values()), 0
     parameters: dict[str, Tensor] = {}
     for name, value in tensors.read(parts, blank(network, dtype, device)):
         parameters[name] = value
@@ -274,15 +292,6 @@ def _recognized(
             "which: load(directory, family=…), or --family"
         )
     return found[0], layouts[found[0]]
-
-
-def _sampling(generation: Mapping[str, Any]) -> dict[str, Any]:
-    """How a directory says that its model is drawn from, where it does: temperature, top-k and top-p."""
-    if generation.get("do_sample") is not True:
-        return {}
-    said = {name: generation.get(name) for name in ("temperature", "top_k", "top_p")}
-    known = {name: value for name, value in said.items() if isinstance(value, int | float) and value > 0}
-    return {"sampling": known} if known else {}
 
 
 def _tokenizer(

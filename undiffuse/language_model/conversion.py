@@ -54,6 +54,7 @@ def convert(
     stored = torch.float32 if isinstance(found, Saved) else found.dtype
     wanted = _format(number_format(dtype), stored, target)
     model = found.described()
+    model.trunk("converted")
     if target == OWN:
         model = replace(model, tokenizer=_own_tokenizer(model))
     else:

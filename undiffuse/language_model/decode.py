@@ -61,8 +61,10 @@ def decode(
             raise UserError(f"windows of {window} positions do not divide attention blocks of {blocks}")
     _check_banned(model, banned)
     key = Draws.seeded(settings.seed).stream("decode")
+    floating = model.predictor.traits.floating
     canvases = [
-        _canvas(prompt, length, blocks, window, settings, key.at(number)) for number, prompt in enumerate(prompts)
+        _canvas(prompt, length, blocks, window, settings, key.at(number), floating)
+        for number, prompt in enumerate(prompts)
     ]
     longest = max(canvas.ids.shape[1] for canvas in canvases)
     if longest > model.context:
@@ -124,20 +126,31 @@ def _check_banned(model: Trained, banned: tuple[int, ...]) -> None:
 
 
 def _canvas(
-    prompt: Tensor, length: int, blocks: int | None, window: int | None, settings: Settings, key: Draws
+    prompt: Tensor,
+    length: int,
+    blocks: int | None,
+    window: int | None,
+    settings: Settings,
+    key: Draws,
+    floating: bool,
 ) -> Canvas:
     """The prompt and what follows it, pending. With attention blocks, up to the end of the last one."""
+    planned = settings.strategy.planned
+    first = len(prompt) if floating else 0  # where blocks are counted from
     size = len(prompt) + length
     if blocks is not None:
-        size = -(-size // blocks) * blocks
+        size = first + -(-(size - first) // blocks) * blocks
     ids = torch.cat((prompt, prompt.new_zeros(size - len(prompt))))
     pending = torch.arange(size) >= len(prompt)
     if blocks is None:
-        return start(ids, pending, key=key, steps=settings.steps, block_length=settings.block_length)
+        windows = settings.block_length
+        return start(ids, pending, key=key, steps=settings.steps, block_length=windows, planned=planned)
     limit = settings.steps if settings.limited else None
-    canvas = start(ids, pending, key=key, span=blocks, steps=limit, block_length=window)
+    canvas = start(
+        ids, pending, key=key, span=blocks, floating=floating, steps=limit, block_length=window, planned=planned
+    )
     if settings.steps is None or settings.limited:
         return canvas
     # a block that the prompt has begun keeps the steps of a whole one, until nothing is pending in it
-    taken = torch.full_like(canvas.taken, len(prompt) % (window or blocks))
+    taken = torch.full_like(canvas.taken, 0 if floating else len(prompt) % (window or blocks))
     return canvas.replace(steps=torch.full_like(canvas.steps, settings.steps), taken=taken)

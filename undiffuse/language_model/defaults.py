@@ -19,6 +19,8 @@ def default_strategy(predictor: Predictor, *, drawing: bool) -> str:
     process = predictor.process
     if process.moves_vectors:
         return "gaussian-ancestral" if drawing else "probability-flow"
+    if predictor.traits.feedback:
+        return "entropy-renoise"
     if not drawing and process.mask is not None:
         return "confidence"
     return "tweedie" if predictor.head == "score" else "ancestral"

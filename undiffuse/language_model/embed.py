@@ -18,8 +18,7 @@ from .trained import Trained
 @torch.no_grad()
 def embed(model: Trained, texts: Sequence[str], layer: int) -> Float[Tensor, "N D"]:
     """See `LanguageModel.embed`."""
-    network = model.predictor.denoiser
-    assert isinstance(network, Transformer)
+    network = model.trunk("asked for vectors of texts")
     depth = network.config.depth
     layer = plain("layer", int, layer)
     if isinstance(layer, bool) or not -depth - 1 <= layer <= depth:

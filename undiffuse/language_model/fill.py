@@ -82,7 +82,8 @@ class Ready:
 
 def fill_forms(model: Trained, forms: Sequence[Form], settings: Settings, top: int) -> Verb[list[list[Filled]]]:
     """`fill` for texts that are laid out already."""
-    fitted = suited(model.predictor, settings) if model.predictor.traits.one_sided else settings
+    traits = model.predictor.traits
+    fitted = suited(model.predictor, settings) if traits.one_sided or traits.floating else settings
     texts = each(
         forms,
         lambda form: Ranked.of(model, form, settings) if followed(model, form) else Ready.of(model, form, fitted),
@@ -135,8 +136,8 @@ def followed(model: Trained, form: Form) -> bool:
 
 def _refuse_blocks(model: Trained) -> None:
     """UserError where the text after a blank would not be seen, and cannot be ranked by either."""
-    length = model.predictor.traits.block_length
-    if length is not None:
+    traits, length = model.predictor.traits, model.predictor.traits.block_length
+    if length is not None and not traits.floating:  # else a canvas begins at the first blank, seen from both sides
         raise UserError(
             f"a blank would not see the text after it: this model reads from one side, its network has attention "
             f"blocks of {length} tokens. Fill with a model of another recipe (undiffuse train FILE --recipe default); "

@@ -71,9 +71,12 @@ class Course:
         length = whole("length", length)
         if length > LONGEST:
             raise UserError(f"length must be at most {LONGEST} tokens, not {length}: ask for the rest in another call")
-        span = model.predictor.traits.block_length
+        traits = model.predictor.traits
+        span = traits.block_length
         if span is not None:
             settings = _in_blocks(settings, span)
+        if traits.floating:  # windows begin where the part does, as its blocks do
+            settings, span = replace(settings, block_length=settings.block_length or span), None
         settings = suited(model.predictor, settings)
         parts = parts_of(len(prefix), length, model.room, span, settings.block_length)
         course = cls(
@@ -102,8 +105,7 @@ class Course:
             ids = torch.tensor([*before, *row[len(row) - part.visible :], *[0] * part.size, *after])
             pending = (torch.arange(len(ids)) >= begin) & (torch.arange(len(ids)) < end)
             key = Draws.seeded(settings.seed).stream("generate").at(sample, number)
-            span, steps = model.predictor.traits.block_length, self.steps[number]
-            found.append(start(ids, pending, key=key, steps=steps, block_length=settings.block_length, span=span))
+            found.append(start(ids, pending, key=key, **settings.plan(model.predictor, self.steps[number])))
         return found
 
     def _place(self, model: Trained, number: int) -> tuple[int, int]:
@@ -215,8 +217,12 @@ def _left(limits: Limits, began: float) -> Limits:
 
 
 def _text(model: Trained) -> HoleText:
-    """Whole characters throughout; the end-of-text token may stand between characters, as a line break does."""
-    tokens = list(model.tokenizer.tokens)
-    if model.tokenizer.vocabulary.eos is not None:
-        tokens[model.tokenizer.vocabulary.eos] = b"\n"
+    """Whole characters throughout; the end-of-text token may stand between characters, as a line break does.
+
+    So may the padding after it, of models that write that.
+    """
+    tokens, vocabulary = list(model.tokenizer.tokens), model.tokenizer.vocabulary
+    for row in (vocabulary.eos, vocabulary.pad if vocabulary.pads else None):
+        if row is not None:
+            tokens[row] = b"\n"
     return HoleText(tokens)

@@ -11,7 +11,8 @@ import torch
 
 from ..errors import UserError
 from ..kinds import describe_process
-from ..models.transformer import Transformer, TransformerConfig
+from ..models.base import Network
+from ..models.family import Shape
 from ..text.codec import Codec
 from ..text.published_tokenizer import NoTokenizer
 from ..text.template_doubts import template_doubts
@@ -19,6 +20,7 @@ from ..text.tokenizer import Tokenizer
 from . import storage, voice
 from .arguments import names, path, string
 from .checkpoints import Checkpoint
+from .elsewhere import required
 from .memory import available, shown
 from .named import Found, find
 from .number_formats import NAMES, size_of
@@ -30,6 +32,7 @@ from .stored_tensors import CONFIG, Stored, Tensors
 
 ROLES = ("mask", "bos", "eos", "pad")
 FORMATS = ("float32", "bfloat16", "int8")
+IMAGES = ("model.encoder.vision_tower.", "model.encoder.embed_vision.")
 
 
 @dataclass(frozen=True)
@@ -128,10 +131,12 @@ def _of_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
         found |= _of_tensors(checkpoint.stored)
     with found.needed():
         found["family"] = checkpoint.family
-        found |= _of_network(checkpoint.shape, checkpoint.outline)
-        found["head"], found["noise"] = "leave_one_out", checkpoint.layout.noise
+        found |= _of_network(checkpoint.shape, _sizes(checkpoint))
+        found["head"], found["noise"] = checkpoint.layout.predicts, checkpoint.layout.noise
     with found.needed():
         assert checkpoint.parts
+        if checkpoint.layout.package is not None:
+            required(checkpoint.family, checkpoint.layout.package)
     if "rows" in found:
         with found.needed():
             found["ids"] = _ids(checkpoint, found.doubts)
@@ -160,10 +165,31 @@ def _formats(stored: Collection[Stored]) -> str:
     return ", ".join(f"{name} ({count} tensors)" for name, count in counts.most_common())
 
 
-def _of_network(shape: TransformerConfig, network: Transformer) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Sizes:
+    """How many parameters a network has, and what they take in bytes, by format."""
+
+    parameters: int
+    memory: Mapping[str, int]
+
+    @classmethod
+    def of(cls, network: Network) -> "Sizes":
+        memory = {name: size_of(network, NAMES[name]) for name in FORMATS}
+        return cls(sum(p.numel() for p in network.parameters()), memory)
+
+
+def _sizes(checkpoint: Checkpoint) -> Sizes:
+    """Those of the network, also where the package that computes it is missing."""
+    if checkpoint.layout.package is None:
+        return Sizes.of(checkpoint.outline)
+    count = sum(torch.Size(shape).numel() for shape in checkpoint.parameters.values())
+    return Sizes(count, {name: count * NAMES[name].itemsize for name in FORMATS if name != "int8"})
+
+
+def _of_network(shape: Shape, sizes: Sizes) -> dict[str, Any]:
     kind = "block" if shape.block_length is not None else "causal" if shape.causal else "full"
     return {
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": sizes.parameters,
         "layers": shape.depth,
         "width": shape.width,
         "rows": shape.rows,
@@ -172,12 +198,12 @@ def _of_network(shape: TransformerConfig, network: Transformer) -> dict[str, Any
         "block_length": shape.block_length,
         "window": shape.local_window if any(map(shape.is_local, range(shape.depth))) else None,
         "alignment": "shifted" if shape.output_offset else "same",
-        "memory": {name: size_of(network, NAMES[name]) for name in FORMATS},
+        "memory": sizes.memory,
     }
 
 
 def _ids(checkpoint: Checkpoint, doubts: list[str]) -> dict[str, Role]:
-    files, config, rows = checkpoint.tokenizer_files, checkpoint.config, checkpoint.shape.rows
+    files, config, rows = checkpoint.tokenizer_files, checkpoint.flat, checkpoint.shape.rows
     found = sources_of(rows, checkpoint.layout, config, files, checkpoint.said.mask_id)
     named = {CONFIG: checkpoint.files.config_source}
     roles = {name: Role(found[name][0], named.get(str(found[name][1]), found[name][1])) for name in ROLES}
@@ -212,6 +238,9 @@ def _of_tokenizer(checkpoint: Checkpoint, doubts: list[str]) -> dict[str, Any]:
 def _shares(checkpoint: Checkpoint, found: Facts) -> None:
     """Doubts about the whole."""
     config = checkpoint.config
+    aside = [name for name in checkpoint.stored.stored if name.startswith(IMAGES)] if "family" in found else []
+    if aside:
+        found.doubts.append(f"images are not read: {len(aside)} tensors of its vision tower are left out")
     claimed = config.get("max_position_embeddings")
     if (
         isinstance(claimed, int)
@@ -229,7 +258,7 @@ def _of_run(saved: Saved) -> dict[str, Any]:
     found = Facts()
     found |= {"family": OWN, "license": license_in(saved.directory), "head": saved.manifest["head"]}
     with found.needed():
-        found |= _of_network(saved.shape, saved.outline)
+        found |= _of_network(saved.shape, Sizes.of(saved.outline))
         found["head"] = saved.head
     with found.needed():
         found["dtype"] = _formats(saved.tensors.stored.values())

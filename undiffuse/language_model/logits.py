@@ -47,7 +47,12 @@ def logits(
     share = masked.sum(-1, keepdim=True).double() / valid.sum(-1, keepdim=True).clamp(min=1)
     inferred = torch.where(valid if traits.row_level else masked, share, 0.0)
     positions = (valid.long().cumsum(-1) - 1).clamp(min=0)
-    given = model.predictor.rows(State(ids), inferred, Tags(positions, live=valid), masked)
+    tags = Tags(positions, live=valid)
+    if traits.floating:
+        assert traits.block_length is not None
+        origin = (valid.sum(-1) - traits.block_length).clamp(min=0)
+        tags = replace(tags, origin=origin, clean=positions < origin[:, None])
+    given = model.predictor.rows(State(ids), inferred, tags, masked)
     if t is not None or sigma is not None:
         given = replace(given, level=_level(model, t, sigma, len(ids))[:, None].expand(ids.shape))
     return model.predictor.outputs(model.predictor.run(given))[0].float()

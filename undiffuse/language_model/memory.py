@@ -7,20 +7,24 @@ from pathlib import Path
 import torch
 
 from ..errors import UserError
-from ..models.transformer import Transformer
+from ..models.base import Network
 from .number_formats import NAMES, size_of
 
 NARROWER = ("bfloat16", "int8")
 """Formats that are proposed where a wider one does not fit."""
 
 
-def require(network: Transformer, dtype: torch.dtype, device: torch.device, what: str) -> None:
+def require(network: Network, dtype: torch.dtype, device: torch.device, what: str) -> None:
     """UserError, with the arithmetic, if the weights of a network are more than the device has room for."""
     free, needed = available(device), size_of(network, dtype)
     if free is None or needed <= free:
         return
     numbers = sum(p.numel() for p in network.parameters())
-    sizes = {name: size_of(network, NAMES[name]) for name in NARROWER if name != "int8" or device.type == "cpu"}
+    sizes = {
+        name: size_of(network, NAMES[name])
+        for name in NARROWER
+        if name != "int8" or (device.type == "cpu" and network.narrowable)
+    }
     fits = next((name for name, size in sizes.items() if size <= free), None)
     fix = "" if fits is None else f"load it with --dtype {fits} ({shown(sizes[fits])}), or "
     each = "a byte each and their scales" if dtype == torch.int8 else f"{dtype.itemsize} bytes"

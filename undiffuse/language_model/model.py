@@ -337,8 +337,9 @@ class LanguageModel:
         Under a public causal model nothing speaks of a first position: there stands what its own row says of the next.
 
         `valid` is false at padding, on either side: positions count from the first valid token, and logits at padding
-        mean nothing. Networks with attention blocks see their blocks. The ids are taken as they are: no token is put
-        around them.
+        mean nothing. Networks with attention blocks see their blocks; of one whose blocks begin where it writes the
+        last block is what it denoises, and logits before that mean nothing. The ids are taken as they are: no token is
+        put around them.
 
         A network that reads the noise level is told the one at time `t`, or that of `sigma` = −ln α, which published
         code calls so; a number, or one for each row. With neither it is told the share of masks of each row, and one

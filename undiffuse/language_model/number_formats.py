@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError, did_you_mean
+from ..models.base import Network
 from ..models.int8 import Int8
-from ..models.transformer import Transformer
 
 NAMES = {
     "float32": torch.float32,
@@ -34,24 +34,26 @@ def number_format(name: str | torch.dtype | None) -> torch.dtype | None:
     return NAMES[name]
 
 
-def size_of(network: Transformer, dtype: torch.dtype) -> int:
+def size_of(network: Network, dtype: torch.dtype) -> int:
     """Bytes that the weights of a network take; it may be one without memory."""
     if dtype != torch.int8:
         return sum(p.numel() for p in network.parameters()) * dtype.itemsize
-    narrow = narrowed(network)
+    narrow = network.narrowable
     return sum(
         p.numel() + SCALE * math.prod(p.shape[:-1]) if name in narrow else p.numel() * BESIDE.itemsize
         for name, p in network.named_parameters()
     )
 
 
-def blank(network: Transformer, dtype: torch.dtype, device: torch.device) -> Callable[[str, bool], Tensor]:
+def blank(network: Network, dtype: torch.dtype, device: torch.device) -> Callable[[str, bool], Tensor]:
     """What makes memory for each parameter, by its name and whether it is wide in any format.
 
     UserError for int8 anywhere but on a processor.
     """
-    shapes = {name: tuple(p.shape) for name, p in network.named_parameters()}
-    narrow = narrowed(network) if dtype == torch.int8 else frozenset()
+    shapes = {name: tuple(p.shape) for name, p in network.state_dict().items()}
+    narrow = network.narrowable if dtype == torch.int8 else frozenset()
+    if dtype == torch.int8 and not narrow:
+        raise UserError("this network does not compute with weights in int8: use --dtype bfloat16")
     if narrow and device.type != "cpu":
         raise UserError(f"weights in int8 are for processors, and this is {device}: use --dtype bfloat16")
     beside = BESIDE if dtype == torch.int8 else dtype
@@ -62,14 +64,3 @@ def blank(network: Transformer, dtype: torch.dtype, device: torch.device) -> Cal
         return torch.empty(shapes[name], dtype=torch.promote_types(beside, WIDE) if wide else beside, device=device)
 
     return made
-
-
-def narrowed(network: Transformer) -> frozenset[str]:
-    """Parameters that int8 makes narrow: the matrices of the layers, the table and the head.
-
-    Routers of experts stay as they are, and so do vectors that noise is added to.
-    """
-    matrices = {id(matrix) for matrix, _ in network.matrices}
-    if network.latent is None:
-        matrices |= {id(module.weight) for module in (network.embedding, network.unembedding) if module is not None}
-    return frozenset(name for name, parameter in network.named_parameters() if id(parameter) in matrices)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..errors import UserError
+from ..models.family import Shape
 from ..models.transformer import TransformerConfig
 from .arguments import flag, string, whole
 
@@ -52,8 +53,12 @@ class Overrides:
         said = {"attention": self.attention, "shift": self.shift}
         return {name: value for name, value in said.items() if value is not None}
 
-    def applied(self, shape: TransformerConfig) -> TransformerConfig:
+    def applied(self, shape: Shape) -> Shape:
         """A network with this attention and alignment; UserError for what cannot be."""
+        if not isinstance(shape, TransformerConfig):
+            if self.attention is not None or self.shift is not None:
+                raise UserError("the attention of this family is its network's own: leave out attention and shift")
+            return shape
         causal, block = shape.causal, shape.block_length
         if self.attention is not None:
             found = re.fullmatch(r"full|causal|block:([1-9]\d{0,6})", str(self.attention))

@@ -51,6 +51,12 @@ class Placement:
                 f"the holes and the text between them take {end - begin} tokens and the model was trained on "
                 f"{context}: fill them in several calls, or make them shorter"
             )
+        traits = self.model.predictor.traits
+        if traits.floating and traits.block_length is not None and size - begin > traits.block_length:
+            raise UserError(
+                f"from the first hole to the end the text takes {size - begin} tokens, and this model sees both sides "
+                f"within a canvas of {traits.block_length}: leave out what comes later, or fill with another model"
+            )
         first = min(max((begin + end - context) // 2, 0), max(size - context, 0))
         return first, min(first + context, size)
 
@@ -59,8 +65,8 @@ class Placement:
         pending = torch.zeros_like(self.ids, dtype=torch.bool)
         for begin, end in self.holes:
             pending[begin:end] = True
-        steps, block = settings.steps, settings.block_length
-        return Canvas.concatenate([start(self.ids, pending, key=key, steps=steps, block_length=block) for key in keys])
+        plan = settings.plan(self.model.predictor, settings.steps)
+        return Canvas.concatenate([start(self.ids, pending, key=key, **plan) for key in keys])
 
     def answer(self, canvas: Canvas, row: int, hole: int) -> tuple[str, float]:
         """What a finished request holds in a hole, and the probability of its tokens in their order of commitment."""

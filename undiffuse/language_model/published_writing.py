@@ -13,7 +13,7 @@ from ..durable import write_json
 from ..errors import UserError
 from ..kinds import CHECKPOINT_FAMILIES, describe_process
 from ..models.family import CheckpointFamily, Keys
-from ..models.transformer import Transformer, TransformerConfig
+from ..models.transformer import TransformerConfig
 from ..text.codec import Codec
 from ..text.published_tokenizer import NoTokenizer
 from ..text.tokenizer import Tokenizer
@@ -30,8 +30,7 @@ from .trained import Trained
 
 def write(model: Trained, directory: Path, family: str, config: Mapping[str, Any]) -> None:
     """Config, weights and tokenizer files into an existing directory, the config last."""
-    network = model.predictor.denoiser
-    assert isinstance(network, Transformer)
+    network = model.trunk("written")
     layout = _layout(family, config)
     weights: dict[str, Tensor] = {}
     state = network.state_dict()
@@ -49,8 +48,8 @@ def write(model: Trained, directory: Path, family: str, config: Mapping[str, Any
 def _compare(model: Trained, written: Checkpoint, family: str) -> None:
     """UserError if what was written is read as something else: the layout has no words for a fact of the model."""
     predictor, found = model.predictor, written.described()
-    assert isinstance(predictor.denoiser, Transformer)
-    network, read = _in_full(predictor.denoiser.config), _in_full(written.shape)
+    assert isinstance(written.shape, TransformerConfig)
+    network, read = _in_full(model.trunk("written").config), _in_full(written.shape)
     facts = {
         "network": ([f"{n} = {network[n]!r}" for n in network], [f"{n} = {read[n]!r}" for n in network]),
         "vocabulary": (predictor.process.vocabulary, written.vocabulary),
@@ -83,8 +82,7 @@ def _first(ours: Any, theirs: Any) -> str:
 
 def config_of(model: Trained, family: str) -> dict[str, Any]:
     """The config.json of a model in a family's layout; UserError for a network that the layout cannot describe."""
-    network = model.predictor.denoiser
-    assert isinstance(network, Transformer)
+    network = model.trunk("written")
     layout = _layout(family, model.manifest.get("config", {}) if model.manifest.get("layout") == family else {})
     if model.manifest.get("layout") == family:
         config = {name: value for name, value in model.manifest["config"].items() if name != "torch_dtype"}
@@ -95,7 +93,9 @@ def config_of(model: Trained, family: str) -> dict[str, Any]:
             config[KEY] = said
     else:
         config = layout.config(network.config)
-        read, own = _in_full(layout.network(Keys(config))), _in_full(network.config)
+        described = layout.network(Keys(config))
+        assert isinstance(described, TransformerConfig)
+        read, own = _in_full(described), _in_full(network.config)
         wrong = [name for name in own if own[name] != read[name]]
         if wrong:
             listed = ", ".join(f"{name} = {own[name]!r} (it has {read[name]!r})" for name in wrong)

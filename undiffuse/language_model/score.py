@@ -35,7 +35,8 @@ def score(
     codecs = [model.tokenizer.continuing if prompt else model.tokenizer for prompt in prompts]
     pieces = [codec.pieces(text) for codec, text in zip(codecs, texts, strict=True)]
     documents = [[row for row, _ in each] for each in pieces]
-    led = model.predictor.traits.first_given
+    traits = model.predictor.traits
+    led = traits.first_given or (traits.floating and bool(model.begins))
     if not any(documents):
         raise UserError("there is nothing to score: the text is empty")
     before = [model.begins + model.tokenizer.context(prompt or "") for prompt in prompts]

@@ -14,6 +14,7 @@ from ..decode.proposal import Filters
 from ..decode.strategies.strategy import Strategy
 from ..errors import UserError, did_you_mean
 from ..kinds import CACHES, STRATEGIES, kind_of
+from ..predictor import Predictor
 from ..randomness import check_seed
 from .arguments import plain, real, whole
 
@@ -139,6 +140,17 @@ class Settings:
                     "here: leave it out"
                 )
         return Decoder(self.strategy, self.cache or NoCache(), self.guidance, constraint, self.limits, **more)
+
+    def plan(self, predictor: Predictor, steps: int | None) -> dict[str, Any]:
+        """What `start` is told of windows and steps: blocks and windows of the network, and the strategy's own plan."""
+        traits = predictor.traits
+        return {
+            "steps": steps,
+            "block_length": self.block_length,
+            "span": traits.block_length,
+            "floating": traits.floating,
+            "planned": self.strategy.planned,
+        }
 
     def check(self, pending: int) -> None:
         """Raise UserError if the steps cannot visit the windows of this many pending positions."""

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import UserError
-from ..models.family import CheckpointFamily
-from ..models.transformer import TransformerConfig
+from ..models.family import CheckpointFamily, Shape
 from ..text.published_tokenizer import added_tokens, controls_of
 from ..text.surroundings import surroundings_of
 from ..vocabulary import Vocabulary
@@ -16,12 +15,13 @@ FAMILY = "the family"
 
 
 def vocabulary_of(
-    shape: TransformerConfig, layout: CheckpointFamily, config: Json, files: Mapping[str, Json], mask_id: int | None
+    shape: Shape, layout: CheckpointFamily, config: Json, files: Mapping[str, Json], mask_id: int | None
 ) -> Vocabulary:
     """The roles of a network's table. `files` are the tokenizer's JSON files by name, `mask_id` an override.
 
     A beginning-of-text row that is also the end of text stays predictable. A causal network needs no mask, and predicts
-    every other row, as it was trained to: its likelihood is exact. UserError where sources disagree.
+    every other row, as it was trained to: its likelihood is exact. So does one that fills canvases, with its padding
+    after an end. UserError where sources disagree.
     """
     rows = shape.rows
     if layout.noise == "mask":
@@ -44,6 +44,8 @@ def vocabulary_of(
         raise UserError(f"the mask id {mask} is also the id of another control token: load(directory, mask_id=…)")
     if shape.causal:
         return Vocabulary(rows, mask, eos=eos)
+    if layout.fills:
+        return Vocabulary(rows, mask, eos=eos, pad=pad, pads=True)
     tokenizer = files.get("tokenizer.json") or {}
     if (around := surroundings_of(tokenizer)).size:
         # what stands around every text is no part of one, and neither is any other mark

@@ -38,8 +38,7 @@ def save(model: Trained, directory: Path, layout: str | None = None) -> None:
     layout = layout or (OWN if "format" in model.manifest else model.manifest.get("layout", OWN))
     if directory.exists():
         raise UserError(f"{directory} exists and is not overwritten; choose another place")
-    network = model.predictor.denoiser
-    assert isinstance(network, Transformer)
+    network = model.trunk("saved")
     if any(isinstance(value, Int8) for value in network.parameters()):
         raise UserError(f"weights in int8 are not saved: load {model.name} in its own format, without dtype")
     config = {} if layout == OWN else published_writing.config_of(model, layout)

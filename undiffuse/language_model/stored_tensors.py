@@ -105,10 +105,10 @@ class Tensors:
             raise UserError(f"{self.directory}: tensor {twice} is stored under two names; copy the directory again")
         return replace(self, stored=stored)
 
-    def check(self, parts: Sequence[Part], inert: tuple[str, ...] = ()) -> None:
+    def check(self, parts: Sequence[Part], inert: tuple[str, ...] = (), apart: tuple[str, ...] = ()) -> None:
         """UserError unless each tensor has exactly one place, and holds numbers that can be computed with.
 
-        Names that end with one of `inert` may lie beside them.
+        Names that end with one of `inert`, or begin with one of `apart`, may lie beside them.
         """
         needed = {name for part in parts for name in part.tensors}
         for name in sorted(needed & self.stored.keys()):
@@ -117,7 +117,8 @@ class Tensors:
                     f"{self.directory}: {name} is stored as {self.stored[name].format}, and quantized weights are not "
                     "read: take the checkpoint in bfloat16, float16 or float32"
                 )
-        extra = sorted(name for name in self.stored if name not in needed and not name.endswith(INERT_TENSORS + inert))
+        beside = sorted(self.stored.keys() - needed)
+        extra = [name for name in beside if not (name.endswith(INERT_TENSORS + inert) or name.startswith(apart))]
         missing = sorted(needed - self.stored.keys())
         if missing or extra:
             raise UserError(

@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 
+from ..errors import UserError
 from ..kinds import CHECKPOINT_FAMILIES
 from ..models.family import CAUSAL, CheckpointFamily, Decoding
+from ..models.transformer import Transformer
 from ..predictor import Predictor
 from ..text.codec import Codec
 from ..text.surroundings import NONE, Surroundings
@@ -40,9 +42,17 @@ class Trained:
 
     @property
     def begins(self) -> list[int]:
-        """What stands before every text: the start symbol, if there is one, where a first token is a condition."""
-        start = self.tokenizer.start if self.predictor.traits.first_given else None
+        """What stands before every text: the start symbol, if there is one, of what is read from the left."""
+        traits = self.predictor.traits
+        start = self.tokenizer.start if traits.first_given or traits.floating else None
         return [] if start is None else [start]
+
+    def trunk(self, what: str) -> Transformer:
+        """The network, of what is done with networks of our own alone (`what`, a participle). UserError for others."""
+        network = self.predictor.denoiser
+        if not isinstance(network, Transformer):
+            raise UserError(f"the network of {self.name} is computed by another package, and cannot be {what} here")
+        return network
 
     @property
     def decoding(self) -> Decoding | None:

@@ -42,7 +42,8 @@ class Voice:
         never = set(vocabulary.unpredictable) - vocabulary.reserved
         stops = tuple(row for row in allowed if row not in never)
         # what ends an answer stands between characters, as a line break does; other control tokens are no text
-        text = HoleText([b"\n" if row in stops else data for row, data in enumerate(tokens)])
+        fills = (vocabulary.pad,) if vocabulary.pads else ()
+        text = HoleText([b"\n" if row in (*stops, *fills) else data for row, data in enumerate(tokens)])
         return cls(template, stops, text, tokenizer)
 
     def ids(self, messages: Sequence[Message]) -> list[int]:

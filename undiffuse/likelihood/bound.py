@@ -71,6 +71,9 @@ def bound(
         raise UserError(f"{draws} draws are too many: use at most {MOST_DRAWS}, or ask for a precision")
     if precision is not None and not 0 < precision < 1:
         raise UserError(f"precision must lie between 0 and 1, not {precision}; 0.01 asks for one percent")
+    if predictor.traits.floating:  # blocks are counted from what is scored
+        first = text.editable.long().argmax(-1, keepdim=True)
+        text = text.at(positions=text.positions - text.positions.gather(1, first))
     process = predictor.process
     whole = (process.first, 1.0), 1 - process.first
     clip, factor = whole if convention is None else convention.range(predictor)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..types import Rows
 from .features import Features
@@ -45,6 +45,10 @@ class Denoiser(ABC):
     def head(self, hidden: Float[Tensor, "*lead D"]) -> Float[Tensor, "*lead V"]:
         """Logits over the V rows, or what `traits.gives` says, from hidden states of any leading shape."""
 
+    def fed_back(self, log_p: Float[Tensor, "*lead V"]) -> Float[Tensor, "*lead d"]:
+        """What tells it its own prediction (self-conditioning), of networks over tokens that take feedback."""
+        raise TypeError(f"{type(self).__name__} is told nothing of its own predictions; its traits say so")
+
     def memory(self, requests: int, slots: int, shadows: bool = False) -> KV:
         """An empty KV for `requests` canvases of up to `slots` positions, of networks that keep keys."""
         raise TypeError(f"{type(self).__name__} keeps no keys; its traits say what it keeps")
@@ -52,3 +56,12 @@ class Denoiser(ABC):
     def features(self, requests: int, slots: int) -> Features:
         """An empty memory of features, of networks that keep them."""
         raise TypeError(f"{type(self).__name__} keeps no features; its traits say what it keeps")
+
+
+class Network(nn.Module, Denoiser):
+    """A denoiser with weights that files hold."""
+
+    @property
+    def narrowable(self) -> frozenset[str]:
+        """Parameters that int8 makes narrow; none of a network that does not compute with such."""
+        return frozenset()

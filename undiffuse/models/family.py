@@ -8,9 +8,10 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from ..errors import UserError
+from ..types import HeadKind
 from .expert_names import experts_of, gated
 from .feed_forward.experts import Experts
 from .parts import Concatenated, Copied, Part
@@ -155,6 +156,30 @@ class Decoding:
 CAUSAL = Decoding("left-to-right")
 
 
+class Shape(Protocol):
+    """What a config says of any network: sizes, and what a row sees and speaks of, as `TransformerConfig` has them."""
+
+    @property
+    def rows(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def context(self) -> int: ...
+    @property
+    def causal(self) -> bool: ...
+    @property
+    def block_length(self) -> int | None: ...
+    @property
+    def output_offset(self) -> int: ...
+    @property
+    def first_position(self) -> int: ...
+    @property
+    def local_window(self) -> int: ...
+    def is_local(self, layer: int) -> bool: ...
+
+
 class CheckpointFamily(ABC):
     """One family of public checkpoints.
 
@@ -165,6 +190,11 @@ class CheckpointFamily(ABC):
     `template` is how its instructed models write conversations, for directories that do not say (a name in
     text/templates; empty: nobody knows). `decoding` is what verbs do if they are told nothing else (None: what suits
     the network).
+
+    `predicts` is what its predictions are. It `fills` canvases to their end, and so predicts every row of its table,
+    and a text before them begins as the tokenizer says. `package` computes its network, where the one trunk does not
+    (None: it does): `network` is then the family's own record, and `shapes` has every parameter. `apart` are the
+    beginnings of tensors that may lie beside those of the network.
     """
 
     mask_id: ClassVar[int | None] = None
@@ -174,6 +204,25 @@ class CheckpointFamily(ABC):
     cut: ClassVar[Literal["qwen2", "gpt2", "bert", "roberta"] | None] = "qwen2"
     template: ClassVar[str] = ""
     decoding: ClassVar[Decoding | None] = None
+    predicts: ClassVar[HeadKind] = "leave_one_out"
+    fills: ClassVar[bool] = False
+    package: ClassVar[str | None] = None
+    apart: ClassVar[tuple[str, ...]] = ()
+
+    def flat(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The keys of a config in one place, where a family has some of them in tables."""
+        return config
+
+    def sampling(self, generation: Mapping[str, Any]) -> dict[str, Any]:
+        """How a generation_config.json says that its model is drawn from, where it does, in our words."""
+        if generation.get("do_sample") is not True:
+            return {}
+        said = {name: generation.get(name) for name in ("temperature", "top_k", "top_p")}
+        return {name: value for name, value in said.items() if isinstance(value, int | float) and value > 0}
+
+    def shapes(self, network: Any) -> Mapping[str, tuple[int, ...]]:
+        """Every parameter of a network that a package computes, with its shape."""
+        raise TypeError(f"the network of {type(self).__name__} is the one trunk, which has its own parameters")
 
     def decoded(self, name: str) -> Decoding | None:
         """What verbs do with a model of this name; few families have several ways."""
@@ -192,15 +241,15 @@ class CheckpointFamily(ABC):
         return self
 
     @abstractmethod
-    def network(self, keys: Keys) -> TransformerConfig:
+    def network(self, keys: Keys) -> Shape:
         """The trunk that a config describes. UserError for values that it cannot have."""
 
     @abstractmethod
-    def parts(self, network: TransformerConfig) -> list[Part]:
+    def parts(self, network: Any) -> list[Part]:
         """Every parameter of the trunk, each once, with the published tensors that hold it."""
 
     @abstractmethod
-    def config(self, network: TransformerConfig) -> dict[str, Any]:
+    def config(self, network: Any) -> dict[str, Any]:
         """The inverse of `network`, with what the family's own code needs to read it; special ids are not in it."""
 
 

@@ -69,6 +69,14 @@ class KV:
             shadow=None if queries.shadow is None else shadow,
         )
 
+    @property
+    def held(self) -> Tags:
+        """What is there, of the requests that a pass is about."""
+        place = slice(None) if self.rows is None else self.rows
+        filled = self.filled[place]
+        position = torch.arange(self.slots, device=filled.device).expand_as(filled)
+        return Tags(position, live=filled, clean=self.clean[place])
+
     def cost(self, counts: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
         """Rows that the last pass ran, given how many it was asked for."""
         return counts
@@ -93,6 +101,10 @@ class KV:
             index = self.rows[:, None]
         self.keys[layer][index, :, slot] = keys.transpose(1, 2)
         self.values[layer][index, :, slot] = values.transpose(1, 2)
+        return self.read(layer)
+
+    def read(self, layer: int) -> tuple[Float[Tensor, "R G S d"], Float[Tensor, "R G S d"]]:
+        """All slots of one layer, as views where the pass is about everyone."""
         place = slice(None) if self.rows is None else self.rows
         return self.keys[layer, place, :, :-1], self.values[layer, place, :, :-1]
 

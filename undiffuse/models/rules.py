@@ -35,15 +35,38 @@ def block_diffusion(queries: Tags, keys: Tags) -> Mask | None:
     present = _present(queries, keys)
     if queries.span is None:
         return present
-    own, other = _block(queries)[:, :, None], _block(keys, queries.span)[:, None, :]
+    own, other = block_of(queries)[:, :, None], block_of(keys, queries)[:, None, :]
     asking, asked = _clean(queries)[:, :, None], _clean(keys)[:, None, :]
     return _both(torch.where(other == own, asking == asked, (other < own) & asked), present)
 
 
-def _block(tags: Tags, span: Tensor | None = None) -> Int[Tensor, "B L"]:
-    span = tags.span if span is None else span
-    assert span is not None
-    return tags.position // span[:, None]
+def canvas(queries: Tags, keys: Tags) -> Mask:
+    """A text that is read from the left, and blocks that are denoised after it (DiffusionGemma).
+
+    A clean row sees the clean rows at its own position and before. A noisy row sees the noisy rows of its own block and
+    the clean rows before that block, which begins wherever the text before it ends: blocks are counted from `origin`.
+    """
+    asking, asked = _clean(queries)[:, :, None], _clean(keys)[:, None, :]
+    before = keys.position[:, None, :]
+    own, other = block_of(queries)[:, :, None], block_of(keys, queries)[:, None, :]
+    clean = asked & (before <= queries.position[:, :, None])
+    noisy = torch.where(asked, before < begin_of(queries)[:, :, None], own == other)
+    return _both(torch.where(asking, clean, noisy), _present(queries, keys))
+
+
+def block_of(tags: Tags, counted: Tags | None = None) -> Int[Tensor, "B L"]:
+    """The number of the attention block of each row, in the blocks that `counted` has (None: its own)."""
+    counted = tags if counted is None else counted
+    assert counted.span is not None
+    origin = 0 if counted.origin is None else counted.origin[:, None]
+    return (tags.position - origin) // counted.span[:, None]
+
+
+def begin_of(tags: Tags) -> Int[Tensor, "B L"]:
+    """The first position of the attention block of each row."""
+    assert tags.span is not None
+    origin = 0 if tags.origin is None else tags.origin[:, None]
+    return block_of(tags) * tags.span[:, None] + origin
 
 
 def _clean(tags: Tags) -> Bool[Tensor, "B L"]:

@@ -25,6 +25,11 @@ class Traits:
     `keeps` says what it can keep between passes: keys and values (`memory`), or what its layers added (`features`).
     `accepts` names inputs that it can be given; those that it does not take as well are nothing unless someone gives
     them (σ = 0 of MDLM). `bounded` networks have no position beyond `context`.
+
+    `floating` blocks begin where a request begins to write, wherever that is, and what stands before them is read from
+    the left; else they are counted from position 0. `feedback` is the size of what tells a network over tokens its own
+    last prediction (0: nothing does), which `Denoiser.fed_back` makes of it; networks over vectors that take feedback
+    are told the estimate of the process.
     """
 
     vocab_rows: int
@@ -39,6 +44,8 @@ class Traits:
     keeps: frozenset[Keeping] = frozenset()
     accepts: frozenset[Input] = frozenset()
     bounded: bool = False
+    floating: bool = False
+    feedback: int = 0
 
     @property
     def one_sided(self) -> bool:

@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..types import Rows, Rule, Tags
 from . import rules
 from .attention import Attention, Bias, bias_of
-from .base import Denoiser
+from .base import Network
 from .curves import CURVES, NoiseCurve
 from .features import Features
 from .feed_forward.dense import Dense
@@ -202,7 +202,7 @@ class TransformerConfig:
         return self.layer.condition(self.width, self.time_conditioning)
 
 
-class Transformer(nn.Module, Denoiser):
+class Transformer(Network):
     """A `Denoiser`. Parameters are float32 after construction; `.to(dtype)` casts them and what is computed."""
 
     def __init__(self, config: TransformerConfig) -> None:
@@ -314,6 +314,17 @@ class Transformer(nn.Module, Denoiser):
     def matrices(self) -> list[tuple[nn.Parameter, tuple[int, ...]]]:
         """Hidden matrices, each with the heights of the maps stacked in it: what Muon orthogonalizes one by one."""
         return [pair for block in self.blocks for pair in block.matrices]
+
+    @property
+    def narrowable(self) -> frozenset[str]:
+        """The matrices of the layers, the table and the head.
+
+        Routers of experts stay as they are, and so do vectors that noise is added to.
+        """
+        matrices = {id(matrix) for matrix, _ in self.matrices}
+        if self.latent is None:
+            matrices |= {id(module.weight) for module in (self.embedding, self.unembedding) if module is not None}
+        return frozenset(name for name, parameter in self.named_parameters() if id(parameter) in matrices)
 
     def memory(self, requests: int, slots: int, shadows: bool = False) -> KV:
         c = self.config

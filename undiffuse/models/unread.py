@@ -6,7 +6,6 @@ from typing import Any
 from ..errors import UserError
 
 UNREAD = {
-    "diffusion_gemma": ("DiffusionGemma", "has a mixture of experts, an encoder and sliding windows"),
     "wedlm": ("WeDLM", "attends causally"),
 }
 """By model_type, in lower case: the family, and why its network is not one of the layouts."""

@@ -51,12 +51,12 @@ def fidelities(
 
 
 def _canvas(model: LanguageModel, texts: Sequence[Sequence[int]], prompt: int, block_length: int, seed: int) -> Canvas:
-    span = model.predictor.traits.block_length
+    span, floating = model.predictor.traits.block_length, model.predictor.traits.floating
     canvases = []
     for number, ids in enumerate(texts):
         pending = torch.arange(len(ids)) >= prompt
-        tile = None if span else block_length
-        canvases.append(start(torch.tensor(list(ids)), pending, key=seed + number, block_length=tile, span=span))
+        tile, text = None if span else block_length, torch.tensor(list(ids))
+        canvases.append(start(text, pending, key=seed + number, block_length=tile, span=span, floating=floating))
     return Canvas.concatenate(canvases).to(model.device)
 
 

@@ -51,9 +51,7 @@ class Start:
 
     @property
     def _network(self) -> Transformer:
-        network = self.model.predictor.denoiser
-        assert isinstance(network, Transformer)
-        return network
+        return self.model.trunk("trained on")
 
     @property
     def recipe(self) -> dict[str, Any]:

@@ -34,8 +34,8 @@ class Block(CachePolicy):
 
     def recompute(self, canvas: Canvas, kv: Kept | None) -> Bool[Tensor, "R L"]:
         assert isinstance(kv, KV)
-        span = canvas.span.clamp(min=1)[:, None]
-        block, present = canvas.positions // span, window_start(canvas) // span
+        block = canvas.blocks
+        present = block.gather(1, window_start(canvas))
         unsaved = canvas.finished_blocks & ~kv.clean
         blocks = (block == present) | ((block < present) & unsaved)
         settled = (canvas.pending.cumsum(-1) == 0) & ~kv.filled  # the row that speaks of a site is run besides

@@ -12,7 +12,7 @@ or when the steps are used up; what is emitted is the most probable text of the 
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...errors import UserError
@@ -31,13 +31,15 @@ class EntropyRenoise(Strategy):
 
     `settled` is in nats per token, `entropy_bound` in nats; entropies are of the distribution that candidates are drawn
     from, or of the model's own at confidence 'raw'. The network is told the times of the even grid, although the share
-    of accepted tokens does not follow it.
+    of accepted tokens does not follow it, and one that reads its own last prediction that of the tempered distribution.
+    A window takes at most `longest` steps, where nobody asks for another number.
     """
 
     entropy_bound: float = 0.1
     cold: float = 0.4
     settled: float = 0.005
     stability: int = 1
+    longest: int = 48
     filters: Filters = field(default_factory=lambda: Filters(temperature=0.8, confidence="filtered"))
 
     exact = False
@@ -64,6 +66,11 @@ class EntropyRenoise(Strategy):
             raise UserError(f"settled must be positive, not {self.settled}; 0.005 nats per token is usual")
         if self.stability < 1:
             raise UserError(f"stability must be at least 1, not {self.stability}: it counts steps without a change")
+        if self.longest < 1:
+            raise UserError(f"longest must be at least 1 step, not {self.longest}; 48 are usual")
+
+    def planned(self, sizes: Int[Tensor, " W"]) -> Int[Tensor, " W"]:
+        return sizes.clamp(max=self.longest)
 
     def begin(self, process: Process, canvas: Canvas) -> Memory:
         return {"best": torch.full_like(canvas.ids, -1), "stable": torch.zeros_like(canvas.key)}
@@ -99,4 +106,5 @@ class EntropyRenoise(Strategy):
             seen.open & ~ends,
             best.logp,
             {"best": seen.sites.scatter(best.ids, memory["best"]), "stable": stable},
+            belief=tempered.logits,
         )

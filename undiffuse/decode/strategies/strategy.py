@@ -39,6 +39,7 @@ class Decision:
 
     `certificate`, where a strategy gives one, is below 1 when one token at a time would decide the same (`certified`).
     `hold` keeps the window open for a further step although nothing may be pending in it (None: no request's).
+    `belief` is what a network is told that reads its own last prediction (ln p up to a constant; None: what it said).
     """
 
     write: Bool[Tensor, "R M"]
@@ -48,6 +49,7 @@ class Decision:
     memory: Memory = field(default_factory=dict)
     certificate: Float[Tensor, " R"] | None = None
     hold: Bool[Tensor, " R"] | None = None
+    belief: Float[Tensor, "R M V"] | None = None
 
     def replace(self, **changes: Tensor) -> "Decision":
         return replace(self, **changes)
@@ -128,6 +130,10 @@ class Strategy(ABC, Generic[P]):
     def needs(self) -> tuple[Need, ...]:
         """What it asks of a process; most accept every one."""
         return ()
+
+    def planned(self, sizes: Int[Tensor, " W"]) -> Int[Tensor, " W"]:
+        """How many steps windows of so many pending positions take, where nobody says."""
+        return sizes
 
     def noise(self, process: P, canvas: Canvas) -> Int[Tensor, "R L"]:
         """What pending positions hold before the first step."""

@@ -51,7 +51,7 @@ class Cells:
         count = -(-batch.ids.shape[1] // span)
         cell = torch.arange(count, device=batch.ids.device)
         return cls(
-            of=(batch.positions // span).clamp(max=count - 1),
+            of=(batch.positions // span).clamp(0, count - 1),
             slot=batch.slot[:, None] * count + cell,
             index=batch.index[:, None] * count + cell,
             epoch=batch.epoch[:, None],
