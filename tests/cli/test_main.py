@@ -127,7 +127,9 @@ def test_about_tells_what_a_bug_report_needs(capsys):
 
     assert run(["about", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["packages"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(
+        found["packages"]["torch"]
+    )  # a build from PyPI does not say which in its package
     assert found["threads"]["torch"] == torch.get_num_threads()
     assert found["kernels"]["vector instructions"] == torch.backends.cpu.get_cpu_capability()
     assert "matplotlib" in found["extras"]["plot"]
