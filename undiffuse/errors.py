@@ -11,7 +11,11 @@ class UserError(Exception):
     """
 
 
-def not_finite(dtype: object) -> UserError:
+class NotFiniteError(UserError):
+    """Predictions of a network that are no numbers: its files or its format are at fault, not what was asked."""
+
+
+def not_finite(dtype: object) -> NotFiniteError:
     """Of a network whose predictions are no numbers; `dtype` is that of its weights."""
     number_format = str(dtype).removeprefix("torch.")
     fix = (
@@ -19,7 +23,7 @@ def not_finite(dtype: object) -> UserError:
         if number_format == "float16"
         else "its weights or its config are damaged: copy the model again, or train again"
     )
-    return UserError(f"the predictions of the network are not finite in {number_format}; {fix}")
+    return NotFiniteError(f"the predictions of the network are not finite in {number_format}; {fix}")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

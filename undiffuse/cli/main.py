@@ -21,6 +21,7 @@ from . import (
     inspect,
     models,
     score,
+    serve,
     study,
     train,
     verify,
@@ -75,6 +76,7 @@ app.command("chat")(chat.chat)
 app.command("check")(check.check)
 app.command("score")(score.score)
 app.command("models")(models.models)
+app.command("serve")(serve.serve)
 app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
 app.command("verify")(verify.verify)

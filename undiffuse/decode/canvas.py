@@ -125,6 +125,12 @@ class Canvas:
             **{f.name: getattr(self, f.name).index_copy(0, rows, getattr(other, f.name)) for f in fields(self)}
         )
 
+    def narrowed(self, length: int, windows: int) -> "Canvas":
+        """The first positions and windows alone: a request without the padding of those that it shared a batch with."""
+        widths = {"steps": windows}
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Canvas(**{k: v if v.ndim == 1 else v[:, : widths.get(k, length)] for k, v in columns.items()})
+
     def to(self, device: torch.device | str) -> "Canvas":
         return Canvas(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 

@@ -138,7 +138,18 @@ def fill_answer(
     messages = checked(messages)
     if not 0 <= number < len(messages) or messages[number]["role"] != "assistant":
         raise UserError(f"message {number + 1} is no answer: blanks of an earlier answer can be filled")
-    segments = parse(messages[number]["content"])
+    return (yield from answer_in(model, messages, number, parse(messages[number]["content"]), settings, top))
+
+
+def answer_in(
+    model: Trained,
+    messages: Sequence[Message],
+    number: int,
+    segments: Sequence[Segment],
+    settings: Settings,
+    top: int,
+) -> Verb[tuple[str, Filled]]:
+    """An answer that is fixed text and holes: the whole of it, and how its blanks were filled."""
     form = _form(model, messages, number, segments)
     ((filled,),) = yield from fill_forms(model, [form], settings, top)
     answers = iter(filled.holes)

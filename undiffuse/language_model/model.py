@@ -21,13 +21,12 @@ from ..predictor import Predictor
 from ..text.codec import Codec
 from ..text.template import Message, Template
 from .arguments import flag, ids, many, path, string, whole
-from .chat import chat, conversations_of, fill_answer, fitting
+from .calls import Calls
+from .chat import conversations_of, fitting
 from .check import Check, check
 from .decode import Decoded, Prompts, decode
-from .defaults import answering, filling, generating, suited
+from .defaults import answering, suited
 from .embed import embed
-from .fill import fill, fill_object
-from .generate import generate
 from .logits import Times, logits
 from .many import listed
 from .results import Answer, Filled, FilledObject, Generated, Score
@@ -35,7 +34,6 @@ from .score import score
 from .settings import Settings
 from .storage import save
 from .trained import Trained
-from .until import Until
 from .voice import KEY
 
 OnEvent = Callable[[Event], None]
@@ -69,6 +67,11 @@ class LanguageModel:
     def trained(self) -> Trained:
         """What the functions behind the verbs work on."""
         return Trained(self.predictor, self.tokenizer, self.manifest, self.name)
+
+    @property
+    def calls(self) -> Calls:
+        """The verbs as coroutines, for whoever takes the steps of several together."""
+        return Calls(self.trained)
 
     @property
     def context(self) -> int:
@@ -106,9 +109,14 @@ class LanguageModel:
         samples. Of a text longer than the context the model sees the part around the holes. UserError for malformed
         holes, types that nothing satisfies, or holes that do not fit the context.
         """
-        kind, heat = filling(self.predictor, strategy, temperature, whole("samples", samples))
-        settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, **options)
-        found = _run(fill(self.trained, listed(text), settings, top), on_event)
+        own: dict[str, Any] = {
+            "strategy": strategy,
+            "top": top,
+            "samples": samples,
+            "temperature": temperature,
+            "seed": seed,
+        }
+        found = _run(self.calls.fill(text, **own, **options), on_event)
         return found[0] if isinstance(text, str) else found
 
     def fill_object(
@@ -128,9 +136,14 @@ class LanguageModel:
 
         UserError for a schema that says more than can be promised (`text/schema.py` lists what is read).
         """
-        kind, heat = filling(self.predictor, strategy, temperature, whole("samples", samples))
-        settings = Settings.of(kind, temperature=heat, seed=seed, samples=samples, **options)
-        return _run(fill_object(self.trained, prompt, schema, settings, top), on_event)
+        own: dict[str, Any] = {
+            "strategy": strategy,
+            "top": top,
+            "samples": samples,
+            "temperature": temperature,
+            "seed": seed,
+        }
+        return _run(self.calls.fill_object(prompt, schema, **own, **options), on_event)
 
     @overload
     def generate(self, prompt: str = "", **options: Any) -> list[Generated]: ...
@@ -164,9 +177,14 @@ class LanguageModel:
         that is decided without a gap ends the decoding, which saves what comes after it where text is decided from left
         to right or in blocks.
         """
-        kind, chosen = generating(self.trained, strategy, {"temperature": temperature, **options})
-        settings = Settings.of(kind, seed=seed, samples=samples, steps=steps, **chosen)
-        found = _run(generate(self.trained, listed(prompt), length, settings, Until.of(until)), on_event)
+        own: dict[str, Any] = {
+            "strategy": strategy,
+            "temperature": temperature,
+            "samples": samples,
+            "steps": steps,
+            "seed": seed,
+        }
+        found = _run(self.calls.generate(prompt, length=length, until=until, **own, **options), on_event)
         return found[0] if isinstance(prompt, str) else found
 
     @overload
@@ -195,11 +213,15 @@ class LanguageModel:
         authors do, others give their best text. Further options are those of `fill`. UserError for a model without a
         template (`with_template`), messages that are none, and conversations that do not fit the context.
         """
-        conversations, one = conversations_of(messages, system)
-        kind, chosen = answering(self.trained, strategy, {"temperature": temperature, **options})
-        settings = Settings.of(kind, seed=seed, **chosen)
-        found = _run(chat(self.trained, conversations, length, settings), on_event)
-        return found[0] if one else found
+        own: dict[str, Any] = {
+            "length": length,
+            "strategy": strategy,
+            "temperature": temperature,
+            "seed": seed,
+            "system": system,
+        }
+        found = _run(self.calls.chat(messages, **own, **options), on_event)
+        return found[0] if conversations_of(messages, system)[1] else found
 
     def fitting(
         self,
@@ -236,10 +258,8 @@ class LanguageModel:
         What becomes of it, and how its holes were filled; holes and options are those of `fill`. UserError for a model
         that sees only what stands before.
         """
-        kind, heat = filling(self.predictor, strategy, temperature, 1)
-        settings = Settings.of(kind, temperature=heat, seed=seed, **options)
-        number, top = whole("number", number, 0), whole("top", top)
-        return _run(fill_answer(self.trained, messages, number, settings, top), on_event)
+        own: dict[str, Any] = {"strategy": strategy, "top": top, "temperature": temperature, "seed": seed}
+        return _run(self.calls.fill_answer(messages, number, **own, **options), on_event)
 
     def with_template(self, source: str) -> "LanguageModel":
         """The same model with another chat template (Jinja, as Hugging Face has it), which `save` writes too.
@@ -316,13 +336,10 @@ class LanguageModel:
 
         Strategy and temperature default to those of `fill` or `generate`.
         """
+        own: dict[str, Any] = {"strategy": strategy, "temperature": temperature, "seed": seed}
         if text is None:
-            kind, chosen = generating(self.trained, strategy, {"temperature": temperature, **options})
-            settings = Settings.of(kind, seed=seed, **chosen)
-            return run(generate(self.trained, listed([prompt]), length, settings, Until()))
-        kind, heat = filling(self.predictor, strategy, temperature, whole("samples", options.get("samples", 1)))
-        settings = Settings.of(kind, temperature=heat, seed=seed, **options)
-        return run(fill(self.trained, listed([text]), settings, top=1))
+            return run(self.calls.generate([string("prompt", prompt)], length=length, **own, **options))
+        return run(self.calls.fill([text], top=1, **own, **options))
 
     def logits(
         self,

@@ -1,0 +1,1 @@
+"""HTTP: OpenAI's shapes and our own, each request a job of the engine."""

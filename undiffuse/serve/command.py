@@ -1,0 +1,149 @@
+"""`undiffuse serve` behind its options: load, measure, listen, and end in order."""
+
+import asyncio
+import shlex
+import socket
+import sys
+import webbrowser
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+import torch
+import uvicorn
+
+from ..device import device_of
+from ..errors import UserError
+from ..language_model import LanguageModel, load, newest_run
+from ..language_model.memory import available
+from ..language_model.number_formats import number_format
+from .api.app import Options, create_app
+from .budget import measured_rows
+from .engine import Engine, Limits
+from .served import Served
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says."""
+
+    models: tuple[str, ...]
+    host: str
+    port: int
+    open_page: bool
+    keys: tuple[str, ...]
+    origins: tuple[str, ...]
+    rows: int | None
+    memory: float | None
+    drain: float
+    page: bool
+    device: str | None
+    dtype: str | None
+    threads: int | None
+    plugins: tuple[str, ...]
+
+
+def run(settings: Settings) -> None:
+    """Serve until told to stop. UserError for what cannot be loaded, or where nobody can listen."""
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    socket_ = _listen(settings.host, settings.port)
+    served = Served(_places(settings.models), lambda place: _load(place, settings))
+    name, model = served.get(None)
+    rows = settings.rows or measured_rows(model)
+    free = available(model.device)
+    memory = int(settings.memory * 1e9) if settings.memory else max((free or 4 << 30) // 2, 1 << 28)
+    options = Options(
+        limits=Limits(rows=rows, memory=memory),
+        keys=settings.keys,
+        origins=settings.origins,
+        drain_seconds=settings.drain,
+        page=settings.page,
+    )
+    app = create_app(served, options)
+    address = f"http://{_shown(settings.host)}:{socket_.getsockname()[1]}"
+    _say(address, name, model, rows, settings)
+    if settings.open_page:
+        webbrowser.open(address)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=max(1, round(settings.drain))
+    )
+    server = uvicorn.Server(config)
+    code = asyncio.run(_serve(server, socket_, app.engine))
+    if code:
+        sys.exit(code)
+
+
+async def _serve(server: uvicorn.Server, listening: socket.socket, engine: Engine) -> int:
+    """The exit code: 1 where the engine failed, which ends the server."""
+    running = asyncio.create_task(server.serve(sockets=[listening]))
+    while not running.done():
+        await asyncio.wait({running}, timeout=0.5)
+        if engine.failure is not None:
+            server.should_exit = True
+            await running
+            return 1
+    running.result()
+    return 0
+
+
+def _places(models: tuple[str, ...]) -> dict[str, Path | None]:
+    """A name for each model: that of its directory or file."""
+    if not models:
+        newest = newest_run()
+        return {newest.name: newest}
+    found: dict[str, Path | None] = {}
+    for model in models:
+        name = Path(model).name.removesuffix(".gguf") or model
+        if name in found:
+            raise UserError(f"two models are called {name!r}: rename one of their directories")
+        found[name] = Path(model)
+    return found
+
+
+def _load(place: Path | None, settings: Settings) -> LanguageModel:
+    device = device_of(settings.device)
+    return load(place, device=device, dtype=number_format(settings.dtype), plugins=settings.plugins)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket, before anything is loaded. UserError where it cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.socket(family, kind, protocol)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+        found.listen(128)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UserError(f"nobody can listen at {host}:{port} ({why}): choose another --port, or 0 for any") from error
+    return found
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _local(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _say(address: str, name: str, model: LanguageModel, rows: int, settings: Settings) -> None:
+    """The address, the model, and commands that work."""
+    key = " -H 'Authorization: Bearer KEY'" if settings.keys else ""
+    body = " -H 'Content-Type: application/json' -d "
+    both = model.predictor.traits.both_sides
+    fill = shlex.quote('{"text": "The [MASK] of it."}')
+    lines = [
+        f"undiffuse serves {name} at {address}" + ("" if not settings.page else "  (open it in a browser)"),
+        f"steps of {rows} rows; stop with Ctrl-C",
+        *([f"curl {address}/v1/fill{key}{body}{fill}"] if both else []),
+        f"curl {address}/v1/completions{key}{body}" + shlex.quote('{"prompt": "The ", "max_tokens": 8}'),
+        f"curl {address}/v1/models{key}",
+    ]
+    if not _local(settings.host) and not settings.keys:
+        lines.insert(1, "warning: anyone who reaches this address may use it: set --api-keys FILE")
+    print("\n".join(lines), file=sys.stderr, flush=True)

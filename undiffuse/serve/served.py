@@ -1,0 +1,59 @@
+"""The models that a server has: by name, loaded when they are first asked for, within the memory that they may take."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import UserError, did_you_mean
+from ..language_model import LanguageModel
+
+
+class NoModelError(UserError):
+    """A request for a model that is not served."""
+
+
+@dataclass(eq=False)
+class Served:
+    """Names and how each is loaded; the first is the default. A model that was loaded stays.
+
+    `load` is called on the thread that asks; others that ask for the same model wait for it.
+    """
+
+    places: Mapping[str, Path | None]
+    load: Callable[[Path | None], LanguageModel]
+    _loaded: dict[str, LanguageModel] = field(default_factory=dict)
+    _locks: dict[str, threading.Lock] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._locks = {name: threading.Lock() for name in self.places}
+
+    @classmethod
+    def ready(cls, models: Mapping[str, LanguageModel]) -> "Served":
+        """Models that are loaded already."""
+
+        def none(place: Path | None) -> LanguageModel:
+            raise UserError(f"there is no model to load at {place}")
+
+        found = cls(dict.fromkeys(models), none)
+        found._loaded.update(models)
+        return found
+
+    @property
+    def default(self) -> str:
+        return next(iter(self.places))
+
+    @property
+    def loaded(self) -> Mapping[str, LanguageModel]:
+        """Those that are in memory."""
+        return dict(self._loaded)
+
+    def get(self, name: str | None) -> tuple[str, LanguageModel]:
+        """A model and its name. NoModelError for one that is not served, UserError for one that cannot be loaded."""
+        name = name or self.default
+        if name not in self.places:
+            raise NoModelError(f"there is no model {name!r}{did_you_mean(name, self.places)}")
+        with self._locks[name]:
+            if name not in self._loaded:
+                self._loaded[name] = self.load(self.places[name])
+            return name, self._loaded[name]
