@@ -9,18 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from served_model import MODEL
 
 from undiffuse.errors import UserError
-from undiffuse.kinds import build_process
 from undiffuse.language_model import LanguageModel
-from undiffuse.models.transformer import Transformer, TransformerConfig
 from undiffuse.predictor import Predictor
 from undiffuse.serve.engine import BusyError, DrainingError, Engine, Limits
 from undiffuse.serve.job import Begun, Cancelled, Done, Failed, Job
-from undiffuse.text.tokenizer import Tokenizer
 
-TEXT = "The quick brown fox jumps over the lazy dog. Größe, naïve — 漢字 and emoji 🙂 too.\n" * 30
-TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant: "
 CALLS = (
     ("fill", "The [MASK] fox [MASK:3] the lazy dog."),
     ("fill", "The ____ jumps over the {a:choice(lazy|quick|brown)} dog."),
@@ -34,20 +30,6 @@ OPTIONS = {
     "generate": ({"length": 9}, {"length": 40}, {"length": 12, "strategy": "confidence", "block_length": 4}),
     "chat": ({"length": 8}, {"length": 5, "temperature": 1.0}),
 }
-
-
-def model() -> LanguageModel:
-    tokenizer = Tokenizer.train([TEXT], 320)
-    torch.manual_seed(0)
-    network = Transformer(TransformerConfig(rows=tokenizer.vocabulary.rows, width=32, depth=2, heads=2, context=32))
-    torch.nn.init.normal_(network.unembedding.weight, std=0.3)
-    spec = {"schedule": {"kind": "one-minus-t"}, "destination": {"kind": "mask"}}
-    process = build_process(spec, tokenizer.vocabulary)
-    predictor = Predictor(network.double().requires_grad_(False), process, "leave_one_out")
-    return LanguageModel(predictor, tokenizer, {}).with_template(TEMPLATE)
-
-
-MODEL = model()
 
 
 @dataclass

@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -98,6 +99,11 @@ def create_app(served: Served, options: Options | None = None) -> App:
     app.include_router(openai.router(desk))
     app.include_router(own.router(desk))
     _operate(app, health, metrics, served)
+
+    @app.api_route("/v1/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    async def nothing(rest: str) -> Any:
+        raise HTTPException(404, f"there is no endpoint /v1/{rest} for this method: GET /openapi.json lists all")
+
     if options.page:
         folder = Path(str(resources.files("undiffuse.serve") / "web"))
         app.mount("/", StaticFiles(directory=folder, html=True), name="page")

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 from .errors import body
 
 Scope = MutableMapping[str, Any]
@@ -60,8 +62,6 @@ class Guard:
                 await _answer(sending, *refused)
             else:
                 await self.app(scope, self._limited(receive), sending)
-        except _TooLargeError:
-            await _answer(sending, 413, f"a body may have {self.largest} bytes at most", "too_large")
         finally:
             taken = time.perf_counter() - began
             logger.info("%s %s %s %d %.3f s", name, scope["method"], scope["path"], status, taken)
@@ -92,14 +92,10 @@ class Guard:
             message = await receive()
             taken += len(message.get("body", b""))
             if taken > self.largest:
-                raise _TooLargeError
+                raise HTTPException(413, f"a body may have {self.largest} bytes at most")
             return message
 
         return receiving
-
-
-class _TooLargeError(Exception):
-    """A body that goes on beyond its limit."""
 
 
 async def _answer(send: Send, status: int, message: str, code: str) -> None:

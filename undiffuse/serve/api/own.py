@@ -16,6 +16,10 @@ from .sse import events
 from .telling import follower_of, patches_of
 
 
+OBJECT = 64
+"""Tokens of an object of a schema, for an estimate of its work."""
+
+
 def router(desk: Desk) -> APIRouter:
     """The endpoints on a desk."""
     routes = APIRouter(tags=["undiffuse"])
@@ -127,7 +131,7 @@ def _characters(asked: FillRequest) -> int:
 
 def _most(asked: FillRequest) -> int:
     """Tokens that the holes may take together, at most."""
-    segments = parse(asked.text or "{x:yesno}") if asked.segments is None else calls.segments_of(asked.segments)
     if asked.schema_ is not None:
-        return 64
+        return OBJECT
+    segments = parse(asked.text or "") if asked.segments is None else calls.segments_of(asked.segments)
     return sum(segment.maximum for segment in segments if isinstance(segment, Hole))
