@@ -14,7 +14,8 @@ import uvicorn
 
 from ..device import device_of
 from ..errors import UserError
-from ..language_model import LanguageModel, load, newest_run
+from ..language_model import LanguageModel, find, load
+from ..language_model.named import Found
 from ..language_model.memory import available
 from ..language_model.number_formats import number_format
 from .api.app import Options, create_app
@@ -87,21 +88,22 @@ async def _serve(server: uvicorn.Server, listening: socket.socket, engine: Engin
     return 0
 
 
-def _places(models: tuple[str, ...]) -> dict[str, Path | None]:
-    """A name for each model: that of its directory or file."""
-    if not models:
-        newest = newest_run()
-        return {newest.name: newest}
-    found: dict[str, Path | None] = {}
-    for model in models:
-        name = Path(model).name.removesuffix(".gguf") or model
+def _places(models: tuple[str, ...]) -> dict[str, Found]:
+    """A name for each model: its own, or that of its directory or file. Without any, the one that all verbs take."""
+    found: dict[str, Found] = {}
+    for model in models or (None,):
+        place = find(model)
+        if place.note:
+            print(place.note, file=sys.stderr)
+        name = place.name if "/" not in place.name or not place.place.exists() else Path(place.name).name
+        name = name.removesuffix(".gguf")
         if name in found:
             raise UserError(f"two models are called {name!r}: rename one of their directories")
-        found[name] = Path(model)
+        found[name] = place
     return found
 
 
-def _load(place: Path | None, settings: Settings) -> LanguageModel:
+def _load(place: Found, settings: Settings) -> LanguageModel:
     device = device_of(settings.device)
     return load(place, device=device, dtype=number_format(settings.dtype), plugins=settings.plugins)
 

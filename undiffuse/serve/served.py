@@ -3,10 +3,10 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ..errors import UserError, did_you_mean
 from ..language_model import LanguageModel
+from ..language_model.named import Found
 
 
 class NoModelError(UserError):
@@ -20,8 +20,8 @@ class Served:
     `load` is called on the thread that asks; others that ask for the same model wait for it.
     """
 
-    places: Mapping[str, Path | None]
-    load: Callable[[Path | None], LanguageModel]
+    places: Mapping[str, Found | None]
+    load: Callable[[Found], LanguageModel]
     _loaded: dict[str, LanguageModel] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
 
@@ -32,8 +32,8 @@ class Served:
     def ready(cls, models: Mapping[str, LanguageModel]) -> "Served":
         """Models that are loaded already."""
 
-        def none(place: Path | None) -> LanguageModel:
-            raise UserError(f"there is no model to load at {place}")
+        def none(place: Found) -> LanguageModel:
+            raise UserError(f"{place.name} is not loaded")
 
         found = cls(dict.fromkeys(models), none)
         found._loaded.update(models)
@@ -55,5 +55,7 @@ class Served:
             raise NoModelError(f"there is no model {name!r}{did_you_mean(name, self.places)}")
         with self._locks[name]:
             if name not in self._loaded:
-                self._loaded[name] = self.load(self.places[name])
+                place = self.places[name]
+                assert place is not None, "what has no place is loaded"
+                self._loaded[name] = self.load(place)
             return name, self._loaded[name]
