@@ -15,8 +15,8 @@ import uvicorn
 from ..device import device_of
 from ..errors import UserError
 from ..language_model import LanguageModel, find, load
-from ..language_model.named import Found
 from ..language_model.memory import available
+from ..language_model.named import Found
 from ..language_model.number_formats import number_format
 from .api.app import Options, create_app
 from .budget import measured_rows

@@ -15,7 +15,6 @@ from .schema import Asked, CheckRequest, ChooseRequest, EditRequest, FillRequest
 from .sse import events
 from .telling import follower_of, patches_of
 
-
 OBJECT = 64
 """Tokens of an object of a schema, for an estimate of its work."""
 
