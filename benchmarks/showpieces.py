@@ -67,12 +67,6 @@ SECTIONS: Mapping[str, tuple[str, str]] = {
         "avoid the error; writing the least likely word of a finished sentence anew, given all others, twice at "
         "most, repairs most of it.",
     ),
-    "forms": (
-        "Forms: five typed fields from a sentence",
-        "*Please send 12 lamps to Anna by 14 March 2026, as a gift.* becomes an object of five fields. Braces, "
-        "keys and quotes are fixed and every value is a typed hole, so what comes out satisfies the schema "
-        "whatever the network thinks. The twin writes the object as text.",
-    ),
 }
 
 
@@ -106,6 +100,8 @@ def page() -> str:
 def tables(result: Mapping[str, Any]) -> list[str]:
     rows = contest(result["lines"]) if "way" in result["lines"][0] else toy(result["lines"])
     said = [*markdown(rows), ""]
+    if "entropy" in result:
+        said += [bits(result), ""]
     if result.get("gate") is not None:
         said += [gate(result["gate"])]
     return said
@@ -136,6 +132,16 @@ def toy(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
         }
         for line in lines
     ]
+
+
+def bits(result: Mapping[str, Any]) -> str:
+    """The bound of each seed, and the twin's sentences."""
+    bounds = ", ".join(f"{value:.3f}" for value in result["bits"])
+    right, asked = (sum(each[key] for each in result["twin"]) for key in ("right", "asked"))
+    return (
+        f"Bits of a sentence, by seed: {bounds} (bound); entropy {result['entropy']:.3f}. "
+        f"The twin writes {percent(right / asked)} sentences in {result['twin'][0]['nfe']} evaluations."
+    )
 
 
 def gate(found: Mapping[str, Any]) -> str:
