@@ -212,7 +212,7 @@ def test_list_names_every_family_and_its_kinds(capsys):
         for kind in family.kinds:
             assert re.search(rf"^  {kind} +\S", shown, re.MULTILINE), kind
     heads = re.findall(r"^(\S[^:\n]*):(.*)$", shown, re.MULTILINE)
-    assert len(heads) == len(COMPONENTS) + 1
+    assert len(heads) == len(COMPONENTS) + 2  # and recipes, and demos
     assert all(meaning for _, meaning in heads), "what the names of each sort are for"
 
 

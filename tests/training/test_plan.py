@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from undiffuse.data.packing import CLOSING
 from undiffuse.errors import UserError
 from undiffuse.training import planning
 from undiffuse.training.plan import Budget, Plan, affordable, best_dtype, dial, sized
@@ -22,6 +23,7 @@ class Machine:
 
     configuration = configuration()
     train = SimpleNamespace(bytes=1_000_000)
+    longest = None
 
     def __init__(self, monkeypatch, operations_per_second: float) -> None:
         self.now, self.speed, self.built = 0.0, operations_per_second, []
@@ -143,3 +145,11 @@ def test_the_number_of_threads_is_what_is_fastest_here(monkeypatch, slowdown, be
 
 def test_numbers_of_threads_are_all_and_halves():
     assert [numbers_of_threads(most) for most in (1, 2, 6)] == [(1,), (2, 1), (6, 3, 1)]
+
+
+def test_records_have_a_context_that_holds_the_longest_and_as_many_tokens_a_step():
+    sizes = [dial(2.0, 20_000, longest) for longest in (5, 23, 40, 2000)]
+    assert [size.context for size in sizes] == [24, 32, 48, 256]
+    assert all(size.context >= longest + CLOSING - 1 for size, longest in zip(sizes[:3], (5, 23, 40), strict=True))
+    text = dial(2.0, 20_000)
+    assert all(abs(size.rows * size.context - text.rows * 128) < size.context for size in sizes)

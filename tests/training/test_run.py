@@ -98,7 +98,7 @@ def test_minutes_begin_before_the_tokenizer_is_trained(train_tiny, monkeypatch, 
     """A tenth of them is for training whatever a tokenizer takes."""
     clock, trained, planned = [0.0], Tokenizer.train, []
 
-    def slow(texts, size):
+    def slow(texts, size, least_count):
         clock[0] += seconds
         return trained(texts, size)
 

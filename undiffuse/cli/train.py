@@ -1,5 +1,6 @@
 """`undiffuse train`: a model of a text, within a budget of minutes or steps."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -110,6 +111,11 @@ def _refuse_with_resume(given: dict[str, object]) -> None:
         raise UserError(f"--resume goes on with the settings of the run: leave out {', '.join(named)}")
 
 
+def _quoted(text: str) -> str:
+    """As a shell takes it."""
+    return shlex.quote(text) if set('"\\$`!\n') & set(text) else f'"{text}"'
+
+
 def _report(run: "Run") -> None:
     from .console import stderr
 
@@ -126,7 +132,8 @@ def _report(run: "Run") -> None:
         f"undiffuse score FILE --model {run.directory}",
     ]
     if run.model.predictor.traits.both_sides:  # else a blank sees one side only
-        commands.insert(0, f'undiffuse fill "Half a text, ____ [MASK] blanks." --model {run.directory} --watch')
+        text = run.example or "Half a text, ____ [MASK] blanks."
+        commands.insert(0, f"undiffuse fill {_quoted(text)} --model {run.directory} --watch")
     if not run.complete:
         commands.insert(0, f"undiffuse train --resume {run.directory}")
     console.print("try next:\n  " + "\n  ".join(commands), markup=False, soft_wrap=True)

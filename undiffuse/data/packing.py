@@ -2,11 +2,13 @@
 
 Texts without prompts are joined into one stream, each document but a lone one closed by eos, and cut into rows; where
 the cuts fall moves from epoch to epoch, so that no token stays at the edge of its row. Prompts and responses are packed
-whole, as many as fit into a row. A row may hold several documents: `document` tells them apart.
+whole, as many as fit into a row. So are records, and some of the room that is left in a row goes to the ends of its
+records as more eos, by chance in every epoch: how long a record is, nothing but its text says. A row may hold several
+documents: `document` tells them apart.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 
 import torch
@@ -17,6 +19,9 @@ from ..randomness import Draws
 from ..text.codec import Codec
 from ..types import Batch
 from .corpus import Corpus, Document
+
+CLOSING = 3
+"""Ends of text for which there is room after each record; so many stand after a text that is a record."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,30 +48,86 @@ class Stream:
             [torch.zeros(1, dtype=torch.long), torch.arange(int(first), total, length), torch.tensor([total])]
         )
 
+    def laid(self, length: int, draws: Draws | None) -> tuple["Stream", Int[Tensor, " n_plus_1"]]:
+        """The tokens of an epoch, and where they are cut."""
+        return self, self.cuts(length, draws)
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Pieces of records, end to end, `sizes` tokens each; piece i lies in row `row[i]`, ascending.
+
+    Those that `close` end with their record, and are followed by eos as often as there is room.
+    """
+
+    ids: Int[Tensor, " T"]
+    editable: Bool[Tensor, " T"]
+    sizes: Int[Tensor, " n"]
+    row: Int[Tensor, " n"]
+    closes: Bool[Tensor, " n"]
+    eos: int
+
+    def laid(self, length: int, draws: Draws | None) -> tuple[Stream, Int[Tensor, " n_plus_1"]]:
+        """The tokens of an epoch and where rows begin; without draws each record has `CLOSING` ends."""
+        more = self._room(length, draws)
+        whole = self.sizes + more
+        document = torch.arange(len(whole)).repeat_interleave(whole)
+        place = torch.arange(len(document)) - (whole.cumsum(0) - whole)[document]
+        held = place < self.sizes[document]
+        ids = torch.full((len(document),), self.eos, dtype=self.ids.dtype)
+        editable = torch.ones(len(document), dtype=torch.bool)
+        ids[held], editable[held] = self.ids, self.editable
+        rows = int(self.row[-1]) + 1
+        taken = torch.zeros(rows, dtype=torch.long).index_add(0, self.row, whole)
+        starts = torch.cat([torch.zeros(1, dtype=torch.long), taken.cumsum(0)])
+        return Stream(ids, editable, document.int(), None), starts
+
+    def _room(self, length: int, draws: Draws | None) -> Int[Tensor, " n"]:
+        """How many eos more each piece has: what is left in a row is drawn for its records, or stays empty."""
+        if draws is None:
+            return torch.where(self.closes, (length - self.sizes).clamp(max=CLOSING - 1), 0)
+        rows = int(self.row[-1]) + 1
+        index = torch.arange(len(self.row))[self.closes]
+        count = torch.zeros(rows, dtype=torch.long).index_add(0, self.row[index], torch.ones_like(index))
+        taken = torch.zeros(rows, dtype=torch.long).index_add(0, self.row, self.sizes)
+        row = torch.arange(rows).repeat_interleave(length - taken)
+        chosen = (draws.along(len(row)).uniform() * (count[row] + 1)).long()
+        given = chosen < count[row]
+        first = count.cumsum(0) - count
+        piece = index[(first[row] + chosen)[given]]
+        return torch.zeros(len(self.row), dtype=torch.long).index_add(0, piece, torch.ones_like(piece))
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Rows of `length` tokens. Batches depend on (seed, step) alone: a run resumes anywhere without any state."""
 
-    stream: Stream
+    layout: Stream | Records
     length: int
     pad: int
     seed: int
     token_bytes: Int[Tensor, " V"]
 
     @classmethod
-    def of(cls, corpus: Corpus, tokenizer: Codec, length: int, seed: int) -> "Dataset":
-        """The corpus in rows of `length` tokens."""
+    def of(cls, corpus: Corpus, tokenizer: Codec, length: int, seed: int, records: bool = False) -> "Dataset":
+        """The corpus in rows of `length` tokens, its documents apart where they are records."""
         pad = tokenizer.vocabulary.pad or 0  # any row will do: nobody sees the padding
         sizes = torch.tensor([len(data) for data in tokenizer.tokens])
         if any(document.prompt is not None for document in corpus.documents):
+            return cls(_answers(corpus.documents, tokenizer, length), length, pad, seed, sizes)
+        if records:
             return cls(_records(corpus.documents, tokenizer, length), length, pad, seed, sizes)
         return cls(_texts(corpus.documents, tokenizer), length, pad, seed, sizes)
 
     @cached_property
     def rows(self) -> int:
         """Rows per epoch."""
-        return len(self._cuts(0)) - 1
+        return len(self._laid(0)[1]) - 1
+
+    @cached_property
+    def stream(self) -> Stream:
+        """The tokens of an epoch, in the order of the text."""
+        return self.layout.laid(self.length, None)[0]
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -88,21 +149,19 @@ class Dataset:
         """The global batch of a step, counted from 0: `rows` rows in the shuffled order of their epochs."""
         sample = step * rows + torch.arange(rows)
         epoch, place = sample // self.rows, sample % self.rows
-        index = torch.empty_like(sample)
-        bounds = torch.empty(rows, 2, dtype=torch.long)
+        index, parts = torch.empty_like(sample), []
         for e in range(int(epoch[0]), int(epoch[-1]) + 1):
             here = epoch == e
             index[here] = self._order(e)[place[here]]
-            cuts = self._cuts(e)
-            bounds[here] = torch.stack([cuts[index[here]], cuts[index[here] + 1]], dim=-1)
-        return self._gather(bounds, index, epoch)
+            stream, cuts = self._laid(e)
+            parts.append(self._taken(stream, cuts, index[here]))
+        return self._batch(_joined(parts), index, epoch)
 
     def consecutive(self, rows: int) -> Iterator[tuple[Batch, Int[Tensor, " rows"]]]:
         """All rows in the order of the text, for scoring: batches of at most `rows`, and the bytes scored per row."""
-        cuts = self.stream.cuts(self.length, None)
-        bounds = torch.stack([cuts[:-1], cuts[1:]], dim=-1)
-        for index in torch.arange(len(bounds)).split(rows):
-            batch = self._gather(bounds[index], index, torch.zeros_like(index))
+        stream, cuts = self.layout.laid(self.length, None)
+        for index in torch.arange(len(cuts) - 1).split(rows):
+            batch = self._batch(self._taken(stream, cuts, index), index, torch.zeros_like(index))
             yield batch, (self.token_bytes[batch.ids.long()] * batch.editable).sum(-1)
 
     def _draws(self, purpose: str, epoch: int) -> Draws:
@@ -114,21 +173,29 @@ class Dataset:
         return lru_cache(maxsize=2)(lambda epoch: self._draws("order of rows", epoch).along(self.rows).order())
 
     @cached_property
-    def _cuts(self) -> Callable[[int], Int[Tensor, " n_plus_1"]]:
-        """Where rows begin and end, per epoch."""
-        return lru_cache(maxsize=2)(lambda epoch: self.stream.cuts(self.length, self._draws("offset of rows", epoch)))
+    def _laid(self) -> Callable[[int], tuple[Stream, Int[Tensor, " n_plus_1"]]]:
+        """The tokens of an epoch, and where its rows begin and end."""
+        return lru_cache(maxsize=2)(lambda epoch: self.layout.laid(self.length, self._draws("offset of rows", epoch)))
 
-    def _gather(self, bounds: Int[Tensor, "B 2"], index: Int[Tensor, " B"], epoch: Int[Tensor, " B"]) -> Batch:
-        start, end = bounds[:, :1], bounds[:, 1:]
+    def _taken(self, stream: Stream, cuts: Int[Tensor, " n_plus_1"], index: Int[Tensor, " B"]) -> "_Taken":
+        start, end = cuts[index][:, None], cuts[index + 1][:, None]
         place = start + torch.arange(self.length)
         valid = place < end
-        place = place.clamp(max=len(self.stream.ids) - 1)
-        document = torch.where(valid, self.stream.document[place], self.stream.document[start])
+        place = place.clamp(max=len(stream.ids) - 1)
+        return _Taken(
+            ids=torch.where(valid, stream.ids[place].long(), self.pad),
+            editable=valid & stream.editable[place],
+            valid=valid,
+            document=torch.where(valid, stream.document[place], stream.document[start]),
+        )
+
+    def _batch(self, taken: "_Taken", index: Int[Tensor, " B"], epoch: Int[Tensor, " B"]) -> Batch:
+        document = taken.document
         several = bool((document != document[:, :1]).any())
         return Batch(
-            ids=torch.where(valid, self.stream.ids[place].long(), self.pad),
-            editable=valid & self.stream.editable[place],
-            valid=valid,
+            ids=taken.ids,
+            editable=taken.editable,
+            valid=taken.valid,
             positions=torch.arange(self.length).expand(len(index), -1),
             index=index,
             epoch=epoch,
@@ -137,15 +204,30 @@ class Dataset:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class _Taken:
+    """Rows out of a stream."""
+
+    ids: Int[Tensor, "B L"]
+    editable: Bool[Tensor, "B L"]
+    valid: Bool[Tensor, "B L"]
+    document: Int[Tensor, "B L"]
+
+
+def _joined(parts: Sequence[_Taken]) -> _Taken:
+    """Rows of several epochs in their order."""
+    return _Taken(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(_Taken)))
+
+
 def _texts(documents: Sequence[Document], tokenizer: Codec) -> Stream:
     eos = _eos(tokenizer) if len(documents) > 1 else []
     return _stream([(tokenizer.encode(document.text) + eos, 0) for document in documents], None)
 
 
-def _records(documents: Sequence[Document], tokenizer: Codec, length: int) -> Stream:
-    """Whole records in order, a new row where the next does not fit.
+def _answers(documents: Sequence[Document], tokenizer: Codec, length: int) -> Stream:
+    """Whole prompts and responses in order, a new row where the next does not fit.
 
-    A record longer than a row becomes several pieces, so that every token of a response is learned once: each piece
+    What is longer than a row becomes several pieces, so that every token of a response is learned once: each piece
     but a first one that fits takes at most half a row, and the rest goes to the tokens before it, to be read alone.
     """
     pieces: list[tuple[list[int], int]] = []
@@ -153,13 +235,36 @@ def _records(documents: Sequence[Document], tokenizer: Codec, length: int) -> St
         prompt = [] if document.prompt is None else tokenizer.encode(document.prompt)
         codec = tokenizer.continuing if prompt else tokenizer
         pieces += _pieces(prompt, codec.encode(document.text) + _eos(tokenizer), length)
-    starts, place, row = [0], 0, 0
-    for ids, _ in pieces:
-        if place + len(ids) - row > length:
-            row = place
-            starts.append(row)
-        place += len(ids)
-    return _stream(pieces, torch.tensor(starts))
+    row = _rows([len(ids) for ids, _ in pieces], length)
+    sizes = torch.tensor([len(ids) for ids, _ in pieces])
+    first = torch.tensor([number for number, each in enumerate(row) if number == 0 or each != row[number - 1]])
+    return _stream(pieces, (sizes.cumsum(0) - sizes)[first])
+
+
+def _records(documents: Sequence[Document], tokenizer: Codec, length: int) -> Records:
+    """Whole records in order, each with room for as many ends as stand after it; a long one becomes pieces."""
+    pieces: list[tuple[list[int], int]] = []
+    closes: list[bool] = []
+    for document in documents:
+        found = list(_pieces([], tokenizer.encode(document.text) + _eos(tokenizer), length))
+        pieces += found
+        closes += [False] * (len(found) - 1) + [bool(_eos(tokenizer))]
+    room = [min(len(ids) + (CLOSING - 1) * closed, length) for (ids, _), closed in zip(pieces, closes, strict=True)]
+    stream = _stream(pieces, None)
+    sizes = torch.tensor([len(ids) for ids, _ in pieces])
+    eos = tokenizer.vocabulary.eos or 0  # of a vocabulary without one nothing closes
+    return Records(stream.ids, stream.editable, sizes, torch.tensor(_rows(room, length)), torch.tensor(closes), eos)
+
+
+def _rows(sizes: Sequence[int], length: int) -> list[int]:
+    """The row of each piece: a new one where the next does not fit."""
+    row, taken, found = 0, 0, []
+    for size in sizes:
+        if taken + size > length:
+            row, taken = row + 1, 0
+        taken += size
+        found.append(row)
+    return found
 
 
 def _pieces(prompt: list[int], response: list[int], length: int) -> Iterator[tuple[list[int], int]]:

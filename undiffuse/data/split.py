@@ -1,7 +1,8 @@
 """Training text and held-out text, without text in both.
 
 Repeated paragraphs go first, wherever they are: half a page that recurs would be learned in one part and scored in the
-other. Then a tenth is held out: whole documents when there are many or when they have prompts, else the end of each.
+other. Then a tenth is held out: whole documents when there are many or when they have prompts, else the end of each. Of
+records a hundredth is, and eight at the least: each says what no other does.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from .corpus import Corpus, Document
 SHARE = 10  # one part in ten is held out
 LIMIT = 256 * 1024  # characters: more would only make the measurement slower
 LONG = 60  # characters of a paragraph from which its recurrence is a copy and no coincidence
+SHARE_OF_RECORDS, FEWEST_RECORDS = 100, 8
 MANY = 20  # documents from which whole ones are held out
 PARAGRAPH = re.compile(r".+?(?:\n[ \t\r]*\n\s*|\Z)", re.DOTALL)
 LINE = re.compile(r".+?(?:\n|\Z)", re.DOTALL)
@@ -29,10 +31,12 @@ class Split:
     repeated: int
 
 
-def split(corpus: Corpus) -> Split:
+def split(corpus: Corpus, records: bool = False) -> Split:
     """The same split for the same corpus, whatever the order of its documents; UserError if a part would be empty."""
     documents = _without_copies(corpus.documents)
-    if len(documents) >= MANY or any(document.prompt is not None for document in documents):
+    if records:
+        train, valid = _by_record(documents)
+    elif len(documents) >= MANY or any(document.prompt is not None for document in documents):
         train, valid = _by_document(documents)
     else:
         train, valid = _by_tail(documents)
@@ -89,6 +93,15 @@ def _by_document(documents: Sequence[Document]) -> tuple[list[Document], list[Do
             room -= sizes[key]
     if not chosen and len(groups) > 1:
         chosen.add(min(groups, key=lambda key: (sizes[key], key)))
+    train = [document for document in documents if _key(document) not in chosen]
+    return train, [document for document in documents if _key(document) in chosen]
+
+
+def _by_record(documents: Sequence[Document]) -> tuple[list[Document], list[Document]]:
+    """Holds out the first records in the order of a hash, equal ones together."""
+    keys = sorted({_key(document) for document in documents})
+    count = min(max(len(keys) // SHARE_OF_RECORDS, FEWEST_RECORDS), len(keys) // 2)
+    chosen = set(keys[:count])
     train = [document for document in documents if _key(document) not in chosen]
     return train, [document for document in documents if _key(document) in chosen]
 

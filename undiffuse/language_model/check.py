@@ -314,7 +314,7 @@ def _filled(model: Trained, gaps: Sequence[Placement], count: int) -> Iterator[t
         some = [gaps[number] for number in together]
         canvas = Canvas.concatenate([gap.canvas([key], settings) for gap in some]).to(model.device)
         begin, end = torch.tensor([gap.holes[0] for gap in some], device=model.device).T
-        scores = length_score(model.predictor, canvas, begin, end).tolist()
+        scores = length_score(model.predictor, canvas, begin, end, reading=model.reading).tolist()
         trail = [after for after, _ in walk(model.predictor, canvas, settings.decoder(constraint(some)))]
         others = alternatives(model, some, settings, trail, count)
         for row, number in enumerate(together):

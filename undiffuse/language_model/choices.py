@@ -107,7 +107,7 @@ def text_probabilities(
         many = len(done.ids)
         states = [_opened(placement, other, done, row, hole) for row in range(many) for other in others]
         canvas, begin, end = Canvas.concatenate(states).to(model.device), begin.repeat(many), end.repeat(many)
-        lengths = length_score(model.predictor, canvas, begin, end, guidance)
+        lengths = length_score(model.predictor, canvas, begin, end, guidance, model.reading)
         scores = member_scores(model.predictor, canvas, begin, alike * many, guidance)
         total = torch.cat([length + score for length, score in zip(lengths, scores, strict=True)])
         for row, each in enumerate(total.view(many, -1).softmax(-1).tolist()):

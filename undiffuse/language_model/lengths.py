@@ -2,7 +2,8 @@
 
 By Bayes, p(n | text) ∝ p(n) · p(text after | text before, a hole of n tokens) (`decode/length.py`). Where a hole has a
 type the probability that n tokens make a text of it belongs to the product: exactly, over the texts of a small type;
-else the mass of the type's language under the marginals of the open hole, which is exact for one token.
+else the mass of the type's language under the marginals of the open hole, which is exact for one token. Of records
+candidates are filled, under the hole's type, and compared by what they explain.
 """
 
 import torch
@@ -10,12 +11,13 @@ from torch import Tensor
 
 from ..decode.canvas import Canvas
 from ..decode.guidance.guidance import Guidance
-from ..decode.length import language_score, length_score
+from ..decode.length import RECORD, language_score, length_score, reading_score
+from ..decode.loop import walk
 from ..errors import UserError
 from ..randomness import Draws
 from ..text.form import Form
 from .choices import member_scores, members
-from .placement import Placement
+from .placement import Placement, constraint
 from .settings import Settings
 from .trained import Trained
 
@@ -66,8 +68,11 @@ def _scores(
     begin, end = torch.tensor([each.holes[number] for each in placements.values()], device=model.device).T
     canvas = Canvas.concatenate([each.canvas([key], Settings.of("ancestral")) for each in placements.values()])
     canvas = canvas.to(model.device)
-    score = length_score(model.predictor, canvas, begin, end, guidance)
     few = members(blank)
+    masked = model.predictor.process.mask is not None
+    if few is None and guidance is None and masked and model.reading == RECORD:
+        return _by_filling(model, canvas, list(placements.values()))
+    score = length_score(model.predictor, canvas, begin, end, guidance, model.reading)
     if few is not None:
         alike = [[tokens for tokens in few if len(tokens) == size] for size in sizes]
         each = member_scores(model.predictor, canvas, begin, alike, guidance)
@@ -75,6 +80,16 @@ def _scores(
     elif blank.language:
         score += language_score(model.predictor, canvas, begin, end, blank.language, guidance)
     return score
+
+
+def _by_filling(model: Trained, canvas: Canvas, placements: list[Placement]) -> Tensor:
+    """ln p(what is fixed from the first hole on, what holes may hold | text before), all holes filled to find it."""
+    first = torch.tensor([placement.holes[0][0] for placement in placements], device=model.device)
+    settings = Settings.of("confidence", temperature=0.0)
+    for done, _ in walk(model.predictor, canvas, settings.decoder(constraint(placements))):
+        canvas = done
+    filled = torch.where(canvas.commit_step >= 0, canvas.commit_logp, 0.0).double().sum(-1)
+    return reading_score(model.predictor, canvas, first) - filled
 
 
 def _fitting(model: Trained, form: Form, lengths: list[int], number: int) -> list[int]:

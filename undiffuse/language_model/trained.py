@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ..decode.length import RECORD, TEXT, Reading
 from ..errors import UserError
 from ..kinds import CHECKPOINT_FAMILIES
 from ..models.family import CAUSAL, CheckpointFamily, Decoding
@@ -32,8 +33,17 @@ class Trained:
 
     @property
     def around(self) -> Surroundings:
-        """What stands around every text on both sides, of networks that see both."""
-        return self.tokenizer.surroundings if self.predictor.traits.both_sides else NONE
+        """What stands around every text on both sides, of networks that see both; after a record its end, repeated."""
+        if not self.predictor.traits.both_sides:
+            return NONE
+        known, eos = self.tokenizer.surroundings, self.tokenizer.vocabulary.eos
+        closing = () if eos is None else (eos,) * self.manifest.get("closing", 0)
+        return replace(known, after=(*known.after, *closing))
+
+    @property
+    def reading(self) -> Reading:
+        """What says how long a hole is."""
+        return RECORD if self.manifest.get("closing") else TEXT
 
     @property
     def room(self) -> int:

@@ -66,6 +66,11 @@ def size_for(text_bytes: int) -> int:
     return 1 << min(max(round(exponent), 9), 13)
 
 
+def size_for_records(text_bytes: int) -> int:
+    """Rows of a vocabulary for records of so many bytes in all: their names should be few tokens each."""
+    return max(size_for(text_bytes), 4096)
+
+
 def utf8(text: str) -> bytes:
     """The text's bytes; UserError for a lone surrogate, which has none."""
     try:
@@ -89,8 +94,11 @@ class Tokenizer(Codec):
         return cls(())
 
     @classmethod
-    def train(cls, texts: Iterable[str], size: int) -> "Tokenizer":
-        """BPE with at most `size` rows in all; fewer where the texts repeat too little. Deterministic."""
+    def train(cls, texts: Iterable[str], size: int, least_count: int = 2) -> "Tokenizer":
+        """BPE with at most `size` rows in all; fewer where the texts repeat too little. Deterministic.
+
+        Two tokens are merged where they stand side by side `least_count` times or more often.
+        """
         smallest = len(ALPHABET) + len(CONTROLS)
         if size < smallest:
             raise UserError(
@@ -102,7 +110,7 @@ class Tokenizer(Codec):
             (piece for text in texts for part in PART.findall(text) for piece in _countable(part)),
             trainers.BpeTrainer(
                 vocab_size=size - len(CONTROLS),
-                min_frequency=2,
+                min_frequency=least_count,
                 initial_alphabet=list(ALPHABET),
                 max_token_length=LONGEST_TOKEN,
                 show_progress=False,

@@ -121,10 +121,20 @@ class Assembly:
         """Training and held-out text in rows of a length; each length is packed once."""
 
         def packed(length: int) -> tuple[Dataset, Dataset]:
-            train, valid = (Dataset.of(text, self.tokenizer, length, self.seed) for text in (self.train, self.valid))
+            apart = self.configuration.data.apart
+            train, valid = (
+                Dataset.of(text, self.tokenizer, length, self.seed, apart) for text in (self.train, self.valid)
+            )
             return train, valid
 
         return cache(packed)
+
+    @cached_property
+    def longest(self) -> int | None:
+        """Tokens of the longest record with its end; None of a running text."""
+        if not self.configuration.data.apart:
+            return None
+        return 1 + max(len(self.tokenizer.encode(document.text)) for document in self.train.documents)
 
     def build(self, plan: Plan) -> tuple[Job, TrainingState]:
         """The fixed and the changing half of the run by a plan, at step 0; the optimizer has no memory."""

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
 
+from ..data.records import Choice
 from ..data.table import read_table
 from ..errors import UserError, did_you_mean
 from ..kinds import COMPONENTS, OBJECTIVES, OPTIMIZERS, PACKAGE, PROCESSES, Components, describe
@@ -105,17 +106,38 @@ def read_process(value: object) -> dict[str, object]:
 class TokenizerSettings:
     """`bpe` is trained on the text; `size` is the number of its tokens. `byte` has the 256 bytes.
 
-    `wordpiece` is that of a model to start from.
+    `wordpiece` is that of a model to start from. Tokens are merged where they stand side by side `least_count` times or
+    more often: twice, of records once, for a name that stands in a single one is a name too.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     kind: Kind = "bpe"
     size: Annotated[int, Field(ge=260, le=1 << 20, strict=True)] | Auto = "auto"
+    least_count: Count | Auto = "auto"
 
     def __post_init__(self) -> None:
         if self.kind == "byte" and self.size != "auto":
             raise ValueError(f"tokenizer 'byte' has no size to choose, and {self.size} was given: leave it out")
+        if self.kind == "byte" and self.least_count != "auto":
+            raise ValueError(f"tokenizer 'byte' merges nothing, and least_count = {self.least_count}: leave it out")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Whether the text is a list of records, which are learned whole and apart from each other, and what one is.
+
+    `auto` recognizes them (`data.records`); a run keeps what was found. `off` learns one running text.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    records: Choice = "auto"
+
+    @property
+    def apart(self) -> bool:
+        """Whether documents are records."""
+        return self.records not in ("auto", "off")
 
 
 @dataclass(frozen=True)
@@ -163,6 +185,7 @@ class Configuration:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
+    data: DataSettings = field(default_factory=DataSettings)
     tokenizer: TokenizerSettings = field(default_factory=TokenizerSettings)
     process: Annotated[Mapping[str, object], PlainValidator(read_process)] = field(
         default_factory=partial(read_process, {})
@@ -184,6 +207,7 @@ class Configuration:
     def to_dict(self) -> dict[str, Any]:
         """The form that `read_configuration` reads, with every default written out."""
         return {
+            "data": asdict(self.data),
             "tokenizer": asdict(self.tokenizer),
             "process": {
                 name: describe(value) if is_dataclass(value) else value for name, value in self.process.items()

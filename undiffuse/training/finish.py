@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..data.packing import CLOSING
 from ..kinds import describe
 from ..language_model import LanguageModel
 from ..language_model.results import Score
@@ -23,7 +24,9 @@ def finish(run: RunDirectory, plan: Plan, assembly: Assembly, job: Job, state: T
     """Writes report.md and the model; the manifest comes last, and says how many steps the model has seen."""
     score = job.validation.whole(state.average)
     training = _training(run, plan, assembly, job, state, score)
-    model = LanguageModel(assembly.trained(plan, state), assembly.tokenizer, {"training": training}, name=str(run.path))
+    closing = {"closing": CLOSING} if assembly.configuration.data.apart else {}
+    manifest = {**closing, "training": training}
+    model = LanguageModel(assembly.trained(plan, state), assembly.tokenizer, manifest, name=str(run.path))
     write_report(run, model, training)
     (run.path / MANIFEST).unlink(missing_ok=True)  # an older one must never describe newer weights
     write(model.trained, run.path)

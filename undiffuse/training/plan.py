@@ -6,10 +6,13 @@ from typing import Any, Literal
 
 import torch
 
+from ..data.packing import CLOSING
 from ..errors import UserError
 from .configuration import SIZES, Configuration
 from .validation import PART_DRAWS
 
+MOST_OF_RECORDS = 256
+"""The largest context that is chosen for records; longer ones are learned in pieces."""
 STEPS_PER_MINUTE = 600
 """What a budget in steps counts as, in minutes of the machine on which the dial was set (`planning`)."""
 
@@ -51,13 +54,23 @@ class Size:
     rows: int
 
 
-def dial(minutes: float, text_bytes: int) -> Size:
-    """A good size for so many minutes on the reference machine and so much text."""
+def dial(minutes: float, text_bytes: int, longest: int | None = None) -> Size:
+    """A good size for so many minutes on the reference machine and so much text, or records of at most so many tokens.
+
+    Records have a context that holds the longest, and as many tokens in a step as a text has.
+    """
+    if longest is not None:
+        return _of_records(dial(minutes, text_bytes), longest)
     context = 128 if text_bytes > 20_000 else 64
     for limit, width, depth, rows in ((8.0, 128, 4, 8), (15.0, 192, 6, 16), (60.0, 256, 6, 32)):
         if minutes < limit:
             return Size(width, depth, width // 64, context, rows)
     return Size(384, 8, 6, context, 32)
+
+
+def _of_records(size: Size, longest: int) -> Size:
+    context = min(max(24, longest + CLOSING - 1 + -(longest + CLOSING - 1) % 8), MOST_OF_RECORDS)
+    return replace(size, context=context, rows=-(-1024 * size.rows // 8 // context))
 
 
 @dataclass(frozen=True)

@@ -28,17 +28,17 @@ TRIAL_STEPS = 1_000_000
 
 def make_plan(assembly: Assembly, budget: Budget, threads: tuple[int, ...] = ()) -> Plan:
     """Chooses what the configuration leaves open, and under minutes the best of some numbers of threads."""
-    configuration, text_bytes = assembly.configuration, assembly.train.bytes
+    configuration, text = assembly.configuration, (assembly.train.bytes, assembly.longest)
     if budget.steps is not None:
         ends = (budget.steps,)
-        return Plan(sized(configuration, dial(budget.nominal_minutes, text_bytes)), (Course(0, ends),))
+        return Plan(sized(configuration, dial(budget.nominal_minutes, *text)), (Course(0, ends),))
     assert budget.minutes is not None
     far = (Course(0, (TRIAL_STEPS,)),)
-    trial = Plan(sized(configuration, dial(budget.minutes, text_bytes)), far)
+    trial = Plan(sized(configuration, dial(budget.minutes, *text)), far)
     job, state = assembly.build(trial)
     seconds, best = _fastest(threads, measure(job, state), lambda: assembly.build(trial))
     speed = _operations(job, trial.configuration) / seconds
-    plan = Plan(sized(configuration, dial(budget.minutes * speed / REFERENCE_SPEED, text_bytes)), far)
+    plan = Plan(sized(configuration, dial(budget.minutes * speed / REFERENCE_SPEED, *text)), far)
     if plan != trial:
         seconds = measure(*assembly.build(plan))
     ends = (affordable(plan.configuration, budget.minutes, seconds),)

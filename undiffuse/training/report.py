@@ -1,6 +1,7 @@
 """report.md: what came out of a run, for a reader."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from .run_directory import RunDirectory
 
 COMPARED = 32 * 2**20
 """Characters of training text that the baselines and the search for copies read at most: they would take minutes."""
+WORD = re.compile(r"[^\W\d_]+")
 SAMPLES = 3
 SEED = 0
 CURVE_ROWS = 10
@@ -52,7 +54,7 @@ def write_report(run: RunDirectory, model: LanguageModel, training: Mapping[str,
         "strategy": default_strategy(model.predictor, drawing=True),
         "noise": _noise(training["configuration"]),
         "copied": copying("\n".join(samples), texts),
-        "example": _example(held_out),
+        "example": example(train if run.configuration.data.apart else valid, run.configuration.data.apart),
         "size": _size,
         "figure": figure,
         "error": error,
@@ -175,10 +177,16 @@ def _mean(values: Sequence[float]) -> str:
     return figure(sum(values) / len(values) if values else None, 3)
 
 
-def _example(held_out: Sequence[str]) -> str:
-    """A few words of the held-out text with one of them blanked."""
-    words = [word for word in " ".join(held_out)[:2000].split() if word.isalpha() and len(word) < 20][:7]
-    return " ".join([*words[:3], "____", *words[4:]])
+def example(corpus: Corpus, records: bool) -> str:
+    """A few words of a text with one of them blanked; of records one that is whole."""
+    texts = [document.text for document in corpus.documents]
+    if records:
+        text = next((text for text in texts if len(WORD.findall(text)) > 3), texts[0])
+        words = list(WORD.finditer(text))
+        place = words[len(words) // 2].span() if words else (0, len(text))
+        return f"{text[: place[0]]}____{text[place[1] :]}"
+    found = [word for word in " ".join(texts)[:2000].split() if word.isalpha() and len(word) < 20][:7]
+    return " ".join([*found[:3], "____", *found[4:]])
 
 
 def _duration(seconds: float) -> str:

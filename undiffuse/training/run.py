@@ -1,7 +1,7 @@
 """A run from its files to its report: what `undiffuse train` and `ud.train` call, and how a run resumes."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -10,6 +10,7 @@ import torch
 
 from ..data.corpus import Corpus
 from ..data.readers import read
+from ..data.records import as_records
 from ..data.split import split
 from ..device import AUTO, device_of
 from ..errors import UserError
@@ -19,11 +20,11 @@ from ..language_model.arguments import function, many, names, path, real, string
 from ..objective.objective import Objective
 from ..process.process import Process
 from ..randomness import check_seed
-from ..text.tokenizer import PART, Tokenizer, size_for
+from ..text.tokenizer import PART, Tokenizer, size_for, size_for_records
 from . import checkpoint
 from .allocator import keep_freed_memory
 from .assembly import Assembly
-from .configuration import Configuration, read_component
+from .configuration import Configuration, DataSettings, read_component
 from .finish import finish
 from .loop import Job
 from .loop import train as train_loop
@@ -34,6 +35,7 @@ from .plan import Budget, Plan
 from .planning import extended, make_plan, numbers_of_threads
 from .progress import Progress, Watcher, interruptible, unwatched
 from .recipe import resolve
+from .report import example
 from .run_directory import RunDirectory, free_path
 from .start import Start
 from .state import TrainingState
@@ -60,6 +62,13 @@ class Run:
     @property
     def complete(self) -> bool:
         return self.step == self.steps
+
+    @property
+    def example(self) -> str | None:
+        """A record of the text with a blank, where it was a list of records."""
+        if "closing" not in self.model.manifest:
+            return None
+        return example(RunDirectory.open(self.directory).text[0], True)
 
 
 def train(
@@ -124,17 +133,25 @@ def train(
             'training.prompt_dropout needs prompts, and this text has none: give JSONL with "prompt" and "response", '
             "or leave it out"
         )
-    parts = (text, read([valid], minimum_bytes=1)) if valid is not None else ((s := split(text)).train, s.valid)
+    text, records = as_records(text, resolved.configuration.data.records)
+    configuration = replace(resolved.configuration, data=DataSettings(records))
+    apart = configuration.data.apart
+    parts = (
+        (text, as_records(read([valid], minimum_bytes=1), records)[0])
+        if valid is not None
+        else ((s := split(text, apart)).train, s.valid)
+    )
     for note in (*text.told, *(parts[1].told if valid is not None else ())):
         progress(Progress("reading", note=note))
     if parts[0].digest == parts[1].digest:
         progress(Progress("reading", note=SAME))
     request = {
         "files": [str(file) for file in files],
+        "valid": None if valid is None else str(valid),
         "start": None if start is None else str(start),
         "revision": revision,
         "recipe": str(recipe or "default"),
-        "configuration": resolved.configuration.to_dict(),
+        "configuration": configuration.to_dict(),
         "origins": dict(resolved.origins),
         "budget": asdict(budget),
         "seed": seed,
@@ -142,7 +159,7 @@ def train(
         "threads": threads or (torch.get_num_threads() if budget.minutes is None else None),
     }
     known = None if source is None else source.tokenizer
-    refuse_too_large(resolved.configuration, known, parts[0].bytes, budget, where)
+    refuse_too_large(configuration, known, parts[0].bytes, budget, where)
     run = RunDirectory.create(place, request, *parts, source)
     try:
         return _go_on(run, None, plugins, progress)
@@ -220,6 +237,8 @@ def _go_on(
     with explained():
         began = monotonic()
         assembly = _assembly(run, plugins, progress)
+        if assembly.longest is not None and run.plan() is None:
+            progress(Progress("measuring", note=_told(assembly, request["valid"])))
         pilot = Pilot(_plan(run, assembly, extension, choices, monotonic() - began, progress), run.keep_plan, choices)
         job, state = assembly.build(pilot.plan)
         _train(run, job, state, pilot, progress)
@@ -304,8 +323,12 @@ def _new_tokenizer(run: RunDirectory, configuration: Configuration, text: Corpus
     if settings.kind == "byte":
         tokenizer = Tokenizer.byte_level()
     else:
-        size = size_for(text.bytes) if settings.size == "auto" else settings.size
-        tokenizer = Tokenizer.train(_shown(text, progress), size)
+        apart = configuration.data.apart
+        suiting = size_for_records(text.bytes) if apart else size_for(text.bytes)
+        least = (1 if apart else 2) if settings.least_count == "auto" else settings.least_count
+        tokenizer = Tokenizer.train(
+            _shown(text, progress), suiting if settings.size == "auto" else settings.size, least
+        )
     run.keep_tokenizer(tokenizer)
     return tokenizer
 
@@ -320,6 +343,18 @@ def _shown(text: Corpus, progress: Watcher) -> Iterator[str]:
             if done - shown >= SHOWN_BYTES:
                 progress(Progress("tokenizing", done, text.bytes))
                 shown = done
+
+
+def _told(assembly: Assembly, valid: str | None) -> str:
+    """What was recognized, what follows, and how it is changed."""
+    train, held_out = (len(text.documents) for text in (assembly.train, assembly.valid))
+    what = {"lines": ", a line each", "paragraphs": ", a paragraph each"}.get(assembly.configuration.data.records, "")
+    count, most = train + (0 if valid else held_out), (assembly.longest or 1) - 1
+    told = (
+        f"{count:,} records{what}, of at most {most} tokens: each is learned whole and apart from the others "
+        "(data.records=off: one running text)"
+    )
+    return told if valid else f"{told}; {held_out} of them are held out (--valid FILE: none, but that text)"
 
 
 def _name(files: Sequence[str | Path]) -> str:
