@@ -8,7 +8,7 @@ import pytest
 
 from undiffuse.cli.check import diff, lines
 from undiffuse.cli.main import run
-from undiffuse.language_model.check import Check, Finding
+from undiffuse.language_model.findings import Check, Finding
 from undiffuse.language_model.results import Alternative
 
 

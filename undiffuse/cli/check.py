@@ -12,7 +12,7 @@ from .options import AttentionKind, Device, Dtype, Family, Json, MaskId, Model, 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from ..language_model.check import Check, Finding
+    from ..language_model.findings import Check, Finding
 
 AROUND = 40
 """Characters of text shown on either side of a finding; closer findings share a line."""

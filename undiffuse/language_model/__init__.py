@@ -1,8 +1,8 @@
 """The language model: predictor, tokenizer and manifest, with the verbs that people use it by."""
 
-from .check import Check, Finding
 from .conversion import convert
 from .decode import Decoded
+from .findings import Check, Finding
 from .inspection import Inspection, inspect
 from .listing import Listed, list_models
 from .loading import load

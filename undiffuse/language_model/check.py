@@ -29,11 +29,8 @@ Every token is read with as much text on both sides as the trained context has r
 """
 
 import math
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import accumulate, islice
-from typing import Any
+from itertools import islice
 
 import torch
 
@@ -43,14 +40,14 @@ from ..decode.loop import walk
 from ..errors import UserError
 from ..process.needs import Need, moves_tokens, require
 from ..randomness import Draws
-from ..text.form import SPACE, Blank, Fixed, Form
+from ..text.form import Blank, Fixed, Form
 from ..text.words import words
 from .alternatives import alternatives
 from .arguments import real, whole
+from .findings import Check, Places, finding, others, prefix
 from .many import batches, each
 from .placement import Placement, constraint
 from .reading import Reading, Words, read
-from .results import Alternative
 from .settings import Settings
 from .trained import Trained
 
@@ -73,44 +70,6 @@ SPARE = 8
 """How many of the best tokens are read besides those shown: the word's own, and parts of characters."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A word that others would replace. Put `proposals[i].text` in place of text[start:end] to follow one.
-
-    `start` and `end` count characters, `byte_start` and `byte_end` bytes of UTF-8; `line` and `column` (characters)
-    count from 1. `text` has the space before a word, if its token has. `surprise` is −log2 of `probability`, `odds` the
-    bits by which the first proposal is more probable.
-    """
-
-    start: int
-    end: int
-    byte_start: int
-    byte_end: int
-    line: int
-    column: int
-    text: str
-    tokens: int
-    probability: float
-    surprise: float
-    odds: float
-    proposals: tuple[Alternative, ...]
-
-
-@dataclass(frozen=True)
-class Check:
-    """The findings of a text, the clearest first, and what was looked at. `surprise` is the mean of all words, bits."""
-
-    findings: tuple[Finding, ...]
-    words: int
-    tokens: int
-    surprise: float
-    threshold: float
-    model: str
-
-    def json(self) -> dict[str, Any]:
-        return {**asdict(self), "findings": [asdict(finding) for finding in self.findings]}
-
-
 @torch.no_grad()
 def check(model: Trained, texts: Sequence[str], top: int | None, proposals: int, threshold: float) -> list[Check]:
     """See `LanguageModel.check`."""
@@ -125,7 +84,7 @@ def check(model: Trained, texts: Sequence[str], top: int | None, proposals: int,
     found = [words(pieces, longest=min(LONGEST, max(1, model.context // 4))) for _, pieces in ready]
     readings = read(model, [(ids, spans) for (ids, _), spans in zip(ready, found, strict=True)], proposals + SPARE)
     return [
-        _check(model, ids, spans, reading, _Places(text, pieces), top, proposals, threshold)
+        _check(model, ids, spans, reading, Places(text, pieces), top, proposals, threshold)
         for text, (ids, pieces), spans, reading in zip(texts, ready, found, readings, strict=True)
     ]
 
@@ -146,13 +105,13 @@ def _check(
     ids: Sequence[int],
     found: Words,
     reading: Reading,
-    place: "_Places",
+    place: Places,
     top: int | None,
     proposals: int,
     threshold: float,
 ) -> Check:
     """What was read of one text as findings."""
-    own = torch.stack([reading.own[a:b].sum() for a, b in found])
+    nats = torch.stack([reading.own[a:b].sum() for a, b in found])
     odds = torch.stack([(reading.best[a:b, 0] - reading.own[a:b]).sum() for a, b in found])
     ranked = [n for n in odds.argsort(descending=True, stable=True).tolist() if odds[n] >= threshold * math.log(2)]
     shown = [found[number] for number in ranked[:top]]
@@ -161,16 +120,15 @@ def _check(
     findings = []
     for word in shown:
         length, answers = refilled.get(word) or _exchanges(model, ids, word, reading)
-        if word[0] == 0 and model.tokenizer.continuing is not model.tokenizer:  # the space that is put before a text
-            answers = {other.removeprefix(SPACE): p for other, p in sorted(answers.items(), key=lambda one: one[1])}
-        others = _others(model, ids[slice(*word)], place.cut(word), answers)
-        findings.append(_finding(word, place, reading, length, others, proposals))
-    kept = [finding for finding in findings if finding.odds >= threshold and finding.proposals]
+        answers = others(model, ids, word, place.cut(word), answers)
+        own = reading.own[slice(*word)].sum().item() + length
+        findings.append(finding(word, place, own, answers, proposals))
+    kept = [each for each in findings if each.odds >= threshold and each.proposals]
     return Check(
-        findings=tuple(sorted(kept, key=lambda finding: (-finding.odds, finding.start))),
+        findings=tuple(sorted(kept, key=lambda each: (-each.odds, each.start))),
         words=len(found),
         tokens=len(ids),
-        surprise=-own.mean().item() / math.log(2),
+        surprise=-nats.mean().item() / math.log(2),
         threshold=threshold,
         model=model.name,
     )
@@ -183,64 +141,6 @@ def _refuse_one_sided(model: Trained) -> None:
             "this model does not see the text after a word (it was trained by block diffusion, or is causal), so it "
             "cannot judge from both sides; check with a model of another recipe: undiffuse train FILE --recipe default"
         )
-
-
-class _Places:
-    """Where each token begins: byte, character, line and column."""
-
-    def __init__(self, text: str, pieces: Sequence[bytes]) -> None:
-        self.text = text
-        self.bytes = [*accumulate(map(len, pieces), initial=0)]
-        firsts = (sum(byte & 0xC0 != 0x80 for byte in piece) for piece in pieces)  # of characters
-        self.character = [*accumulate(firsts, initial=0)]
-        self.ends = [number for number, character in enumerate(text) if character == "\n"]
-
-    def cut(self, word: tuple[int, int]) -> str:
-        begin, end = word
-        return self.text[self.character[begin] : self.character[end]]
-
-    def line(self, character: int) -> tuple[int, int]:
-        before = bisect_left(self.ends, character)
-        return before + 1, character - (self.ends[before - 1] if before else -1)
-
-
-def _finding(
-    word: tuple[int, int],
-    place: _Places,
-    reading: Reading,
-    length: float,
-    answers: dict[str, float],
-    count: int,
-) -> Finding:
-    """A word with ln p of its length, and of what else could stand there."""
-    begin, end = word
-    start, text = place.character[begin], place.cut(word)
-    own = reading.own[begin:end].sum().item() + length
-    best = sorted(answers.items(), key=lambda answer: -answer[1])[:count]
-    line, column = place.line(start + (len(text) > 1 and text.startswith(SPACE)))
-    return Finding(
-        start=start,
-        end=place.character[end],
-        byte_start=place.bytes[begin],
-        byte_end=place.bytes[end],
-        line=line,
-        column=column,
-        text=text,
-        tokens=end - begin,
-        probability=math.exp(own),
-        surprise=-own / math.log(2),
-        odds=(best[0][1] - own) / math.log(2) if best else -math.inf,
-        proposals=tuple(Alternative(other, math.exp(logp)) for other, logp in best),
-    )
-
-
-def _others(model: Trained, ids: Sequence[int], text: str, answers: dict[str, float]) -> dict[str, float]:
-    """The answers that are not the word itself, spelled to stand in its place."""
-    if not model.tokenizer.spaced:
-        return {other: p for other, p in answers.items() if other != text}
-    spaced = text.startswith(SPACE)
-    others = {other: p for other, p in answers.items() if model.tokenizer.context(other) != list(ids)}
-    return {other if spaced else other.removeprefix(SPACE): p for other, p in others.items()}
 
 
 def _exchanges(
@@ -285,15 +185,10 @@ def _fillings(
             lengths = torch.tensor(scores, dtype=torch.float64).log_softmax(0).tolist()
             answers: dict[str, float] = {}
             for length, (filling, p) in ((n, one) for n, fill in zip(lengths, fills, strict=True) for one in fill):
-                other = _prefix(text) + filling
+                other = prefix(text) + filling
                 answers[other] = max(length + math.log(p), answers.get(other, -math.inf))
             found[begin, end] = lengths[[gap.lengths[0] for gap in mine].index(end - begin)], answers
     return found
-
-
-def _prefix(text: str) -> str:
-    """The space that a word takes along."""
-    return SPACE if len(text) > 1 and text.startswith(SPACE) else ""
 
 
 def _gaps(model: Trained, ids: Sequence[int], word: tuple[int, int], text: str) -> list[Placement]:
@@ -302,7 +197,7 @@ def _gaps(model: Trained, ids: Sequence[int], word: tuple[int, int], text: str) 
     size, reach = end - begin, model.context
     sizes = range(max(1, size + 2 - LENGTHS), size + 2)
     left, right = ids[max(0, begin - reach) : begin], ids[end : end + reach]
-    parts = (Fixed(tuple(left)), Blank(sizes[0], sizes[-1], _prefix(text).encode()), Fixed(tuple(right)))
+    parts = (Fixed(tuple(left)), Blank(sizes[0], sizes[-1], prefix(text).encode()), Fixed(tuple(right)))
     return [Placement(model, Form(parts), [n]) for n in sizes]
 
 

@@ -23,10 +23,11 @@ from ..text.template import Message, Template
 from .arguments import flag, ids, many, path, string, whole
 from .calls import Calls
 from .chat import conversations_of, fitting
-from .check import Check, check
+from .check import check
 from .decode import Decoded, Prompts, decode
 from .defaults import answering, suited
 from .embed import embed
+from .findings import Check
 from .logits import Times, logits
 from .many import listed
 from .results import Answer, Filled, FilledObject, Generated, Score
