@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UserError
-from .options import AttentionKind, Device, Dtype, Family, Json, MaskId, Model, Plugins, Revision, Shift, Threads
+from .options import (
+    AttentionKind,
+    Candidates,
+    Device,
+    Dtype,
+    Family,
+    Json,
+    MaskId,
+    Model,
+    Plugins,
+    Revision,
+    Right,
+    Shift,
+    Threads,
+)
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -40,6 +54,8 @@ def check(
     proposals: Annotated[
         int, typer.Option("--proposals", metavar="K", min=1, max=100, help="How many proposals to show for each word.")
     ] = 3,
+    candidates: Candidates = None,
+    right: Right = None,
     fail: Annotated[
         bool, typer.Option("--fail", help="End with exit code 1 if a word was found, for scripts.")
     ] = False,
@@ -73,7 +89,7 @@ def check(
     else:
         names, texts = ["TEXT"], [read_text(text, None)]
     loaded = load_model(model, device, dtype, threads, plugins, family, mask_id, attention, shift, revision)
-    every = loaded.check(texts, top=top, proposals=proposals, threshold=threshold)
+    every = loaded.check(texts, top=top, proposals=proposals, threshold=threshold, candidates=candidates, right=right)
     if json:
         print_json(every[0].json() if len(every) == 1 else [found.json() for found in every])
     else:

@@ -105,13 +105,16 @@ Candidates = Annotated[
         "--candidates",
         metavar="K",
         min=1,
-        help="Of a causal model: how many fillings, the best from the left, are ranked by what follows (default: 64).",
+        help="Of a causal model: how many fillings are ranked by what follows (default: fill 64, check 32).",
     ),
 ]
 Right = Annotated[
     int | None,
     typer.Option(
-        "--right", metavar="N", min=0, help="Of a causal model: how many tokens of what follows are read (default: 64)."
+        "--right",
+        metavar="N",
+        min=0,
+        help="Of a causal model: tokens of what follows that are read (default: fill 64, check 16).",
     ),
 ]
 WatchIt = Annotated[bool, typer.Option("--watch", help="Draw the text in the terminal while it is being denoised.")]

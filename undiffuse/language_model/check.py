@@ -25,7 +25,8 @@ odds. Without a mask one token of the word is exchanged.
 A run of letters of more than `LONGEST` tokens is no word: there every token stands alone. So a token of the text costs
 one row of the network, and one of a word that is shown at most `LENGTHS` · (1 + proposals) more.
 
-Every token is read with as much text on both sides as the trained context has room for.
+Every token is read with as much text on both sides as the trained context has room for. Causal models rank candidates
+by what follows (`ranked_check.py`), and give the same report.
 """
 
 import math
@@ -47,6 +48,7 @@ from .arguments import real, whole
 from .findings import Check, Places, finding, others, prefix
 from .many import batches, each
 from .placement import Placement, constraint
+from .ranked_check import CANDIDATES, RIGHT, ranked_check
 from .reading import Reading, Words, read
 from .settings import Settings
 from .trained import Trained
@@ -71,9 +73,18 @@ SPARE = 8
 
 
 @torch.no_grad()
-def check(model: Trained, texts: Sequence[str], top: int | None, proposals: int, threshold: float) -> list[Check]:
+def check(
+    model: Trained,
+    texts: Sequence[str],
+    top: int | None,
+    proposals: int,
+    threshold: float,
+    candidates: int | None = None,
+    right: int | None = None,
+) -> list[Check]:
     """See `LanguageModel.check`."""
-    _refuse_one_sided(model)
+    _refuse_what_cannot_judge(model)
+    ranks = _bounds(model, candidates, right, proposals)
     top = None if top is None else whole("top", top)
     proposals, threshold = whole("proposals", proposals), real("threshold", threshold)
     if proposals > PROPOSALS:
@@ -82,6 +93,12 @@ def check(model: Trained, texts: Sequence[str], top: int | None, proposals: int,
         raise UserError(f"threshold must be 0 bits or more, not {threshold}")
     ready = each(texts, lambda text: _tokens(model, text))
     found = [words(pieces, longest=min(LONGEST, max(1, model.context // 4))) for _, pieces in ready]
+    if ranks is not None:
+        known = (Places(text, pieces) for text, (_, pieces) in zip(texts, ready, strict=True))
+        return [
+            ranked_check(model, ids, spans, place, top, proposals, threshold, *ranks)
+            for (ids, _), spans, place in zip(ready, found, known, strict=True)
+        ]
     readings = read(model, [(ids, spans) for (ids, _), spans in zip(ready, found, strict=True)], proposals + SPARE)
     return [
         _check(model, ids, spans, reading, Places(text, pieces), top, proposals, threshold)
@@ -134,12 +151,24 @@ def _check(
     )
 
 
-def _refuse_one_sided(model: Trained) -> None:
+def _bounds(model: Trained, candidates: int | None, right: int | None, proposals: int) -> tuple[int, int] | None:
+    """How many fillings of a word are ranked and by how many tokens; None where nothing is. UserError for misuse."""
+    if not model.predictor.traits.one_sided:
+        for name, value in (("candidates", candidates), ("right", right)):
+            if value is not None:
+                raise UserError(f"{name} is for causal models, and this one reads both sides as it is: leave it out")
+        return None
+    candidates = CANDIDATES if candidates is None else whole("candidates", candidates)
+    right = RIGHT if right is None else whole("right", right, 0)
+    return max(candidates, whole("proposals", proposals) + 1), min(right, max(model.context // 4, 1))
+
+
+def _refuse_what_cannot_judge(model: Trained) -> None:
     require(NEEDS, model.predictor.process)
-    if not model.predictor.traits.both_sides:
+    if model.predictor.traits.block_length is not None:
         raise UserError(
-            "this model does not see the text after a word (it was trained by block diffusion, or is causal), so it "
-            "cannot judge from both sides; check with a model of another recipe: undiffuse train FILE --recipe default"
+            "this model does not see the text after a word (it was trained by block diffusion), so it cannot judge "
+            "from both sides; check with a model of another recipe: undiffuse train FILE --recipe default"
         )
 
 

@@ -105,10 +105,11 @@ class LanguageModel:
 
         Typed holes, choice(a|b), yesno, date, int(1-99) and /regex/, hold a text of their type, always. Each hole comes
         with its probability and up to `top` − 1 further answers. Further options: steps, top_p, top_k, block_length,
-        cache, guidance, max_nfe, deadline_ms, confidence, threshold. The temperature defaults to the strategy's own
-        (0: the best tokens) for one sample, to 0.1 where noise asks for a strategy that draws, and to 1 for several
-        samples. Of a text longer than the context the model sees the part around the holes. UserError for malformed
-        holes, types that nothing satisfies, or holes that do not fit the context.
+        cache, guidance, max_nfe, deadline_ms, confidence, threshold; where a causal model ranks fillings, `candidates`
+        (64) of each hole by `right` (64) tokens of what follows, and none of the others. The temperature defaults to
+        the strategy's own (0: the best tokens) for one sample, to 0.1 where noise asks for a strategy that draws, and
+        to 1 for several samples. Of a text longer than the context the model sees the part around the holes. UserError
+        for malformed holes, types that nothing satisfies, or holes that do not fit the context.
         """
         own: dict[str, Any] = {
             "strategy": strategy,
@@ -304,22 +305,46 @@ class LanguageModel:
         return score(self.trained, each, before, draws, precision, flag("per_token", per_token), seed, as_)
 
     @overload
-    def check(self, text: str, *, top: int | None = None, proposals: int = 3, threshold: float = 8.0) -> Check: ...
+    def check(
+        self,
+        text: str,
+        *,
+        top: int | None = None,
+        proposals: int = 3,
+        threshold: float = 8.0,
+        candidates: int | None = None,
+        right: int | None = None,
+    ) -> Check: ...
 
     @overload
     def check(
-        self, text: Several, *, top: int | None = None, proposals: int = 3, threshold: float = 8.0
+        self,
+        text: Several,
+        *,
+        top: int | None = None,
+        proposals: int = 3,
+        threshold: float = 8.0,
+        candidates: int | None = None,
+        right: int | None = None,
     ) -> list[Check]: ...
 
     def check(
-        self, text: str | Several, *, top: int | None = None, proposals: int = 3, threshold: float = 8.0
+        self,
+        text: str | Several,
+        *,
+        top: int | None = None,
+        proposals: int = 3,
+        threshold: float = 8.0,
+        candidates: int | None = None,
+        right: int | None = None,
     ) -> Check | list[Check]:
         """Proofread: the words that their two sides make least likely, the clearest first, with what they expect.
 
-        At most `top` words whose best proposal is more probable by `threshold` bits. UserError for an empty text, and
-        for a model that does not see both sides.
+        At most `top` words whose best proposal is more probable by `threshold` bits. Of a causal model `candidates`
+        from the left are ranked at each word that is shown, by `right` tokens of what follows. UserError for an empty
+        text, and for a model that was trained by block diffusion.
         """
-        found = check(self.trained, listed(text), top, proposals, threshold)
+        found = check(self.trained, listed(text), top, proposals, threshold, candidates, right)
         return found[0] if isinstance(text, str) else found
 
     def stream(
