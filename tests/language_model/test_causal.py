@@ -186,9 +186,13 @@ def test_a_first_token_that_nothing_speaks_of_is_no_blank():
     assert golden("llama").model.fill("[MASK]ab", candidates=4)[0].text.endswith("ab")
 
 
-def test_proofreading_is_refused():
-    with pytest.raises(UserError, match="does not see the text after a word"):
-        golden("qwen2").model.check("a b c")
+def test_proofreading_ranks_too():
+    """Of single bytes, whose word would be one run of letters: here every byte stands alone."""
+    model = golden("llama").model
+    found = model.check("a. b.", threshold=0.0, proposals=2)
+    assert found.words == found.tokens == 5
+    assert all(finding.proposals for finding in found.findings)
+    assert found.surprise > 0
 
 
 @pytest.mark.parametrize(
@@ -335,7 +339,7 @@ def test_the_command_line(tmp_path, capsys):
     assert capsys.readouterr().out.startswith("Pack")
     assert run(["fill", "a[MASK]c", *model]) == 0
     assert capsys.readouterr().out.startswith("a")
-    assert run(["check", str(text), *model]) == 2
+    assert run(["check", str(text), *model, "--candidates", "4", "--right", "2"]) == 0
     capsys.readouterr()
     said = ["--attention", "full", "--mask-id", "270", "--shift", "--family", "qwen2"]
     assert run(["fill", "a[MASK]c", *model, *said]) == 0

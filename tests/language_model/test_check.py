@@ -188,12 +188,12 @@ def test_what_cannot_be_checked_is_refused(model):
 
 
 def test_a_model_that_sees_one_side_is_refused(byte_model):
-    class Causal(Parrot):
+    class Blocks(Parrot):
         @property
         def traits(self):
-            return replace(super().traits, rule=rules.causal)
+            return replace(super().traits, rule=rules.block_diffusion, block_length=4)
 
-    network = Causal((1,), byte_model.tokenizer.vocabulary.rows)
+    network = Blocks((1,), byte_model.tokenizer.vocabulary.rows)
     left = replace(byte_model, predictor=Predictor(network, byte_model.predictor.process, "leave_one_out"))
     with pytest.raises(UserError, match="cannot judge from both sides"):
         left.check(SONG)
