@@ -68,6 +68,17 @@ def test_several_holes_are_the_most_probable_together_and_each_given_the_others(
     assert shown(two) == pytest.approx(law(letters, "ab" + best[:3], seconds, last), abs=1e-5)
 
 
+@pytest.mark.parametrize("candidates", [1, 2, 5])
+def test_no_hole_has_a_better_text_given_the_others(bpe, candidates):
+    """Whatever the beam has lost of them on its way from the left."""
+    texts = [
+        "The {a:choice(quick|lazy|brown)} fox {b:choice(jumps|over|the)} the {c:choice(dog|fox|quick)}.",
+        "A [MASK] b [MASK] c [MASK].",
+    ]
+    for (filled,) in bpe.fill(texts, candidates=candidates, top=9):
+        assert all(hole.probability >= other.probability for hole in filled.holes for other in hole.alternatives)
+
+
 def test_of_fewer_candidates_the_share_that_they_hold_is_said(letters):
     before, after = "abca", "bb"
     alone = law(letters, before, words(1), "")

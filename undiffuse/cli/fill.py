@@ -185,9 +185,8 @@ def _table(filled: "Filled") -> None:
         table.add_row(*map(Text, [*cells, others]))
     console = stderr()
     console.print(table)
-    console.print(
-        f"{filled.nfe} evaluations, {filled.tokens_per_forward:.2f} tokens each; seed {filled.seed}", style="dim"
-    )
+    spent = "rows of candidates" if ranked else f"evaluations, {filled.tokens_per_forward:.2f} tokens each"
+    console.print(f"{filled.nfe} {spent}; seed {filled.seed}", style="dim")
 
 
 def _share(coverage: float | None) -> str:

@@ -176,7 +176,7 @@ def ranked_check(
         word = begin + page.offset, end + page.offset
         text = place.cut(word)
         look = page.look((begin, end), candidates, right, bool(prefix(text)))
-        findings.append(finding(word, place, look.own, others(model, ids[slice(*word)], text, look.others), proposals))
+        findings.append(finding(word, place, look.own, others(model, ids, word, text, look.others), proposals))
     kept = [each for each in findings if each.odds >= threshold and each.proposals]
     return Check(
         findings=tuple(sorted(kept, key=lambda each: (-each.odds, each.start))),

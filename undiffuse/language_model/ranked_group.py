@@ -1,6 +1,8 @@
 """Neighboring holes of a causal model, filled together, and each of them given all the rest.
 
-The joint ranking (`ranked.py`) chooses. A hole's probability is then p(text | all the rest of the finished text), by
+The joint ranking (`ranked.py`) chooses. Its beam may lose what only a later text would favor, so the most probable
+filling is then settled: each hole in turn takes its best text given the others, until none changes; every change makes
+all of them together more probable. A hole's probability is then p(text | all the rest of the finished text), by
 the same ranking of this hole alone with the others as they are: among its candidates, spelled in any way that was
 considered. So are its alternatives.
 """
@@ -22,6 +24,8 @@ from .results import Alternative, HoleFill, Length
 from .trained import Trained
 
 Key = TypeVar("Key")
+SWEEPS = 4
+"""How often the holes are gone through, at most, until none changes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,22 +76,44 @@ class Group:
         return self.places[at].blank.shown(self.model.tokenizer.decode_bytes(tokens))
 
     def choice(self, temperature: float, draws: Draws) -> tuple[Tokens, ...]:
-        """The most probable texts of all holes, or a draw from p^(1/temperature), in their best spelling."""
+        """The most probable texts of all holes, settled, or a draw from p^(1/temperature), in their best spelling."""
         each = torch.tensor(list(self._log_p.values()), dtype=torch.float64)
         number = draw_categorical((each / temperature).softmax(0), draws) if temperature else each.argmax()
         chosen = list(self._log_p)[int(number)]
         same = [number for number, texts in enumerate(self._texts) if texts == chosen]
-        return self.joint.fills[max(same, key=lambda number: float(self.joint.weight[number]))]
+        fills = self.joint.fills[max(same, key=lambda number: float(self.joint.weight[number]))]
+        return fills if temperature or len(fills) == 1 else self._settled(fills)
+
+    def _settled(self, fills: tuple[Tokens, ...]) -> tuple[Tokens, ...]:
+        """With the best text in each hole, given the others."""
+        for _ in range(SWEEPS):
+            before = fills
+            for at in range(len(fills)):
+                ranking = self._conditional(at, fills)
+                shown = [self._shown(at, tokens) for (tokens,) in ranking.fills]
+                log_p = _summed(shown, ranking.weight.tolist())
+                best = max(log_p, key=lambda text: log_p[text])
+                if best != self._shown(at, fills[at]):
+                    same = [number for number, text in enumerate(shown) if text == best]
+                    number = max(same, key=lambda number: float(ranking.weight[number]))
+                    fills = (*fills[:at], *ranking.fills[number], *fills[at + 1 :])
+            if fills == before:
+                break
+        return fills
 
     def holes(self, fills: tuple[Tokens, ...], top: int) -> list[HoleFill]:
         """Every hole given all the rest."""
-        for at in range(len(fills)):
-            if (at, fills) not in self.alone:
-                self.alone[at, fills] = self.joint if len(fills) == 1 else self._conditional(at, fills)
-        return [self._hole(at, own, self.alone[at, fills], top) for at, own in enumerate(fills)]
+        return [self._hole(at, own, self._conditional(at, fills), top) for at, own in enumerate(fills)]
 
     def _conditional(self, at: int, fills: tuple[Tokens, ...]) -> Ranking:
         """Fillings of one hole with the others as they are, its own among them."""
+        if len(fills) == 1:
+            return self.joint
+        if (at, fills) not in self.alone:
+            self.alone[at, fills] = self._alone(at, fills)
+        return self.alone[at, fills]
+
+    def _alone(self, at: int, fills: tuple[Tokens, ...]) -> Ranking:
         before: list[int] = []
         after = list(self.places[at].after)
         for place, fill in zip(self.places[:at], fills, strict=False):
