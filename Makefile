@@ -9,7 +9,7 @@ DOCS := $(VENV)/.docs
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo            train a small model of real English, fill blanks, generate, score (under 4 minutes)"
+	@echo "make demo            train two small models live: facts asked from both ends, and a text (under 4 minutes)"
 	@echo "make demo QUICK=1    the same in under 45 seconds"
 	@echo "make test            the test suite, in under four minutes on two cores (PROFILE=1: what each test costs)"
 	@echo "make test-all        every test there is, and shapes checked in every call"

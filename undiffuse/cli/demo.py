@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..demo.showpiece import Watching
     from ..text.codec import Codec
 
-FIRST = ("pages",)
+FIRST = ("world", "pages")
 """What is played where no name is given."""
 
 
