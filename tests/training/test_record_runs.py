@@ -1,5 +1,7 @@
 """Runs on lists of records: what is said, what is held out, and what the model knows of its texts."""
 
+import json
+
 import pytest
 
 from undiffuse.cli.main import run as command
@@ -48,6 +50,14 @@ def test_a_list_is_recognized_told_and_kept(facts, tmp_path):
     assert run.model.fill(run.example)[0].text.startswith(run.example.partition("_")[0])
     again = resume(tmp_path / "run", steps=1)
     assert again.model.manifest["closing"] == 3
+
+
+def test_short_records_of_jsonl_are_a_list(tmp_path):
+    file = tmp_path / "facts.jsonl"
+    file.write_text("".join(json.dumps({"text": line}) + "\n" for line in LINES))
+    run, notes = trained(file, tmp_path / "run")
+    assert notes[0].startswith("48 records, of at most ")
+    assert run.model.manifest["closing"] == 3
 
 
 def test_held_out_text_of_ones_own_is_divided_alike(facts, tmp_path):

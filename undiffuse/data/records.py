@@ -8,6 +8,7 @@ and remain one text.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -105,8 +106,8 @@ def _fielded(found: Sequence[str]) -> bool:
         if _share(found, lambda line, separator=separator: separator in line[1:-1]) < NEARLY:  # type: ignore[misc]
             continue
         heads = [line.partition(separator)[0] for line in found]
-        counts = [line.count(separator) for line in found]
-        alike = max(map(counts.count, set(counts))) >= NEARLY * len(counts)
+        counts = Counter(line.count(separator) for line in found)
+        alike = max(counts.values()) >= NEARLY * len(found)
         if alike and len(set(heads)) >= 0.9 * len(heads) and max(map(len, heads)) <= 80:
             return True
     return False
@@ -124,9 +125,9 @@ def _labelled(found: Sequence[str]) -> bool:
     """Paragraphs whose lines have labels, nearly always the same ones."""
     if not _short(found, SHORT):
         return False
-    labels = [tuple(match and match[1] for match in map(LABEL.match, part.splitlines())) for part in found]
-    usual = max(set(labels), key=labels.count)
-    return len(usual) > 1 and None not in usual and labels.count(usual) >= NEARLY * len(labels)
+    labels = Counter(tuple(match and match[1] for match in map(LABEL.match, part.splitlines())) for part in found)
+    usual, count = labels.most_common(1)[0]
+    return len(usual) > 1 and None not in usual and count >= NEARLY * len(found)
 
 
 def _share(found: Sequence[str], what: Callable[[str], object]) -> float:
