@@ -12,7 +12,8 @@ of all words are rows that leave that pass where their words begin. It is done t
     shown words   those that rank highest: `candidates` fillings, of a word of k > 1 tokens those of one to k + 1, with
                   `right` tokens of the right side; a threshold holds for both odds
 
-A text longer than the context is read in windows in which every word has at least half a context on its left.
+A text longer than the context, or than `PAGE` tokens, is read in windows, in which every word has half a window on its
+left.
 """
 
 import math
@@ -35,6 +36,10 @@ CANDIDATES, RIGHT = 32, 16
 """Fillings of a word that is shown, and tokens that are read after each, where nobody says."""
 FIRST, NEAR = 8, 8
 """The same of every word, at most."""
+TOGETHER = 32
+"""Words whose candidates are rows together."""
+PAGE = 1024
+"""Tokens of a text that are run at once: a word has half of them on its left, or all there are."""
 LENGTHS = 8
 """How many lengths are tried for a word of several tokens."""
 
@@ -85,9 +90,13 @@ class Page:
         ]
         values, tokens = torch.cat([each.values for each in best]), torch.cat([each.indices for each in best])
         many = tokens.shape[1]
-        rows = self.stem.leave(begins.repeat_interleave(many), told=True).put(tokens.flatten())
-        after = [self.ids[end : end + right] for _, end in self.words for _ in range(many)]
-        weights = (values.double().flatten() + rows.scores(after)).view(-1, many)
+        after = [self.ids[end : end + right] for _, end in self.words]
+        scores = []
+        for first in range(0, len(after), TOGETHER):  # neighbors, which have about as much before them
+            some = slice(first, first + TOGETHER)
+            rows = self.stem.leave(begins[some].repeat_interleave(many), told=True).put(tokens[some].flatten())
+            scores.append(rows.scores([each for each in after[some] for _ in range(many)]))
+        weights = values.double() + torch.cat(scores).view(-1, many)
         return [
             self._judged(word, [(token,) for token in some], weight, right)
             for word, some, weight in zip(self.words, tokens.tolist(), weights, strict=True)
@@ -138,7 +147,7 @@ def pages(model: Trained, ids: Sequence[int], words: Sequence[Word], right: int)
 
     UserError where no word has anything before it.
     """
-    begins, context = len(model.begins), model.context
+    begins, context = len(model.begins), min(model.context, PAGE)
     every = [*model.begins, *ids]
     least = 1 if model.predictor.traits.first_given else 0
     waiting = [(a + begins, b + begins) for a, b in words if a + begins >= least]

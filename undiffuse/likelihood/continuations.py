@@ -73,7 +73,7 @@ class Stem:
             return Continuations(self.predictor, ids, places, torch.zeros_like(places), None)
         run = places + self.predictor.traits.logit_row + told
         own = self.predictor.denoiser.memory(len(places), 1)
-        return Continuations(self.predictor, ids, places, run, Branches(self.kv, own, run))
+        return Continuations(self.predictor, ids, places, run, Branches.of(self.kv, own, run))
 
 
 @dataclass(frozen=True, eq=False)

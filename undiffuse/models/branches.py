@@ -22,6 +22,17 @@ class Branches:
     own: KV
     shared: Int[Tensor, " R"]
 
+    @classmethod
+    def of(cls, stem: KV, own: KV, shared: Int[Tensor, " R"]) -> "Branches":
+        """With as much of the stem as some row has: a view, in which one more slot stands at the end, as in any."""
+        most = int(shared.max()) if len(shared) else 0
+        keys, values = (each[:, :, :, : most + 1] for each in (stem.keys, stem.values))
+        return cls(
+            replace(stem, keys=keys, values=values, filled=stem.filled[:, :most], clean=stem.clean[:, :most]),
+            own,
+            shared,
+        )
+
     def tags(self, queries: Tags) -> Tags:
         """The keys that the given rows will see: those of the stem, their own, and these rows themselves."""
         own = self.own.tags(self._moved(queries))
