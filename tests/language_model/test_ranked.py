@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 import torch
 from letters import Letters
+from recorded import golden
 from small_causal import causal, law, nats, words
 
 from undiffuse.errors import UserError
@@ -191,6 +192,17 @@ def test_objects_and_events(bpe):
     record = bpe.fill([TEXTS[0], "a[MASK]"])
     assert 0 < record[0][0].json()["holes"][0]["coverage"] <= 1
     assert "coverage" not in record[1][0].json()["holes"][0]
+
+
+def test_blanks_of_an_answer_and_a_start_symbol_that_the_template_writes():
+    model = golden("llama").model.with_template(
+        "<start>{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    )
+    talk = [{"role": "user", "content": "ab"}, {"role": "assistant", "content": "c[MASK]d"}]
+    text, filled = model.fill_answer(talk, 1, top=9, candidates=9)
+    (plain,) = model.fill("user: ab\nassistant: c[MASK]d\n", top=9, candidates=9)
+    assert text == f"c{plain.holes[0].text}d"
+    assert shown(filled.holes[0]) == pytest.approx(shown(plain.holes[0]), rel=1e-4)
 
 
 @pytest.mark.parametrize(

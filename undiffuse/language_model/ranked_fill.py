@@ -46,8 +46,9 @@ class Ranked:
     def of(cls, model: Trained, form: Form, settings: Settings) -> "Ranked":
         """UserError for what cannot be ranked."""
         bounds = Bounds.of(settings)
-        if model.begins:
-            form = Form((Fixed(tuple(model.begins), ""), *form.parts))
+        begins, front = tuple(model.begins), form.parts[0]
+        if begins and not (isinstance(front, Fixed) and front.ids[: len(begins)] == begins):  # as of a template
+            form = Form((Fixed(begins, ""), *form.parts))
         refuse_too_long(model, form)
         first, *after = _fixed(form)
         refuse_nothing_before(model.predictor, len(first))
