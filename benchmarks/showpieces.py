@@ -23,7 +23,7 @@ diffusion model and its autoregressive twin (the same network, causal, trained o
 time, asks both the same questions, prints a table, draws a picture and says whether what it promises holds. This page
 is written by `python -m benchmarks.showpieces` from recorded runs of three seeds; intervals are 95 % (Wilson) over the
 questions of all seeds together, and "by seed" shows how far seeds differ. Runs count steps and never look at a clock,
-so the same seed gives the same numbers; the minutes of `undiffuse list demos` are those of two quiet cores.
+so a busy machine changes no number; `--minutes` scales the steps, as two quiet cores would take them.
 
 What they have in common: with one token per evaluation the **order** is a choice, which a model that writes from left
 to right does not have, and it matters where some tokens are surer than others. Where the answer is certain given the

@@ -49,7 +49,7 @@ CONTEST = Contest(
         Way("threshold 0.9", "threshold", options={"threshold": 0.9}),
     ),
     promise=("confidence", 0.95),
-    minutes=1.5,
+    minutes=1.0,
     steps=1000,
     twin_steps=1000,
     overrides=("model.width=64", "model.depth=4", "model.heads=2", "training.rows=64"),

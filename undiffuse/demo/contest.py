@@ -1,7 +1,7 @@
 """A task whose answers can be checked: a diffusion model and its autoregressive twin learn it and are asked the same.
 
-Both train for the same number of steps, or the twin for as many as take it as long. Nothing looks at a clock, so the
-same seed gives the same numbers on every machine; the minutes of a showpiece are those of two quiet cores.
+Both train for the same number of steps, or the twin for as many as take it as long. Nothing looks at a clock, so that a
+busy machine changes no number; the minutes of a showpiece are those of two quiet cores.
 """
 
 import json
