@@ -21,9 +21,10 @@ HEAD = """# Showpieces
 Small tasks that a model learns within minutes and that can be checked: `undiffuse demo NAME`. Each trains a masked
 diffusion model and its autoregressive twin (the same network, causal, trained on the next token) for about the same
 time, asks both the same questions, prints a table, draws a picture and says whether what it promises holds. This page
-is written by `python -m benchmarks.showpieces` from recorded runs of three seeds; intervals are 95 % (Wilson) over the
-questions of all seeds together, and "by seed" shows how far seeds differ. Runs count steps and never look at a clock,
-so a busy machine changes no number; `--minutes` scales the steps, as two quiet cores would take them.
+is written by `python -m benchmarks.showpieces` from recorded runs of as many seeds as each command says; intervals are
+95 % (Wilson) over the questions of all seeds together, and "by seed" shows how far seeds differ. Runs count steps and
+never look at a clock, so a busy machine changes no number; `--minutes` scales the steps, as two quiet cores would take
+them.
 
 What they have in common: with one token per evaluation the **order** is a choice, which a model that writes from left
 to right does not have, and it matters where some tokens are surer than others. Where the answer is certain given the
@@ -75,7 +76,7 @@ def take(directory: Path) -> None:
     name = directory.name
     KEPT.mkdir(parents=True, exist_ok=True)
     result = json.loads((directory / "result.json").read_text())
-    command = f"undiffuse demo {name} --seeds {len(result['seeds'])}"
+    command = f"undiffuse demo {name}" + (f" --seeds {len(result['seeds'])}" if len(result["seeds"]) > 1 else "")
     record = {"command": command, "machine": machine(1), "result": result}
     (KEPT / f"{name}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     shutil.copy(directory / "picture.svg", ROOT / "docs" / "images" / f"showpiece_{name}.svg")
@@ -102,6 +103,8 @@ def tables(result: Mapping[str, Any]) -> list[str]:
     said = [*markdown(rows), ""]
     if "entropy" in result:
         said += [bits(result), ""]
+    if "decided_at" in result:
+        said += [decided(result["decided_at"]), ""]
     if result.get("gate") is not None:
         said += [gate(result["gate"])]
     return said
@@ -141,6 +144,14 @@ def bits(result: Mapping[str, Any]) -> str:
     return (
         f"Bits of a sentence, by seed: {bounds} (bound); entropy {result['entropy']:.3f}. "
         f"The twin writes {percent(right / asked)} sentences in {result['twin'][0]['nfe']} evaluations."
+    )
+
+
+def decided(means: Mapping[str, float]) -> str:
+    """When confidence decided digits, by the chain that their carry comes through."""
+    named = [f"{length}{' or more' if length == max(means) else ''}: {mean:.2f}" for length, mean in means.items()]
+    return (
+        f"Decided as number so and so of nine, on average, by the columns below that add up to 9: {', '.join(named)}."
     )
 
 

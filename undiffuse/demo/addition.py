@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DIGITS = 8
-LONGEST = 4
+LONGEST = 2
 """Chains as long or longer are counted together."""
 
 
