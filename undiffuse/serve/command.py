@@ -137,12 +137,12 @@ def _say(address: str, name: str, model: LanguageModel, rows: int, settings: Set
     """The address, the model, and commands that work."""
     key = " -H 'Authorization: Bearer KEY'" if settings.keys else ""
     body = " -H 'Content-Type: application/json' -d "
-    both = model.predictor.traits.both_sides
+    fills = model.predictor.traits.block_length is None  # a causal model ranks what it finds from the left
     fill = shlex.quote('{"text": "The [MASK] of it."}')
     lines = [
         f"undiffuse serves {name} at {address}" + ("" if not settings.page else "  (open it in a browser)"),
         f"steps of {rows} rows; stop with Ctrl-C",
-        *([f"curl {address}/v1/fill{key}{body}{fill}"] if both else []),
+        *([f"curl {address}/v1/fill{key}{body}{fill}"] if fills else []),
         f"curl {address}/v1/completions{key}{body}" + shlex.quote('{"prompt": "The ", "max_tokens": 8}'),
         f"curl {address}/v1/models{key}",
     ]

@@ -31,6 +31,7 @@ def capabilities_of(name: str, model: LanguageModel) -> dict[str, Any]:
         "kind": "causal" if traits.one_sided else "block diffusion" if traits.block_length else "diffusion",
         "block_length": traits.block_length,
         "sees_both_sides": traits.both_sides,
+        "fills": "ranked" if traits.one_sided else "decoded" if traits.both_sides else None,
         "likelihood": "exact" if traits.one_sided else "bound",
         "strategies": strategies,
         "presets": {kind: preset.summary for kind, preset in PRESETS.items() if preset.kind in strategies},

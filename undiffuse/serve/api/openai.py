@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -81,7 +82,7 @@ def _model(desk: Desk, name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": desk.began, "owned_by": "undiffuse", "loaded": loaded}
 
 
-class _Texts:
+class _Texts(ABC):
     """What both kinds of completion share: `n` texts, each a job of its own with the seed after the one before it."""
 
     kind = ""
@@ -98,9 +99,9 @@ class _Texts:
         kind = f"{self.kind}.chunk" if chunk and self.kind == "chat.completion" else self.kind
         return {"id": self.id, "object": kind, "created": self.created, "model": self.name}
 
+    @abstractmethod
     async def answer(self) -> Any:
         """The whole answer, or the stream of it."""
-        raise NotImplementedError
 
 
 class _Chat(_Texts):

@@ -94,7 +94,7 @@ def router(desk: Desk) -> APIRouter:
     @routes.post("/v1/check", summary="The words that their two sides make least likely")
     async def check(asked: CheckRequest, request: Request) -> Any:
         name, model = await desk.model(asked.model)
-        own: dict[str, Any] = {"top": asked.top, "proposals": asked.proposals, "threshold": asked.threshold}
+        own = asked.model_dump(exclude={"model", "text"})
         made = lambda _: calls.at_once(lambda: model.check(asked.text, **own))  # noqa: E731
         job, mailbox = desk.job(model, request.state.request_id, made, Size(len(asked.text), len(asked.text) // 3 + 1))
         return {**(await desk.result(request, job, mailbox)).json(), "model": name}

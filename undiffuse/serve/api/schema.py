@@ -1,5 +1,6 @@
 """What requests may say. Unknown fields are refused, with the known ones; what OpenAI's clients send along is named."""
 
+from abc import ABC
 from dataclasses import fields
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -14,7 +15,7 @@ Count = Annotated[int, Field(ge=1, le=1 << 20)]
 Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
-class Strict(BaseModel):
+class Strict(BaseModel, ABC):
     """Types are not converted, and unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -31,7 +32,8 @@ class Diffusion(BaseModel):
     """How a text is decoded; what is left out is as the model has it.
 
     `strategy` is a preset (speed, balanced, quality) or the name of a strategy, whose own options (threshold, gamma, …)
-    stand beside it. `stream_mode` patches adds to every chunk what changed at which position.
+    stand beside it. A causal model ranks `candidates` for each hole by `right` tokens of what follows. `stream_mode`
+    patches adds to every chunk what changed at which position.
     """
 
     model_config = ConfigDict(extra="allow", strict=True)
@@ -43,6 +45,8 @@ class Diffusion(BaseModel):
     guidance: float | None = None
     max_nfe: Count | None = None
     deadline_ms: Annotated[float, Field(gt=0)] | None = None
+    candidates: Count | None = None
+    right: Count | None = None
     stream_mode: Literal["committed", "patches"] = "committed"
 
     @model_validator(mode="after")
@@ -87,7 +91,7 @@ class ResponseFormat(Strict):
     json_schema: JsonSchema | None = None
 
 
-class Asked(Strict):
+class Asked(Strict, ABC):
     """What every request may say."""
 
     model: str | None = None
@@ -101,7 +105,7 @@ class Asked(Strict):
         return {"seed": self.seed, "temperature": self.temperature, **self.diffusion.options()}
 
 
-class OpenAI(Asked):
+class OpenAI(Asked, ABC):
     """Fields of OpenAI's that both kinds of completion share.
 
     Those that say something about the caller alone are taken and change nothing.
@@ -262,6 +266,8 @@ class CheckRequest(Strict):
     top: Count | None = None
     proposals: Annotated[int, Field(ge=1, le=100)] = 3
     threshold: Annotated[float, Field(ge=0)] = 8.0
+    candidates: Count | None = None
+    right: Count | None = None
 
 
 class ScoreRequest(Strict):
