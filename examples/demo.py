@@ -9,12 +9,12 @@ import sys
 
 from undiffuse.cli.main import run
 
-QUICK_MINUTES = 0.25
+QUICK_MINUTES = 0.15
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="train for a quarter of a minute")
+    parser.add_argument("--quick", action="store_true", help="train each model for nine seconds")
     return run(["demo", *(["--minutes", str(QUICK_MINUTES)] if parser.parse_args().quick else [])])
 
 
