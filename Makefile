@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP := $(VENV)/.installed
 DOCS := $(VENV)/.docs
+BROWSER := $(VENV)/.browser
 
-.PHONY: setup demo test test-all verify-kernels check format docs release-check
+.PHONY: setup demo test test-all test-page verify-kernels check format docs release-check
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +14,7 @@ help:
 	@echo "make demo QUICK=1    the same in under 45 seconds"
 	@echo "make test            the test suite, in under four minutes on two cores (PROFILE=1: what each test costs)"
 	@echo "make test-all        every test there is, and shapes checked in every call"
+	@echo "make test-page       the server's page in a real Chromium, where there is one (apt-get install chromium)"
 	@echo "make verify-kernels  every law on every component, also under the arithmetic of other processors"
 	@echo "make check           format, lint, types, import rings"
 	@echo "make docs            the docs as a site in build/docs"
@@ -36,6 +38,13 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	@$(BIN)/python -m pytest -m '' --every-shape $(if $(PROFILE),--cost)
+
+$(BROWSER): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	@touch $(BROWSER)
+
+test-page: $(BROWSER)
+	@$(BIN)/python -m pytest -m '' -n 0 -rs tests/serve/test_page.py
 
 verify-kernels: $(STAMP)
 	@$(BIN)/python tests/exact/kernels.py

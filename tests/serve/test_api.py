@@ -1,15 +1,13 @@
 """The HTTP interface as its clients see it: OpenAI's own client, and requests of every kind."""
 
 import json
-import threading
 import time
-from contextlib import contextmanager
 
 import httpx
 import openai
 import pytest
-import uvicorn
 from served_model import MODEL
+from serving import serving
 
 from undiffuse.serve.api.app import Options, create_app
 from undiffuse.serve.api.desk import Bounds
@@ -21,23 +19,6 @@ SCHEMA = {
     "type": "object",
     "properties": {"n": {"type": "integer", "minimum": 1, "maximum": 9}, "ok": {"type": "boolean"}},
 }
-
-
-@contextmanager
-def serving(options: Options):
-    """The address of a server, and its application."""
-    app = create_app(Served.ready({"tiny": MODEL}), options)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", ws="none"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", app
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +175,10 @@ def test_a_model_without_a_template_names_completions():
     plain = replace(MODEL, manifest={})
     with TestClient(create_app(Served.ready({"plain": plain}))) as client:
         found = client.post("/v1/chat/completions", json={"messages": HELLO})
+        capable = client.get("/v1/models/plain/capabilities").json()
     assert found.status_code == 400
+    assert list(capable["refused"]) == ["chat"]
+    assert "no chat template" in capable["refused"]["chat"]
     assert "POST /v1/completions" in found.json()["error"]["message"]
 
 

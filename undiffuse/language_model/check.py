@@ -83,7 +83,7 @@ def check(
     right: int | None = None,
 ) -> list[Check]:
     """See `LanguageModel.check`."""
-    _refuse_what_cannot_judge(model)
+    refuse_what_cannot_judge(model)
     ranks = _bounds(model, candidates, right, proposals)
     top = None if top is None else whole("top", top)
     proposals, threshold = whole("proposals", proposals), real("threshold", threshold)
@@ -163,7 +163,7 @@ def _bounds(model: Trained, candidates: int | None, right: int | None, proposals
     return max(candidates, whole("proposals", proposals) + 1), min(right, max(model.context // 4, 1))
 
 
-def _refuse_what_cannot_judge(model: Trained) -> None:
+def refuse_what_cannot_judge(model: Trained) -> None:
     require(NEEDS, model.predictor.process)
     if model.predictor.traits.block_length is not None:
         raise UserError(

@@ -59,7 +59,7 @@ class Ready:
     @classmethod
     def of(cls, model: Trained, form: Form, settings: Settings) -> "Ready":
         """UserError for what cannot be decoded."""
-        _refuse_blocks(model)
+        refuse_blocks(model)
         if model.predictor.traits.one_sided and settings.limits.any:
             raise UserError(
                 "a causal model writes a token with each evaluation, and a limit would leave the blank unfinished: "
@@ -134,7 +134,7 @@ def followed(model: Trained, form: Form) -> bool:
     return model.predictor.traits.one_sided and any(isinstance(part, Fixed) for part in form.parts[first:])
 
 
-def _refuse_blocks(model: Trained) -> None:
+def refuse_blocks(model: Trained) -> None:
     """UserError where the text after a blank would not be seen, and cannot be ranked by either."""
     traits, length = model.predictor.traits, model.predictor.traits.block_length
     if length is not None and not traits.floating:  # else a canvas begins at the first blank, seen from both sides

@@ -1,5 +1,6 @@
 """What a model accepts, found out by asking: every strategy and every cache is checked as a request would be."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -10,20 +11,23 @@ from ...decode.decoder import Decoder
 from ...errors import UserError
 from ...kinds import CACHES, STRATEGIES
 from ...language_model import LanguageModel
+from ...language_model.check import refuse_what_cannot_judge
+from ...language_model.fill import refuse_blocks
 from ...language_model.settings import PRESETS
 
 
 @lru_cache(maxsize=16)
 def capabilities_of(name: str, model: LanguageModel) -> dict[str, Any]:
-    """Strategies, caches, presets, limits, and what its network sees."""
+    """Strategies, caches, presets, limits, what its network sees, and the verbs that it refuses, with the reason."""
     traits, decoding = model.predictor.traits, model.trained.decoding
     strategies = [kind for kind in STRATEGIES.kinds if _accepted(model, kind, "none")]
     usual = strategies[0] if strategies else "left-to-right"
-    try:
-        _ = model.trained.voice
-        chat = True
-    except UserError:
-        chat = False
+    asked: dict[str, Callable[[], object]] = {
+        "fill": lambda: refuse_blocks(model.trained),
+        "check": lambda: refuse_what_cannot_judge(model.trained),
+        "chat": lambda: model.trained.voice,
+    }
+    refused = {verb: why for verb, ask in asked.items() if (why := _reason(ask)) is not None}
     return {
         "id": name,
         "context": model.context,
@@ -37,12 +41,22 @@ def capabilities_of(name: str, model: LanguageModel) -> dict[str, Any]:
         "presets": {kind: preset.summary for kind, preset in PRESETS.items() if preset.kind in strategies},
         "caches": [kind for kind in CACHES.kinds if _accepted(model, usual, kind)],
         "default": None if decoding is None else {"strategy": decoding.strategy, **decoding.settings},
-        "chat": chat,
+        "chat": "chat" not in refused,
+        "refused": refused,
         "stream_modes": ["committed", "patches"],
         "logprobs": ["commit"],
         "response_formats": ["text", "json_schema"],
         "device": str(model.device),
     }
+
+
+def _reason(ask: Callable[[], object]) -> str | None:
+    """Why a model refuses a verb; None where it does not."""
+    try:
+        ask()
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _accepted(model: LanguageModel, strategy: str, cache: str) -> bool:
