@@ -1,8 +1,8 @@
 """A model of our own on disk, each of its three files checked when it is read: manifest, tokenizer and weights."""
 
-import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,8 @@ from ..text.tokenizer_file import Published, read_tokenizer
 from ..types import HeadKind
 from ..vocabulary import Vocabulary
 from .checkpoints import Progress, filled, outline
+from .checksum import checksum
+from .mapped import mapped
 from .memory import require
 from .no_model import no_model
 from .stored_tensors import Tensors
@@ -107,7 +109,7 @@ class Saved:
     @cached_property
     def tensors(self) -> Tensors:
         """Every parameter exactly once, by the header of their file."""
-        tensors = Tensors.of(self.directory)
+        tensors = Tensors.of_one_file(self.directory)
         expected = {name: value.shape for name, value in self.outline.state_dict().items()}
         shapes = {name: stored.shape for name, stored in tensors.stored.items()}
         if expected != shapes:
@@ -125,22 +127,37 @@ class Saved:
     def load(self, device: str | torch.device, dtype: torch.dtype | None, progress: Progress | None = None) -> Trained:
         """The model, in float32 unless another format is asked for.
 
-        UserError for weights that are not the manifest's, or more than there is memory, before any is taken.
+        UserError for weights that are more than there is memory, before any is taken, or not the manifest's.
         """
         self.described()
         dtype = dtype or torch.float32
         require(self.outline, dtype, torch.device(device), str(self.directory))
-        self._compare_digests()
-        parts = [Copied(name, name) for name in self.outline.state_dict()]
-        return self.described(filled(self.outline, parts, self.tensors, device, dtype, progress))
+        with self._compared():
+            parts = [Copied(name, name) for name in self.outline.state_dict()]
+            network = filled(self.outline, parts, self.tensors, device, dtype, progress)
+        return self.described(network)
 
-    def _compare_digests(self) -> None:
+    @contextmanager
+    def _compared(self) -> Iterator[None]:
+        """Compares the checksum of the weights while they are read.
+
+        UserError for another than the manifest's, whatever else was wrong with them.
+        """
         path = self.directory / WEIGHTS
         try:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            content = mapped(path) if path.stat().st_size else b""
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}; the model is incomplete") from error
+        with checksum(content) as found:
+            try:
+                yield
+            except UserError:
+                self._compare(found())
+                raise
+            self._compare(found())
+
+    def _compare(self, found: str) -> None:
+        path = self.directory / WEIGHTS
         if found != self.manifest["weights"]["sha256"]:
             raise UserError(
                 f"{path} is not the file that was saved ({path.stat().st_size} bytes, wrong checksum): it is "

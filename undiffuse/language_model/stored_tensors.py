@@ -79,10 +79,7 @@ class Tensors:
         `header` reads that of a file which need not be here; None: all are.
         """
         if not (directory / INDEX).is_file():
-            if header is None and not (directory / WEIGHTS).is_file():
-                raise _no_weights(directory)
-            headers = {WEIGHTS: (header or header_of)(directory / WEIGHTS)}
-            return cls(directory, _described(headers)[WEIGHTS], Safetensors(directory, headers))
+            return cls.of_one_file(directory, header)
         place = _index(directory)
         headers = {file: (header or header_of)(directory / file) for file in sorted(set(place.values()))}
         held = _described(headers)
@@ -96,6 +93,14 @@ class Tensors:
                 raise UserError(f"{directory}: {INDEX} and {file} disagree about tensor {name}; copy both again")
         found = {name: held[file][name] for name, file in place.items()}
         return cls(directory, found, Safetensors(directory, headers))
+
+    @classmethod
+    def of_one_file(cls, directory: Path, header: HeaderOf | None = None) -> "Tensors":
+        """From the only file, whatever an index says."""
+        if header is None and not (directory / WEIGHTS).is_file():
+            raise _no_weights(directory)
+        headers = {WEIGHTS: (header or header_of)(directory / WEIGHTS)}
+        return cls(directory, _described(headers)[WEIGHTS], Safetensors(directory, headers))
 
     def spelled(self, name: Callable[[str], str]) -> "Tensors":
         """The same tensors by other names. UserError where two would have one."""
