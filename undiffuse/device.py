@@ -22,6 +22,8 @@ def device_of(name: "str | torch.device | None") -> "torch.device":
     name = AUTO if name is None else name
     if not isinstance(name, str):
         raise UserError(f"device must be a name such as 'cuda', not {name!r}")
+    if "," in name:
+        raise UserError(f"device {name}: only a model that is used is spread over several devices; name one")
     if name == AUTO:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, index = name.partition(":")
@@ -33,3 +35,25 @@ def device_of(name: "str | torch.device | None") -> "torch.device":
     if int(index or 0) >= present[kind]:
         raise UserError(f"device {name}: this machine has {present[kind]} {kind} devices; use cpu")
     return torch.device(name)
+
+
+def devices_of(name: "str | torch.device | None") -> "tuple[torch.device, ...]":
+    """The devices of a model, in the order in which its layers are spread over them if the first has no room for all.
+
+    One name, several with commas between them, or `auto` and None for all GPUs and else the processor. UserError for
+    one that is not there, or named twice.
+    """
+    import torch
+
+    if name in (None, AUTO) and torch.cuda.device_count() > 1:
+        name = ",".join(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+    if not isinstance(name, str) or "," not in name:
+        return (device_of(name),)
+    found = []
+    for one in name.split(","):
+        device = device_of(one.strip())
+        device = torch.device("cpu") if device.type == "cpu" else torch.device(device.type, device.index or 0)
+        if device in found:
+            raise UserError(f"device {name}: {device} is named twice")
+        found.append(device)
+    return tuple(found)

@@ -93,6 +93,10 @@ class Tags:
         values = {name: getattr(self, name) for name in each}
         return replace(self, **{name: columns(value, at) for name, value in values.items() if value is not None})
 
+    def on(self, device: torch.device) -> "Tags":
+        """The same tags on a device."""
+        return replace(self, **{name: value.to(device) for name, value in vars(self).items() if value is not None})
+
 
 Rule = Callable[[Tags, Tags], "Tensor | None"]
 """(query tags, key tags) → bool (B, Lq, Lk), true where a query may see a key; None where everything is allowed."""

@@ -112,7 +112,7 @@ def test_requests_leave_join_and_forget(ids):
 def test_an_empty_memory_takes_type_and_shape_from_the_network():
     kv = network(kv_heads=2).bfloat16().memory(5, 7)
     assert isinstance(kv, KV)
-    assert kv.keys.shape == (3, 5, 2, 8, 6)
-    assert kv.values.dtype == torch.bfloat16
+    assert [held.shape for held in kv.keys] == [(3, 5, 2, 8, 6)]
+    assert [held.dtype for held in kv.values] == [torch.bfloat16]
     assert not kv.filled.any()
     assert not kv.clean.any()

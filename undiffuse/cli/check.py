@@ -10,12 +10,12 @@ from ..errors import UserError
 from .options import (
     AttentionKind,
     Candidates,
-    Device,
     Dtype,
     Family,
     Json,
     MaskId,
     Model,
+    ModelDevice,
     Plugins,
     Revision,
     Right,
@@ -60,7 +60,7 @@ def check(
         bool, typer.Option("--fail", help="End with exit code 1 if a word was found, for scripts.")
     ] = False,
     json: Json = False,
-    device: Device = None,
+    device: ModelDevice = None,
     dtype: Dtype = None,
     threads: Threads = None,
     plugins: Plugins = None,

@@ -6,8 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from ..device import AUTO, devices_of
 from .console import stderr
-from .machine import prepare
+from .machine import format_of, set_threads
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -27,20 +28,22 @@ def load_model(
     shift: bool | None = None,
     revision: str | None = None,
 ) -> "LanguageModel":
-    """The model on its device. Where none is named, stderr says which is taken.
+    """The model on its devices. Where none is named, stderr says which is taken.
 
     The last five are said of public checkpoints.
     """
     from ..language_model import find, load
 
-    where, number_format = prepare(device, dtype, threads)
+    devices_of(device)  # a wrong name is said before a model is looked for
+    set_threads(threads)
+    number_format = format_of(dtype)
     hub_progress()
     found = find(directory, revision)
     say(found)
     with LoadingBar() as bar:
         return load(
             found,
-            device=where,
+            device=AUTO if device is None else device,
             dtype=number_format,
             family=family,
             mask_id=mask_id,

@@ -24,14 +24,19 @@ def spin_briefly() -> None:
 
 def prepare(device: str | None, dtype: str | None, threads: int | None) -> "tuple[torch.device, torch.dtype | None]":
     """Set the number of threads; the device, and the number format, None where the user left the choice open."""
-    if threads is not None:
+    set_threads(threads)
+    return device_of(device), format_of(dtype)
+
+
+def set_threads(count: int | None) -> None:
+    if count is not None:
         import torch
 
-        torch.set_num_threads(threads)
-    return device_of(device), _dtype(dtype)
+        torch.set_num_threads(count)
 
 
-def _dtype(name: str | None) -> "torch.dtype | None":
+def format_of(name: str | None) -> "torch.dtype | None":
+    """The number format of a name; None for none. UserError where there is no such format."""
     if name is None:
         return None
     if name not in _DTYPES:

@@ -11,6 +11,14 @@ Device = Annotated[
         "--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1 (default: auto, a GPU if there is one)."
     ),
 ]
+ModelDevice = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="Where to compute: cpu, cuda, or for a large model cuda:0,cuda:1 (default: auto, all GPUs).",
+    ),
+]
 CheckDevice = Annotated[
     str | None,
     typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1 (default: cpu)."),

@@ -7,7 +7,20 @@ import typer
 
 from ..errors import UserError
 from ..figures import error, figure
-from .options import AttentionKind, Device, Dtype, Family, Json, MaskId, Model, Plugins, Revision, Seed, Shift, Threads
+from .options import (
+    AttentionKind,
+    Dtype,
+    Family,
+    Json,
+    MaskId,
+    Model,
+    ModelDevice,
+    Plugins,
+    Revision,
+    Seed,
+    Shift,
+    Threads,
+)
 
 if TYPE_CHECKING:
     from ..language_model import Score
@@ -35,7 +48,7 @@ def score(
     ] = None,
     seed: Seed = 0,
     json: Json = False,
-    device: Device = None,
+    device: ModelDevice = None,
     dtype: Dtype = None,
     threads: Threads = None,
     plugins: Plugins = None,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Device, Dtype, Plugins, Threads
+from .options import Dtype, ModelDevice, Plugins, Threads
 
 
 def serve(
@@ -34,7 +34,7 @@ def serve(
         float, typer.Option("--drain", metavar="S", help="Seconds to finish what runs when the server is stopped.")
     ] = 30.0,
     page: Annotated[bool, typer.Option("--page/--no-page", help="Whether / shows the page.")] = True,
-    device: Device = None,
+    device: ModelDevice = None,
     dtype: Dtype = None,
     threads: Threads = None,
     plugins: Plugins = None,

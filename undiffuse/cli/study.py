@@ -8,7 +8,21 @@ import typer
 
 from ..errors import UserError, did_you_mean
 from ..figures import error, figure
-from .options import AttentionKind, Device, Dtype, Family, Json, MaskId, Model, Plugins, Revision, Seed, Shift, Threads
+from .options import (
+    AttentionKind,
+    Device,
+    Dtype,
+    Family,
+    Json,
+    MaskId,
+    Model,
+    ModelDevice,
+    Plugins,
+    Revision,
+    Seed,
+    Shift,
+    Threads,
+)
 
 if TYPE_CHECKING:
     from ..language_model import LanguageModel
@@ -51,7 +65,7 @@ def frontier(
     plots: Annotated[bool, typer.Option("--plot/--no-plot", help="Draw frontier.png and frontier.svg too.")] = True,
     seed: Seed = 0,
     json: Json = False,
-    device: Device = None,
+    device: ModelDevice = None,
     dtype: Dtype = None,
     threads: Threads = None,
     plugins: Plugins = None,
@@ -227,7 +241,7 @@ def fidelity(
     ] = 16,
     seed: Seed = 0,
     json: Json = False,
-    device: Device = None,
+    device: ModelDevice = None,
     dtype: Dtype = None,
     threads: Threads = None,
     plugins: Plugins = None,

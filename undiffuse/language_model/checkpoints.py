@@ -211,18 +211,18 @@ class Checkpoint:
 
     def load(
         self,
-        device: str | torch.device = "cpu",
+        devices: Sequence[torch.device],
         dtype: torch.dtype | None = None,
         progress: Progress | None = None,
     ) -> Trained:
-        """The model, in `dtype` or as it is stored.
+        """The model, in `dtype` or as it is stored, on the first device, or on all if that has no room for it.
 
         UserError if it takes more memory than there is, before anything is read.
         """
         parts = self.parts  # whatever is wrong is wrong before memory is taken
         self.described()
         dtype = dtype or self.dtype
-        return self.described(filled(self.outline, parts, self.tensors, device, dtype, progress))
+        return self.described(filled(self.outline, parts, self.tensors, devices, dtype, progress))
 
 
 class Uninitialized(TorchFunctionMode):
@@ -241,16 +241,19 @@ def filled(
     network: Network,
     parts: Sequence[Part],
     tensors: Tensors,
-    device: str | torch.device,
+    devices: Sequence[torch.device],
     dtype: torch.dtype,
     progress: Progress | None = None,
 ) -> Network:
     """A network without memory, with its tensors. UserError if all take more memory than there is."""
-    device = torch.device(device)
-    require(network, dtype, device, str(tensors.directory))
+    layers = require(network, dtype, devices, str(tensors.directory))
+    place: dict[int | None, torch.device] = {None: devices[0], **dict(enumerate(layers))}
+    where = {name: place[network.layer_of(name)] for name in network.state_dict()}
+    if set(layers) - {devices[0]}:
+        network.spread(layers)
     whole, done = sum(p.numel() for p in network.state_dict().values()), 0
     parameters: dict[str, Tensor] = {}
-    for name, value in tensors.read(parts, blank(network, dtype, device)):
+    for name, value in tensors.read(parts, blank(network, dtype, where)):
         parameters[name] = value
         done += value.numel()
         if progress is not None:

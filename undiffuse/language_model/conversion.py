@@ -59,7 +59,7 @@ def convert(
         model = replace(model, tokenizer=_own_tokenizer(model))
     else:
         published_writing.config_of(model, target)
-    full = found.load("cpu", wanted)
+    full = found.load((torch.device("cpu"),), wanted)
     if wanted == torch.float16:
         _check_finite(full)
     storage.save(replace(full, tokenizer=model.tokenizer, name=named.name), destination, target)

@@ -135,7 +135,8 @@ class DiffusionGemmaNetwork(Network):
     def memory(self, requests: int, slots: int, shadows: bool = False) -> KV:
         """One group of the largest layer's size: layers differ in theirs, and leave what they do not need."""
         size = max(heads * each for heads, each in map(self.shape.attention, range(self.shape.depth)))
-        return KV.empty(self.shape.depth, requests, 1, slots, size, self.decoder.embed_tokens.weight, shadows)
+        layers = [(self.device, self.shape.depth)]
+        return KV.empty(layers, requests, 1, slots, size, self.decoder.embed_tokens.weight, shadows)
 
     def trunk(self, rows: Rows, kv: Seen | None = None) -> Float[Tensor, "B L D"]:
         """Hidden states for the head; of rows that are read, not written, they speak of nothing."""
@@ -256,7 +257,7 @@ class Slots:
 
     def _wide(self, each: Float[Tensor, "B G n d"]) -> Float[Tensor, "B 1 n D"]:
         flat = each.transpose(1, 2).flatten(2)
-        return nn.functional.pad(flat, (0, self.kv.keys.shape[-1] - flat.shape[-1]))[:, None]
+        return nn.functional.pad(flat, (0, self.kv.keys[0].shape[-1] - flat.shape[-1]))[:, None]
 
 
 @dataclass(frozen=True, eq=False)

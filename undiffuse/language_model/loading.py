@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ..device import AUTO, device_of
+from ..device import AUTO, devices_of
 from . import storage
 from .arguments import flag, function, names, path, string
 from .checkpoints import Progress
@@ -41,15 +41,17 @@ def load(
     A directory of a public family (`undiffuse list families`) loads as it is published. `family`, `mask_id`,
     `attention` (full, causal or block:N) and `shift` (row i − 1 speaks of position i) overrule what its files say.
     Without a `dtype` (a name, or torch's) it keeps the one it is stored in; models of our own and quantized ones are
-    float32. With "int8" matrices take a byte for each number, and the rest is bfloat16. With `check_head` a manifest is
-    refused too if the network's answers contradict the kind of head that it claims. A model with components of other
-    packages is loaded only if `plugins` names those: loading imports them, and so runs their code. `progress` is called
-    with the count of numbers read so far, and of all.
+    float32. With "int8" matrices take a byte for each number, and the rest is bfloat16. Of several devices (all GPUs,
+    or those of "cuda:0,cuda:1") the first holds the model, or all share its layers if that has no room for them.
+
+    With `check_head` a manifest is refused too if the network's answers contradict the kind of head that it claims. A
+    model with components of other packages is loaded only if `plugins` names those: loading imports them, and so runs
+    their code. `progress` is called with the count of numbers read so far, and of all.
     """
     said = None if directory is None or isinstance(directory, Found) else path("directory", directory)
     revision = None if revision is None else string("revision", revision)
     arguments: dict[str, Any] = {
-        "device": device_of(device),
+        "devices": devices_of(device),
         "dtype": number_format(dtype),
         "overrides": Overrides.of(family, mask_id, attention, shift),
         "check_head": flag("check_head", check_head),

@@ -1,37 +1,60 @@
 """Memory for weights: how much a device has left, and whether a model fits."""
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
 from ..errors import UserError
 from ..models.base import Network
-from .number_formats import NAMES, size_of
+from .number_formats import NAMES, size_of, sizes_of
+from .spread import spread
 
 NARROWER = ("bfloat16", "int8")
 """Formats that are proposed where a wider one does not fit."""
 
 
-def require(network: Network, dtype: torch.dtype, device: torch.device, what: str) -> None:
-    """UserError, with the arithmetic, if the weights of a network are more than the device has room for."""
-    free, needed = available(device), size_of(network, dtype)
-    if free is None or needed <= free:
-        return
-    numbers = sum(p.numel() for p in network.parameters())
-    sizes = {
-        name: size_of(network, NAMES[name])
-        for name in NARROWER
-        if name != "int8" or (device.type == "cpu" and network.narrowable)
-    }
-    fits = next((name for name, size in sizes.items() if size <= free), None)
-    fix = "" if fits is None else f"load it with --dtype {fits} ({shown(sizes[fits])}), or "
+def require(
+    network: Network, dtype: torch.dtype, devices: Sequence[torch.device], what: str
+) -> tuple[torch.device, ...]:
+    """The device of each layer: the first, if it has room for the weights of a network, or they are spread over all.
+
+    UserError, with the arithmetic, if there is no room for them.
+    """
+    free = [math.inf if room is None else room for room in map(available, devices)]
+    where = _plan(network, dtype, free)
+    if where is not None:
+        return tuple(devices[number] for number in where)
+    numbers, needed = sum(p.numel() for p in network.parameters()), size_of(network, dtype)
+    byte = bool(network.narrowable) and all(device.type == "cpu" for device in devices)
+    formats = [name for name in NARROWER if name != "int8" or byte]
+    fits = next((name for name in formats if _plan(network, NAMES[name], free) is not None), None)
+    fix = "" if fits is None else f"load it with --dtype {fits} ({shown(size_of(network, NAMES[fits]))}), or "
     each = "a byte each and their scales" if dtype == torch.int8 else f"{dtype.itemsize} bytes"
     raise UserError(
         f"{what} does not fit: its {numbers:,} numbers of {each} ({str(dtype).removeprefix('torch.')}) are "
-        f"{shown(needed)}, and {shown(free)} of memory are free on {device}; {fix}use a machine with more memory"
+        f"{shown(needed)}, and {_room(devices, free, needed)}; {fix}use a machine with more memory"
     )
+
+
+def _plan(network: Network, dtype: torch.dtype, free: Sequence[float]) -> tuple[int, ...] | None:
+    """The number of the device of each layer."""
+    layers: dict[int | None, int] = {None: 0}
+    for name, size in sizes_of(network, dtype).items():
+        layer = network.layer_of(name)
+        layers[layer] = layers.get(layer, 0) + size
+    return spread(layers.pop(None), [layers[number] for number in range(len(layers))], free)
+
+
+def _room(devices: Sequence[torch.device], free: Sequence[float], needed: int) -> str:
+    """What is free, and where."""
+    if len(devices) == 1:
+        return f"{shown(free[0])} of memory are free on {devices[0]}"
+    each = " and ".join(f"{shown(room)} on {device}" for device, room in zip(devices, free, strict=True))
+    whole = "" if needed > sum(free) else ", to which it cannot be dealt out by whole layers"
+    return f"{shown(sum(free))} of memory are free, {each}{whole}"
 
 
 def available(device: torch.device) -> int | None:

@@ -1,7 +1,7 @@
 """Number formats of weights: by their names, what each takes, and memory in it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -36,17 +36,21 @@ def number_format(name: str | torch.dtype | None) -> torch.dtype | None:
 
 def size_of(network: Network, dtype: torch.dtype) -> int:
     """Bytes that the weights of a network take; it may be one without memory."""
-    if dtype != torch.int8:
-        return sum(p.numel() for p in network.parameters()) * dtype.itemsize
-    narrow = network.narrowable
-    return sum(
-        p.numel() + SCALE * math.prod(p.shape[:-1]) if name in narrow else p.numel() * BESIDE.itemsize
+    return sum(sizes_of(network, dtype).values())
+
+
+def sizes_of(network: Network, dtype: torch.dtype) -> dict[str, int]:
+    """Bytes that each parameter takes."""
+    narrow = network.narrowable if dtype == torch.int8 else frozenset()
+    each = BESIDE.itemsize if dtype == torch.int8 else dtype.itemsize
+    return {
+        name: p.numel() + SCALE * math.prod(p.shape[:-1]) if name in narrow else p.numel() * each
         for name, p in network.named_parameters()
-    )
+    }
 
 
-def blank(network: Network, dtype: torch.dtype, device: torch.device) -> Callable[[str, bool], Tensor]:
-    """What makes memory for each parameter, by its name and whether it is wide in any format.
+def blank(network: Network, dtype: torch.dtype, devices: Mapping[str, torch.device]) -> Callable[[str, bool], Tensor]:
+    """What makes memory for each parameter on its device, by its name and whether it is wide in any format.
 
     UserError for int8 anywhere but on a processor.
     """
@@ -54,13 +58,15 @@ def blank(network: Network, dtype: torch.dtype, device: torch.device) -> Callabl
     narrow = network.narrowable if dtype == torch.int8 else frozenset()
     if dtype == torch.int8 and not narrow:
         raise UserError("this network does not compute with weights in int8: use --dtype bfloat16")
-    if narrow and device.type != "cpu":
-        raise UserError(f"weights in int8 are for processors, and this is {device}: use --dtype bfloat16")
+    other = next((device for device in devices.values() if device.type != "cpu"), None)
+    if narrow and other is not None:
+        raise UserError(f"weights in int8 are for processors, and this is {other}: use --dtype bfloat16")
     beside = BESIDE if dtype == torch.int8 else dtype
 
     def made(name: str, wide: bool) -> Tensor:
         if name in narrow and not wide:
             return Int8.empty(shapes[name], BESIDE)
-        return torch.empty(shapes[name], dtype=torch.promote_types(beside, WIDE) if wide else beside, device=device)
+        dtype = torch.promote_types(beside, WIDE) if wide else beside
+        return torch.empty(shapes[name], dtype=dtype, device=devices[name])
 
     return made

@@ -1,7 +1,7 @@
 """A model of our own on disk, each of its three files checked when it is read: manifest, tokenizer and weights."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -124,17 +124,19 @@ class Saved:
         predictor = Predictor(network or self.outline, self.process, self.head)
         return Trained(predictor, self.tokenizer, self.manifest, name=str(self.directory))
 
-    def load(self, device: str | torch.device, dtype: torch.dtype | None, progress: Progress | None = None) -> Trained:
+    def load(
+        self, devices: Sequence[torch.device], dtype: torch.dtype | None, progress: Progress | None = None
+    ) -> Trained:
         """The model, in float32 unless another format is asked for.
 
         UserError for weights that are more than there is memory, before any is taken, or not the manifest's.
         """
         self.described()
         dtype = dtype or torch.float32
-        require(self.outline, dtype, torch.device(device), str(self.directory))
+        require(self.outline, dtype, devices, str(self.directory))
         with self._compared():
             parts = [Copied(name, name) for name in self.outline.state_dict()]
-            network = filled(self.outline, parts, self.tensors, device, dtype, progress)
+            network = filled(self.outline, parts, self.tensors, devices, dtype, progress)
         return self.described(network)
 
     @contextmanager

@@ -5,7 +5,7 @@ A directory without a manifest and with a config.json is a public checkpoint: `c
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -86,7 +86,7 @@ def _description(model: Trained, weights: bytes) -> dict[str, Any]:
 def read(
     asked: str | Path | Found | None,
     *,
-    device: str | torch.device,
+    devices: Sequence[torch.device],
     dtype: torch.dtype | None,
     overrides: Overrides = NOTHING,
     check_head: bool = True,
@@ -97,9 +97,9 @@ def read(
     """See `loading.load`."""
     named = asked if isinstance(asked, Found) else find(asked, revision)
     found = opened(named.place, overrides, plugins)
-    model = found.load(device, dtype, progress)
+    model = found.load(devices, dtype, progress)
     if check_head and isinstance(found, Saved):
-        probe.check_head(model.predictor, model.manifest, found.directory / MANIFEST, device)
+        probe.check_head(model.predictor, model.manifest, found.directory / MANIFEST, devices[0])
     return replace(model, name=named.name)
 
 

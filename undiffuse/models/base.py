@@ -1,7 +1,7 @@
 """What the rest of the library asks of a network. A network knows nothing of noise processes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -65,3 +65,14 @@ class Network(nn.Module, Denoiser):
     def narrowable(self) -> frozenset[str]:
         """Parameters that int8 makes narrow; none of a network that does not compute with such."""
         return frozenset()
+
+    def layer_of(self, parameter: str) -> int | None:
+        """The layer that a parameter is of, by its name.
+
+        None for what stands before and after the layers, and in networks whose layers cannot be on several devices.
+        """
+        return None
+
+    def spread(self, devices: Sequence[torch.device]) -> None:
+        """Say on which device each layer is, where they are not all on that of the rest; a pass ends where it began."""
+        raise TypeError(f"{type(self).__name__} is on one device")

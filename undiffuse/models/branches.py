@@ -26,12 +26,16 @@ class Branches:
     def of(cls, stem: KV, own: KV, shared: Int[Tensor, " R"]) -> "Branches":
         """With as much of the stem as some row has: a view, in which one more slot stands at the end, as in any."""
         most = int(shared.max()) if len(shared) else 0
-        keys, values = (each[:, :, :, : most + 1] for each in (stem.keys, stem.values))
+        keys, values = (tuple(held[:, :, :, : most + 1] for held in each) for each in (stem.keys, stem.values))
         return cls(
             replace(stem, keys=keys, values=values, filled=stem.filled[:, :most], clean=stem.clean[:, :most]),
             own,
             shared,
         )
+
+    def on(self, device: torch.device) -> "Branches":
+        """The same for layers on a device; what is kept is where it is."""
+        return replace(self, own=self.own.on(device), shared=self.shared.to(device))
 
     def tags(self, queries: Tags) -> Tags:
         """The keys that the given rows will see: those of the stem, their own, and these rows themselves."""
@@ -48,8 +52,8 @@ class Branches:
     ) -> tuple[Float[Tensor, "R G S d"], Float[Tensor, "R G S d"]]:
         """Store one layer's rows at their positions; returns the stem's slots and then each row's own."""
         own = self.own.write(layer, self._moved(queries), keys, values)
-        stem = self.stem.keys[layer], self.stem.values[layer]
-        k, v = (torch.cat((a[:, :, :-1].expand(len(b), -1, -1, -1), b), dim=2) for a, b in zip(stem, own, strict=True))
+        stem = self.stem.read(layer)
+        k, v = (torch.cat((a.expand(len(b), -1, -1, -1), b), dim=2) for a, b in zip(stem, own, strict=True))
         return k, v
 
     def mark(self, queries: Tags) -> None:

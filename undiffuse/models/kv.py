@@ -1,5 +1,6 @@
 """Keys and values of earlier forward passes, by absolute position."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,10 +18,11 @@ class KV:
     whoever decides what to recompute: the window of the last refresh of each request, −1 before the first. The
     trunk writes in place. With `shadows` a second slot per position holds the keys of shadow rows, for the pass that
     wrote them. The last slot takes what padding rows write. `rows` are the requests that a pass is about (None: all).
+    Keys and values are held in one tensor for all layers of a device, in the order of the layers.
     """
 
-    keys: Float[Tensor, "layers R G slots d"]
-    values: Float[Tensor, "layers R G slots d"]
+    keys: tuple[Float[Tensor, "layers R G slots d"], ...]
+    values: tuple[Float[Tensor, "layers R G slots d"], ...]
     filled: Bool[Tensor, "R S"]
     clean: Bool[Tensor, "R S"]
     stamp: Int[Tensor, " R"]
@@ -30,7 +32,7 @@ class KV:
     @classmethod
     def empty(
         cls,
-        layers: int,
+        layers: Sequence[tuple[torch.device, int]],
         requests: int,
         kv_heads: int,
         slots: int,
@@ -38,12 +40,13 @@ class KV:
         like: Float[Tensor, "..."],
         shadows: bool = False,
     ) -> "KV":
-        """Nothing filled; dtype and device of `like` (a weight of the network)."""
-        shape = (layers, requests, kv_heads, slots * (1 + shadows) + 1, head_dim)
+        """Nothing filled, for so many layers on each device; dtype and device of `like` (a weight of the network)."""
+        shape = (requests, kv_heads, slots * (1 + shadows) + 1, head_dim)
         nothing = torch.zeros(requests, slots, dtype=torch.bool, device=like.device)
         stamp = torch.full((requests,), -1, device=like.device)
         # zeros, not empty: a slot that is never read still multiplies an attention weight of zero
-        return cls(like.new_zeros(shape), like.new_zeros(shape), nothing, nothing.clone(), stamp, shadows)
+        keys, values = (tuple(like.new_zeros((n, *shape), device=device) for device, n in layers) for _ in range(2))
+        return cls(keys, values, nothing, nothing.clone(), stamp, shadows)
 
     @property
     def slots(self) -> int:
@@ -52,6 +55,10 @@ class KV:
     def of(self, rows: Int[Tensor, " r"]) -> "KV":
         """The same memory for a pass over some of the requests."""
         return replace(self, rows=rows)
+
+    def on(self, device: torch.device) -> "KV":
+        """The same memory for layers on a device; the memory itself is where it is."""
+        return self if self.rows is None else replace(self, rows=self.rows.to(device))
 
     def tags(self, queries: Tags) -> Tags:
         """The keys that the given rows will see: every slot filled before, and these rows themselves."""
@@ -99,14 +106,23 @@ class KV:
         index, slot = self._address(queries)
         if self.rows is not None:
             index = self.rows[:, None]
-        self.keys[layer][index, :, slot] = keys.transpose(1, 2)
-        self.values[layer][index, :, slot] = values.transpose(1, 2)
+        held, beside, number = self._of(layer)
+        held[number][index, :, slot] = keys.transpose(1, 2)
+        beside[number][index, :, slot] = values.transpose(1, 2)
         return self.read(layer)
 
     def read(self, layer: int) -> tuple[Float[Tensor, "R G S d"], Float[Tensor, "R G S d"]]:
         """All slots of one layer, as views where the pass is about everyone."""
+        held, beside, number = self._of(layer)
         place = slice(None) if self.rows is None else self.rows
-        return self.keys[layer, place, :, :-1], self.values[layer, place, :, :-1]
+        return held[number, place, :, :-1], beside[number, place, :, :-1]
+
+    def _of(self, layer: int) -> tuple[Float[Tensor, "layers R G slots d"], Float[Tensor, "layers R G slots d"], int]:
+        """Keys and values of the layers of a layer's device, and its number among them."""
+        part = 0
+        while layer >= len(self.keys[part]):
+            layer, part = layer - len(self.keys[part]), part + 1
+        return self.keys[part], self.values[part], layer
 
     def _address(self, tags: Tags) -> tuple[Int[Tensor, "r 1"], Int[Tensor, "r L"]]:
         """Row within the pass, and slot, of every row of the network."""
@@ -130,8 +146,8 @@ class KV:
         """The given requests alone, as a copy."""
         return replace(
             self,
-            keys=self.keys[:, requests],
-            values=self.values[:, requests],
+            keys=tuple(held[:, requests.to(held.device)] for held in self.keys),
+            values=tuple(held[:, requests.to(held.device)] for held in self.values),
             filled=self.filled[requests],
             clean=self.clean[requests],
             stamp=self.stamp[requests],
@@ -141,20 +157,24 @@ class KV:
         """The same memory with room for more positions."""
         if slots == self.slots:
             return self
-        shape = (*self.keys.shape[:3], slots * (1 + self.shadows) + 1, self.keys.shape[4])
-        keys, values = self.keys.new_zeros(shape), self.values.new_zeros(shape)
-        keys[:, :, :, : self.slots] = self.keys[:, :, :, : self.slots]  # those of shadow rows belong to one pass
-        values[:, :, :, : self.slots] = self.values[:, :, :, : self.slots]
+
+        def wider(held: Tensor) -> Tensor:
+            new = held.new_zeros(*held.shape[:3], slots * (1 + self.shadows) + 1, held.shape[4])
+            new[:, :, :, : self.slots] = held[:, :, :, : self.slots]  # those of shadow rows belong to one pass
+            return new
+
+        keys, values = (tuple(map(wider, all_layers)) for all_layers in (self.keys, self.values))
         more = (0, slots - self.slots)
         filled, clean = (torch.nn.functional.pad(flags, more) for flags in (self.filled, self.clean))
         return replace(self, keys=keys, values=values, filled=filled, clean=clean)
 
     def join(self, other: "KV") -> "KV":
         """Requests of both, with the same number of slots."""
-        wide, flat = ("keys", "values"), ("filled", "clean", "stamp")
+        flat = ("filled", "clean", "stamp")
         return replace(
             self,
-            **{name: torch.cat((getattr(self, name), getattr(other, name)), dim=1) for name in wide},
+            keys=tuple(torch.cat(pair, dim=1) for pair in zip(self.keys, other.keys, strict=True)),
+            values=tuple(torch.cat(pair, dim=1) for pair in zip(self.values, other.values, strict=True)),
             **{name: torch.cat((getattr(self, name), getattr(other, name))) for name in flat},
         )
 

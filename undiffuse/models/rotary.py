@@ -40,6 +40,10 @@ class Angles:
         cos, sin = angle.cos() * stretch.temper, angle.sin() * stretch.temper
         return cls(torch.cat((cos, cos), dim=-1).to(dtype), torch.cat((-sin, sin), dim=-1).to(dtype))
 
+    def on(self, device: torch.device) -> "Angles":
+        """The same angles on a device."""
+        return Angles(self.cos.to(device), self.sin.to(device))
+
 
 def rotate(x: Float[Tensor, "B H L d"], angles: Angles) -> Float[Tensor, "B H L d"]:
     """Turn every pair of dimensions by its position's angle. Two passes over x: on a CPU they are what it costs.

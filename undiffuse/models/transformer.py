@@ -1,7 +1,9 @@
 """The one trunk: a transformer of one kind of layers, bidirectional or causal by its rule."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 from typing import Any, Literal, get_args
 
 import torch
@@ -18,7 +20,7 @@ from .features import Features
 from .feed_forward.dense import Dense
 from .feed_forward.feed_forward import GATED, Activation, FeedForward
 from .head_transform import HeadTransform
-from .kept import Seen
+from .kept import Keys, Seen
 from .kv import KV
 from .layer import Dropout, Layer, Norm, NormKind
 from .layers.layer_kind import LayerKind
@@ -29,6 +31,8 @@ from .stretches.stretch import Stretch
 from .traits import Input, Output, Traits
 
 Positions = Literal["rotary", "learned"]
+View = tuple[Angles | None, Bias | None]
+"""How rows are turned, and what they see."""
 
 MOST = {
     **dict.fromkeys(("rows", "context", "hidden"), 1 << 24),
@@ -202,6 +206,27 @@ class TransformerConfig:
         return self.layer.condition(self.width, self.time_conditioning)
 
 
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """What the layers read beside the rows: the noise level, views of layers that see everything and of local ones."""
+
+    condition: Float[Tensor, "B L C"] | None
+    views: Mapping[bool, View]
+    tags: Tags
+    kv: Keys | None
+
+    def on(self, device: torch.device) -> "Beside":
+        """The same on a device; keys and values are where they are."""
+        views = {
+            local: (None if angles is None else angles.on(device), None if bias is None else bias.to(device))
+            for local, (angles, bias) in self.views.items()
+        }
+        condition = None if self.condition is None else self.condition.to(device)
+        if self.kv is None:
+            return Beside(condition, views, self.tags, None)
+        return Beside(condition, views, self.tags.on(device), self.kv.on(device))
+
+
 class Transformer(Network):
     """A `Denoiser`. Parameters are float32 after construction; `.to(dtype)` casts them and what is computed."""
 
@@ -225,6 +250,7 @@ class Transformer(Network):
         given = config.latent if config.output == "embedding" else config.rows
         self.unembedding = None if config.tied else nn.Linear(width, given, bias=False)
         self.head_bias = nn.Parameter(torch.zeros(given)) if config.head_bias else None
+        self.devices: tuple[torch.device, ...] = ()
         self._initialize()
 
     def _norm(self, size: int) -> Norm:
@@ -295,7 +321,15 @@ class Transformer(Network):
     def _adds(self) -> bool:
         """Whether what a layer added in an earlier pass can stand for what it would add now."""
         c = self.config
-        return c.layer.adds and not any(map(c.is_local, range(c.depth)))
+        return c.layer.adds and not self.devices and not any(map(c.is_local, range(c.depth)))
+
+    def layer_of(self, parameter: str) -> int | None:
+        first, _, rest = parameter.partition(".")
+        return int(rest.partition(".")[0]) if first == "blocks" else None
+
+    def spread(self, devices: Sequence[torch.device]) -> None:
+        self.devices = tuple(devices)
+        self.__dict__.pop("traits", None)  # they say what can be kept, and may have been asked for
 
     @property
     def device(self) -> torch.device:
@@ -328,7 +362,9 @@ class Transformer(Network):
 
     def memory(self, requests: int, slots: int, shadows: bool = False) -> KV:
         c = self.config
-        return KV.empty(c.depth, requests, c.groups, slots, c.head_width, self.embedding.weight, shadows)
+        devices = self.devices or (self.device,) * c.depth
+        layers = [(device, len(list(same))) for device, same in groupby(devices)]
+        return KV.empty(layers, requests, c.groups, slots, c.head_width, self.embedding.weight, shadows)
 
     def features(self, requests: int, slots: int) -> Features:
         c = self.config
@@ -357,12 +393,16 @@ class Transformer(Network):
             # under full attention every query sees the same keys
             return self._ended(kv.run(list(self.blocks), x, angles, live, None if bias is None else bias[:, :, :1]))
         drop = Dropout(self.config.dropout, rows.dropout)
-        x = drop(x)
+        x, beside = drop(x), Beside(condition, views, tags, kv)
+        there = beside
         for layer, block in enumerate(self.blocks):
-            x = block(x, condition, *views[self.config.is_local(layer)], tags, kv, layer, drop)
+            if self.devices and self.devices[layer] != x.device:
+                x, there = x.to(self.devices[layer]), beside.on(self.devices[layer])
+            view = there.views[self.config.is_local(layer)]
+            x = block(x, there.condition, *view, there.tags, there.kv, layer, drop)
         if kv is not None:
             kv.mark(tags)
-        return self._ended(x, condition)
+        return self._ended(x.to(self.device) if self.devices else x, condition)
 
     def _placed(self, x: Float[Tensor, "B L D"], tags: Tags) -> Float[Tensor, "B L D"]:
         """With what stands beside a token: its learned position, its type."""
@@ -378,12 +418,12 @@ class Transformer(Network):
             return _given(rows.level, "level")
         return torch.zeros_like(rows.tags.position, dtype=torch.float64)
 
-    def _views(self, queries: Tags, keys: Tags, dtype: torch.dtype) -> dict[bool, tuple[Angles | None, Bias | None]]:
+    def _views(self, queries: Tags, keys: Tags, dtype: torch.dtype) -> dict[bool, View]:
         """How rows are turned and what they see: of the layers that see everything, and of the local ones."""
         c, rule = self.config, self.traits.rule(queries, keys)
         turned = c.positions == "rotary"
 
-        def view(base: float, seen: Tensor | None, stretch: Stretch) -> tuple[Angles | None, Bias | None]:
+        def view(base: float, seen: Tensor | None, stretch: Stretch) -> View:
             size = c.rotary_dim or c.head_width
             angles = Angles.at(queries.position, size, base, dtype, stretch) if turned else None
             return angles, bias_of(seen, dtype)

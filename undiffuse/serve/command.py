@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import uvicorn
 
-from ..device import device_of
+from ..device import AUTO
 from ..errors import UserError
 from ..language_model import LanguageModel, find, load
 from ..language_model.memory import available
@@ -104,7 +104,7 @@ def _places(models: tuple[str, ...]) -> dict[str, Found]:
 
 
 def _load(place: Found, settings: Settings) -> LanguageModel:
-    device = device_of(settings.device)
+    device = AUTO if settings.device is None else settings.device
     return load(place, device=device, dtype=number_format(settings.dtype), plugins=settings.plugins)
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..errors import UserError
@@ -34,7 +35,8 @@ class Start:
 
         UserError if there is none, or no network that can be trained here.
         """
-        return cls(read(directory, device="cpu", dtype=None, plugins=plugins, revision=revision))
+        device = torch.device("cpu")
+        return cls(read(directory, devices=(device,), dtype=None, plugins=plugins, revision=revision))
 
     @property
     def name(self) -> str:

@@ -39,7 +39,9 @@ class DLLM(CachePolicy):
     def check(self, predictor: Predictor) -> None:
         refuse_blocks(predictor, "dllm")
         if "features" not in predictor.traits.keeps:
-            raise UserError("this network keeps no features; use cache 'none'")
+            raise UserError(
+                "this network keeps no features, as none does whose layers are on several devices; use cache 'none'"
+            )
         if "level" in predictor.traits.takes:
             raise UserError("cache 'dllm' keeps what layers added at another noise level; use cache 'prefix' or 'dual'")
 
