@@ -45,7 +45,7 @@ def devices_of(name: "str | torch.device | None") -> "tuple[torch.device, ...]":
     """
     import torch
 
-    if name in (None, AUTO) and torch.cuda.device_count() > 1:
+    if (name is None or (isinstance(name, str) and name == AUTO)) and torch.cuda.device_count() > 1:
         name = ",".join(f"cuda:{index}" for index in range(torch.cuda.device_count()))
     if not isinstance(name, str) or "," not in name:
         return (device_of(name),)

@@ -196,7 +196,7 @@ def test_at_a_share_of_zero_nothing_of_the_response_is_renewed(adaptive):
 
     def passed(tokens: Canvas) -> list[torch.Tensor]:
         run(model, tokens, Sites.of(tokens.pending), tokens.pending.double(), cache.recompute(tokens, kept), kept)
-        return [held[0][1:, 0, :, 4:].clone() for held in (kept.keys, kept.values)]
+        return [kept.keys[1:, 0, :, 4:].clone(), kept.values[1:, 0, :, 4:].clone()]
 
     first = passed(canvas)
     second = passed(canvas.replace(ids=canvas.ids + canvas.pending, step=canvas.step + 1))

@@ -67,4 +67,4 @@ def test_names():
             number_format(wrong)
     network = ud.load(ROOT / "sdar" / "checkpoint").predictor.denoiser
     with pytest.raises(UserError, match="weights in int8 are for processors, and this is meta"):
-        blank(network, torch.int8, torch.device("meta"))
+        blank(network, torch.int8, dict.fromkeys(network.state_dict(), torch.device("meta")))

@@ -6,7 +6,7 @@ import random
 import pytest
 import torch
 from pretended import Pretended
-from recorded import OPTIONS, golden, runs
+from recorded import OPTIONS, ROOT, golden, runs
 from torch.overrides import TorchFunctionMode
 
 import undiffuse as ud
@@ -14,6 +14,7 @@ from undiffuse.device import device_of, devices_of
 from undiffuse.errors import UserError
 from undiffuse.language_model import memory
 from undiffuse.language_model.spread import spread
+from undiffuse.models.branches import Branches
 from undiffuse.types import Rows, State, Tags
 
 FIRST, SECOND, THIRD = torch.device("cpu"), torch.device("meta", 1), torch.device("meta", 2)
@@ -62,19 +63,17 @@ def pretended():
         yield there
 
 
-def rooms(monkeypatch, **free):
-    monkeypatch.setattr(memory, "available", lambda device: free[device.type + str(device.index or "")])
-
-
-def loaded(monkeypatch, directory, devices=(FIRST, SECOND, THIRD), share=0.5, **options):
-    """A model of which no device has room for more than a share."""
-    monkeypatch.setattr("undiffuse.language_model.loading.devices_of", lambda name: devices)
+def loaded(monkeypatch, directory, shares=(0.5, 0.5, 0.5), **options):
+    """A model of which three devices have room for shares."""
+    monkeypatch.setattr("undiffuse.language_model.loading.devices_of", lambda name: (FIRST, SECOND, THIRD))
     size = sum(p.numel() * p.element_size() for p in ud.load(directory, **options).predictor.denoiser.parameters())
-    rooms(monkeypatch, cpu=int(share * size), meta1=int(share * size), meta2=int(share * size))
+    free = dict(zip((FIRST, SECOND, THIRD), (int(share * size) for share in shares), strict=True))
+    monkeypatch.setattr(memory, "available", free.__getitem__)
     return ud.load(directory, **options)
 
 
-RUNS = {"llada": 3, "dream": 2, "sdar": 3}
+RUNS = {"llada": 2, "dream": 1, "sdar": 1}
+"""How many of each family's."""
 
 
 @pytest.mark.parametrize("family", RUNS)
@@ -113,6 +112,29 @@ def test_what_moves_moves_once_for_each_device_and_pass(monkeypatch, pretended):
 
 
 @torch.no_grad()
+def test_branches_of_a_text_are_the_same_on_three_devices(monkeypatch, pretended):
+    """Rows that leave a text at two places, and then some of them."""
+    there = loaded(monkeypatch, ROOT / "llama" / "checkpoint", shares=(0.6, 0.3, 0.3))
+    assert set(there.predictor.denoiser.devices) == {SECOND, THIRD}
+
+    def hidden(model):
+        network = model.predictor.denoiser
+        stem, own = network.memory(1, 6), network.memory(2, 4)
+        network.trunk(Rows(State(torch.arange(6)[None]), Tags(torch.arange(6)[None])), stem)
+        branches = Branches.of(stem, own, torch.tensor([6, 3]))
+        places = torch.tensor([[6, 7], [3, 4]])
+        first = network.trunk(Rows(State(torch.tensor([[9, 8], [7, 6]])), Tags(places)), branches)
+        again = branches[torch.tensor([1, 0, 1])]
+        places = torch.tensor([[5], [8], [5]])
+        return first, network.trunk(Rows(State(torch.tensor([[5], [4], [3]])), Tags(places)), again)
+
+    found = hidden(there)
+    monkeypatch.undo()
+    expected = hidden(ud.load(ROOT / "llama" / "checkpoint"))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)  # other kernels, which round otherwise
+
+
+@torch.no_grad()
 def test_on_one_device_nothing_moves(pretended):
     """Not even to where it is: a pass asks no tensor to be on a device."""
     asked = []
@@ -131,7 +153,7 @@ def test_on_one_device_nothing_moves(pretended):
 
 
 def test_a_model_that_fits_the_first_device_is_there(monkeypatch, pretended):
-    there = loaded(monkeypatch, golden("llada").model.trained.name, share=1.0)
+    there = loaded(monkeypatch, golden("llada").model.trained.name, shares=(1.0, 0.5, 0.5))
     assert {p.device for p in there.predictor.denoiser.parameters()} == {FIRST}
     assert there.predictor.denoiser.devices == ()
 
@@ -139,13 +161,13 @@ def test_a_model_that_fits_the_first_device_is_there(monkeypatch, pretended):
 def test_features_are_kept_on_one_device_alone(monkeypatch, pretended):
     there = loaded(monkeypatch, golden("llada").model.trained.name)
     with pytest.raises(UserError, match="keeps no features, as none does whose layers are on several devices"):
-        there.decode([[3, 1, 4]], 8, cache="dllm")
+        there.decode([[3, 1, 4]], 8, strategy="confidence", cache="dllm")
 
 
 def test_a_model_that_all_devices_have_no_room_for_is_refused_with_the_sum(monkeypatch, pretended):
     directory = golden("llada").model.trained.name
     with pytest.raises(UserError) as refused:
-        loaded(monkeypatch, directory, share=0.3)
+        loaded(monkeypatch, directory, shares=(0.3,) * 3)
     size = sum(p.numel() * 4 for p in golden("llada").model.predictor.denoiser.parameters())
     part = f"{0.3 * size / 1024:.0f} KiB"
     assert (
@@ -156,7 +178,7 @@ def test_a_model_that_all_devices_have_no_room_for_is_refused_with_the_sum(monke
 
 def test_layers_are_not_cut(monkeypatch, pretended):
     with pytest.raises(UserError, match="to which it cannot be dealt out by whole layers; load it with"):
-        loaded(monkeypatch, golden("llada").model.trained.name, share=1.02 / 3)
+        loaded(monkeypatch, golden("llada").model.trained.name, shares=(0.34,) * 3)
 
 
 @pytest.mark.parametrize(
