@@ -1,6 +1,6 @@
 // A run as an animated SVG: one file without scripts, moved by SMIL, that shows its last moment where nothing moves.
 
-import { groupsOf, nameOf, textOf } from "./tokens.js";
+import { directionOf, groupsOf, nameOf, textOf } from "./tokens.js";
 
 const SPACE = "http://www.w3.org/2000/svg";
 const WIDTH = 640;
@@ -34,7 +34,7 @@ export function animation(run, pace = 4) {
   const slots = groupsOf(cells)
     .filter((places, place) => places[0] === place)
     .map((places) => slotOf(places.map((place) => cells[place]), moments, measure));
-  const height = layOut(slots, rightToLeft(textOf(cells)));
+  const height = layOut(slots, directionOf(textOf(cells)) === "rtl");
   const seconds = moments.length / pace + HOLD;
   const marks = slots.flatMap((slot) => slot.spans.map((span) => drawn(slot, span, pace, seconds)));
   const root = node("svg", { viewBox: `0 0 ${WIDTH} ${height}`, width: WIDTH, height, role: "img" },
@@ -99,9 +99,4 @@ function drawn(slot, span, pace, seconds) {
 /** Without characters that XML cannot hold. */
 function clean(text) {
   return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f\ufffe\uffff]/g, (character) => String.fromCharCode(0x2400 + (character.charCodeAt(0) & 31)));
-}
-
-function rightToLeft(text) {
-  const strong = text.match(/\p{L}/u);
-  return strong !== null && /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u.test(strong[0]);
 }

@@ -1,7 +1,7 @@
 // The text of a run at one moment, token by token. State and confidence are classes (color) and borders, marks and
 // labels (without color). Text is set as text, never as HTML.
 
-import { groupsOf, nameOf, textOf } from "./tokens.js";
+import { directionOf, groupsOf, nameOf, textOf } from "./tokens.js";
 
 const SHADES = 5;
 
@@ -23,7 +23,6 @@ export class Canvas {
     this.numbers.className = "numbers";
     this.tokens = document.createElement("div");
     this.tokens.className = "tokens";
-    this.tokens.dir = "auto";
     this.tokens.setAttribute("role", "group");
     this.tokens.setAttribute("aria-label", "Tokens: arrow keys move, Enter opens one, P pins, M masks again, E edits");
     [this.before, this.after] = ["span", "span"].map((name) => document.createElement(name)); // beyond what the model sees
@@ -64,6 +63,7 @@ export class Canvas {
 
   draw() {
     const run = this.run;
+    this.tokens.dir = directionOf(textOf(run.cells(this.frame)));
     const shown = [];
     const order = this.shade === "order" ? orders(run.cells(run.last)) : null;
     for (const group of this.groups()) {

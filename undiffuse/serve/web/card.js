@@ -18,6 +18,9 @@ export class Card {
     this.element.addEventListener("pointerleave", () => !this.held && this.closeSoon());
     this.element.addEventListener("keydown", (event) => event.key === "Escape" && this.close(true));
     document.addEventListener("keydown", (event) => event.key === "Escape" && this.shown && this.close(this.element.contains(document.activeElement)));
+    document.addEventListener("focusin", (event) => {
+      if (this.shown && !this.element.contains(event.target) && !event.target.closest?.(".tokens")) this.close(false);
+    });
     document.addEventListener("pointerdown", (event) => {
       if (this.shown && !this.element.contains(event.target) && !event.target.closest?.(".token")) this.close(false);
     });

@@ -149,7 +149,7 @@ async function start(makers) {
     return fail(error);
   }
   const before = runs;
-  const fresh = made.map(({ body, given }) => new Run({ ...setting }, body.diffusion.strategy || "", given));
+  const fresh = made.map(({ body, given, task }) => new Run({ ...setting, task: task ?? setting.task }, body.diffusion.strategy || "", given));
   running = new AbortController();
   arrange();
   say("Denoising …");
@@ -287,7 +287,9 @@ function segments() {
     else group.places.forEach((place, number) => group.cells[number].state === "pending" && open.add(place));
   }
   const run = runs[active];
-  return whole(run, segmentsOf(run.cells(canvas.frame), open, texts, unspaced(run)));
+  const later = new Map(run.cells(run.last).map((cell) => [cell.key, cell.text])); // says where a space belongs
+  const cells = run.cells(canvas.frame).map((cell) => (cell.state === "pending" ? { ...cell, text: later.get(cell.key) } : cell));
+  return whole(run, segmentsOf(cells, open, texts, unspaced(run)));
 }
 
 /** Segments with the text before and after what the model saw. */
@@ -305,6 +307,7 @@ function unspaced(run) {
 function hindrance() {
   const run = runs[active];
   if (!run) return "";
+  if (!run.done) return "This run ended before its text was whole: start it again.";
   if (run.setting.task === "chat") return "A conversation holds tokens that no text can write, so it is not denoised again from here.";
   if (capable?.refused.fill) return capable.refused.fill;
   if (!segments()) return "Nothing is open here: mask tokens again, or go back to an earlier step.";
@@ -325,9 +328,7 @@ function again() {
   if (!given) return;
   const shown = given.map((part) => part.text ?? "[MASK]".repeat(part.hole.min)).join("");
   const strategies = runs.length > 1 ? [setting.strategy, setting.strategy2] : [setting.strategy];
-  start(strategies.map((strategy) => () => ({ path: "v1/fill", body: { ...commonOf(setting, strategy), segments: given }, given: shown })))
-    .then((done) => done?.forEach((run) => (run.setting.task = "fill")))
-    .then(marked);
+  start(strategies.map((strategy) => () => ({ path: "v1/fill", body: { ...commonOf(setting, strategy), segments: given }, given: shown, task: "fill" })));
 }
 
 function remask() {

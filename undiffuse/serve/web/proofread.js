@@ -34,9 +34,9 @@ export class Proof {
       pieces.push(this.text.slice(end, finding.start));
       const found = this.text.slice(finding.start, finding.end);
       const mark = document.createElement("mark");
-      mark.textContent = found.trim();
-      pieces.push(found.slice(0, found.length - found.trimStart().length), mark);
-      pieces.push(found.slice(found.trimEnd().length));
+      const [, before, word, after] = found.match(/^(\s*?)(\S.*?|\s*)(\s*)$/s);
+      mark.textContent = word;
+      pieces.push(before, mark, after);
       end = Math.max(end, finding.end);
     }
     shown.replaceChildren(...pieces, this.text.slice(end));

@@ -89,3 +89,9 @@ export function segmentsOf(cells, masked, texts = new Map(), unspaced = false) {
   flush();
   return segments.some((segment) => segment.hole) ? segments : null;
 }
+
+/** ltr or rtl, by the first letter. (`dir=auto` would look past tokens, each of which has a direction of its own.) */
+export function directionOf(text) {
+  const letter = text.match(/\p{L}/u);
+  return letter && /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u.test(letter[0]) ? "rtl" : "ltr";
+}
