@@ -32,7 +32,7 @@ export function animation(run, pace = 4) {
   const moments = Array.from({ length: run.last + 1 }, (_, frame) => new Map(run.cells(frame).map((cell) => [cell.key, cell])));
   const cells = run.cells(run.last);
   const slots = groupsOf(cells)
-    .filter((places, place) => places[0] === place)
+    .filter((places, place) => places[0] === place && !(cells[place].state === "fixed" && cells[place].text === ""))
     .map((places) => slotOf(places.map((place) => cells[place]), moments, measure));
   const height = layOut(slots, directionOf(textOf(cells)) === "rtl");
   const seconds = moments.length / pace + HOLD;

@@ -84,7 +84,7 @@ export class Canvas {
     if (reachable.length && !reachable.some((token) => token.tabIndex === 0)) reachable[0].tabIndex = 0;
     const { nfe, rate, seconds } = run.numbers();
     this.numbers.textContent =
-      `${nfe} evaluations (NFE) · ${rate === null ? "–" : rate.toFixed(2)} tokens per forward · ${seconds.toFixed(2)}\u00a0s`;
+      `${nfe} ${nfe === 1 ? "evaluation" : "evaluations"} (NFE) · ${rate === null ? "–" : rate.toFixed(2)} tokens per forward · ${seconds.toFixed(2)}\u00a0s`;
     const strategy = run.result?.strategy || run.strategy || "as the model has it";
     this.heading.textContent = `Strategy: ${strategy}`;
     this.note.textContent = run.result?.note || "";
