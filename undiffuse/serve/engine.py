@@ -100,7 +100,7 @@ class Engine:
     def submit(self, job: Job) -> None:
         """Take a job in. BusyError and DrainingError where it cannot be."""
         with self._lock:
-            if self._draining or self._stopping:
+            if self._draining or self._stopping or self.failure is not None:
                 raise DrainingError("the server is about to end, and takes no more requests")
             if self._ahead and self._ahead + job.weight > self.limits.queue:
                 raise BusyError(max(1.0, self._ahead / max(self.pace, 1.0)))
@@ -173,7 +173,8 @@ class Engine:
                 self._tick()
             self._end_all()
         except BaseException as error:
-            self.failure = error
+            with self._lock:  # whoever comes later is turned away, and nobody is left waiting
+                self.failure = error
             logger.exception("the engine failed")
             self._end_all(error)
 

@@ -7,6 +7,13 @@ from .engine import Engine
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
+PATHS = (
+    *("/v1/chat/completions", "/v1/completions", "/v1/fim/completions", "/v1/embeddings", "/v1/models"),
+    *("/v1/fill", "/v1/generate", "/v1/edit", "/v1/check", "/v1/score", "/v1/choose", "/v1/cancel"),
+    *("/healthz", "/readyz", "/metrics", "/version"),
+)
+"""Those that are counted by name. Others share one, or whoever asks for many paths would fill the memory."""
+
 
 class Metrics:
     """The registry of one server. Nothing global, so several can live in a process."""
@@ -30,11 +37,8 @@ class Metrics:
 
     def request(self, path: str, status: int, seconds: float) -> None:
         """Count a request."""
-        known = path if path.startswith(("/v1/", "/healthz", "/readyz", "/metrics", "/version")) else "page"
-        known = "/".join(known.split("/")[:4]) if known.startswith(("/v1/chat", "/v1/fim")) else known
-        known = "/".join(known.split("/")[:3]) if known.startswith(("/v1/cancel", "/v1/models")) else known
-        if status == 404:
-            known = "unknown"
+        known = next((name for name in PATHS if path == name or path.startswith(f"{name}/")), None)
+        known = "unknown" if status == 404 else known or ("unknown" if path.startswith("/v1/") else "page")
         self._requests.labels(known, str(status)).inc()
         self._seconds.labels(known).observe(seconds)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,14 +16,10 @@ from ..following import Follower, Told, merge
 from ..job import Begun, Cancelled, Done, Failed, Job, Stepped
 from ..mailbox import Mailbox
 from ..served import Served
-from .errors import TooLargeError
+from .errors import ClientGoneError, EndedError, TooLargeError
 
 GONE = 0.2
 """Seconds between looks whether a client is still there."""
-
-
-class ClientGoneError(Exception):
-    """Nobody waits for the answer any more."""
 
 
 @dataclass(frozen=True)
@@ -122,16 +118,27 @@ class Desk:
             if not ended:
                 self.engine.cancel(job.name, "client gone")
 
-    async def begun(self, mailbox: Mailbox) -> None:
-        """Until a job was admitted; its error is raised, so that a stream that cannot begin is an error like others."""
-        message = await mailbox.get()
+    def cancel(self, jobs: Iterable[Job]) -> None:
+        """Nobody waits for these any more; those that have ended are no error."""
+        for job in jobs:
+            self.engine.cancel(job.name, "client gone")
+
+    async def begun(self, request: Request, mailbox: Mailbox) -> None:
+        """Until a job was admitted; its error is raised, so that a stream that cannot begin is an error like others.
+
+        ClientGoneError where the client leaves while its job waits.
+        """
+        waiting = asyncio.ensure_future(mailbox.get())
+        try:
+            while not (await asyncio.wait({waiting}, timeout=GONE))[0]:
+                if await request.is_disconnected():
+                    raise ClientGoneError
+            message = waiting.result()
+        finally:
+            waiting.cancel()
         if not isinstance(message, Begun):
             _value(message)
             mailbox.give_back(message)
-
-
-class EndedError(Exception):
-    """A job was ended before it was done, by the server or on request."""
 
 
 def _value(message: Done | Failed | Cancelled | Any) -> Any:

@@ -99,16 +99,34 @@ class _Texts(ABC):
         kind = f"{self.kind}.chunk" if chunk and self.kind == "chat.completion" else self.kind
         return {"id": self.id, "object": kind, "created": self.created, "model": self.name}
 
-    @abstractmethod
     async def answer(self) -> Any:
-        """The whole answer, or the stream of it."""
+        """The whole answer, or the stream of it. Where one of its jobs fails, or the client leaves, all are ended."""
+        try:
+            return await self._answer()
+        except BaseException:
+            self.gone()
+            raise
+
+    @abstractmethod
+    async def _answer(self) -> Any:
+        """Hand in the jobs, noted in `jobs`, and wait for them."""
+
+    def gone(self) -> None:
+        """End the jobs that are still there."""
+        self.desk.cancel(self.jobs)
+
+    def hand_in(self, *job: Any) -> tuple[Any, Any]:
+        """A job to the desk, remembered here."""
+        found = self.desk.job(*job)
+        self.jobs.append(found[0])
+        return found
 
 
 class _Chat(_Texts):
     kind, prefix = "chat.completion", "chatcmpl"
     asked: ChatRequest
 
-    async def answer(self) -> Any:
+    async def _answer(self) -> Any:
         asked, model = self.asked, self.model
         self._refuse()
         messages = [message.plain() for message in asked.messages]
@@ -129,11 +147,11 @@ class _Chat(_Texts):
             else:
                 made = calls.object_answer(model, messages, schema, options)
             name = self.request.state.request_id + (f"-{number}" if number else "")
-            streams.append((*self.desk.job(model, name, made, size, follower), follower))
+            streams.append((*self.hand_in(model, name, made, size, follower), follower))
         if asked.stream:
             for _, mailbox, _ in streams:
-                await self.desk.begun(mailbox)
-            return events(self._chunks(streams, schema is not None))
+                await self.desk.begun(self.request, mailbox)
+            return events(self._chunks(streams, schema is not None), self.gone)
         choices, used = [], usage()
         for number, (job, mailbox, follower) in enumerate(streams):
             found = await self.desk.result(self.request, job, mailbox)
@@ -229,7 +247,7 @@ class _Completion(_Texts):
     kind, prefix = "text_completion", "cmpl"
     asked: CompletionRequest
 
-    async def answer(self) -> Any:
+    async def _answer(self) -> Any:
         asked, model = self.asked, self.model
         prompts = [asked.prompt] if isinstance(asked.prompt, str) else asked.prompt
         if asked.suffix is not None and asked.stops:
@@ -245,11 +263,11 @@ class _Completion(_Texts):
                 name = f"{self.request.state.request_id}-{place}-{copy}"
                 size = Size(len(prompt) + len(asked.suffix or ""), min(length, 64) if asked.suffix else length)
                 made = self._made(prompt, length, options, stops)
-                streams.append((*self.desk.job(model, name, made, size, follower), follower, prompt))
+                streams.append((*self.hand_in(model, name, made, size, follower), follower, prompt))
         if asked.stream:
             for _, mailbox, _, _ in streams:
-                await self.desk.begun(mailbox)
-            return events(self._chunks(streams))
+                await self.desk.begun(self.request, mailbox)
+            return events(self._chunks(streams), self.gone)
         choices, used = [], usage()
         for number, (job, mailbox, follower, prompt) in enumerate(streams):
             found = await self.desk.result(self.request, job, mailbox)

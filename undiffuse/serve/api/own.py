@@ -26,8 +26,12 @@ def router(desk: Desk) -> APIRouter:
     async def finished(request: Request, asked: Asked, job: Job, mailbox: Mailbox, name: str, shown: Any) -> Any:
         """The answer, or the stream of patches that ends with it."""
         if asked.stream:
-            await desk.begun(mailbox)
-            return events(chunks(job, mailbox, name, shown))
+            try:
+                await desk.begun(request, mailbox)
+            except BaseException:
+                desk.cancel([job])
+                raise
+            return events(chunks(job, mailbox, name, shown), lambda: desk.cancel([job]))
         return {**shown(await desk.result(request, job, mailbox)), "model": name}
 
     async def chunks(job: Job, mailbox: Mailbox, name: str, shown: Any) -> AsyncIterator[Any]:
