@@ -43,6 +43,8 @@ from .trackers.tracker import check_tracker, tracking
 
 SHOWN_BYTES = 1 << 20
 """Of text, after which more of a tokenizer's training is shown."""
+OF_RECORDS = "world"
+"""The recipe of records where none is named: a shallow network and a high rate for its table (docs/log.md)."""
 DEFAULT = Budget(minutes=2.0)
 SAME = (
     "the held-out text is the training text itself, so its likelihood says nothing of new text: give another --valid, "
@@ -101,7 +103,7 @@ def train(
 
     With `start`, the directory of a run, of a saved model or of a public checkpoint, or an id of Hugging Face (at a
     `revision`), training goes on from its weights, with its network, tokenizer and process and a fresh optimizer;
-    without a `recipe`, by the objective that it had.
+    without a `recipe`, by the objective that it had. Without one a list of records is trained by the recipe `world`.
 
     `objective` and `process` may be given as objects, which are used as they are described (a process whatever its
     vocabulary). `plugins` are packages that a start may import.
@@ -134,8 +136,11 @@ def train(
             "or leave it out"
         )
     text, records = as_records(text, resolved.configuration.data.records)
+    apart = DataSettings(records).apart
+    if apart and recipe is None and source is None:
+        recipe = OF_RECORDS
+        resolved = resolve(recipe, overrides, None, _described(objective, process))
     configuration = replace(resolved.configuration, data=DataSettings(records))
-    apart = configuration.data.apart
     parts = (
         (text, as_records(read([valid], minimum_bytes=1), records)[0])
         if valid is not None
