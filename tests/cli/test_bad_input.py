@@ -12,6 +12,7 @@ import pytest
 from conftest import TINY
 
 from undiffuse.cli.main import run
+from undiffuse.language_model import named
 
 pytestmark = pytest.mark.xdist_group("tiny command-line model")
 
@@ -142,6 +143,7 @@ def test_a_text_argument_that_is_not_unicode(capsys, work):
 
 def test_without_a_run_there_is_advice(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(named, "DEFAULT", "none")
     assert "undiffuse train FILE" in refused(capsys, "fill", "[MASK]")
 
 

@@ -47,6 +47,7 @@ def test_a_showpiece_has_a_directory_and_keeps_its_numbers(tmp_path):
         played({"letters": LETTERS}, tmp_path / "here")
 
 
+@pytest.mark.slow
 def test_fewer_minutes_state_no_gate_and_several_share_a_directory(tmp_path):
     pieces = {"one": LETTERS, "two": LETTERS}
     results, printed = played(pieces, tmp_path / "both", minutes=0.5)

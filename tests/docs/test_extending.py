@@ -82,6 +82,7 @@ def test_components_are_held_to_the_laws(installed):
     assert holds("strategy/* right-to-left, mask") == 1
 
 
+@pytest.mark.slow
 def test_a_bound_that_is_wrong_is_found(installed):
     path = installed / "elsewhere" / "noise.py"
     path.write_text(path.read_text().replace(" / noised.t.where(noised.editable, 1.0)", ""))

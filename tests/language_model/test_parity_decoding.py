@@ -110,6 +110,7 @@ COUNTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "run"), [(family, run) for family, names in COUNTED.items() for run in names])
 def test_the_counters_agree_with_the_network(family, run, monkeypatch):
     seen = []

@@ -83,6 +83,7 @@ def test_odds_are_those_of_the_whole_texts(bpe):
     assert known >= 3
 
 
+@pytest.mark.slow
 def test_many_texts_and_long_ones(letters):
     long = "".join("abc"[n * n % 7 % 3] for n in range(70))
     together = letters.check([long, TEXT], threshold=0.0)

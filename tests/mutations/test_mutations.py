@@ -14,7 +14,13 @@ PACKAGE = HERE.parents[1] / "undiffuse"
 SHARES = 4
 
 
-@pytest.mark.parametrize("share", range(SHARES))
+QUICK = 2
+"""Shares that `make test` takes; the others are left to `make test-all`, since all of them take 76 seconds."""
+
+
+@pytest.mark.parametrize(
+    "share", [pytest.param(share, marks=[pytest.mark.slow] if share >= QUICK else []) for share in range(SHARES)]
+)
 def test_every_mutation_is_caught(share: int) -> None:
     command = [sys.executable, str(HERE / "worker.py"), str(share), str(SHARES)]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
