@@ -79,7 +79,7 @@ def use(python: Path) -> None:
         check_there_is_no_network(python, alone)
         if any("bundled" in name for name in run("git", "ls-files", "undiffuse", cwd=ROOT).split()):
             fill_with_what_comes_with_it(command, directory, alone)
-        (directory / "notes.txt").write_text("The sun rises in the east. The moon is round.\n" * 60, encoding="utf-8")
+        (directory / "notes.txt").write_text("The sun rises in the east. The moon is round. " * 60, encoding="utf-8")
         began = time.perf_counter()
         small = ("model.width=32", "model.depth=1", "tokenizer.size=300")
         run(command, "--quiet", "train", "notes.txt", "--steps", "5", *small, cwd=directory, env=alone)
