@@ -43,7 +43,7 @@ class Deck:
     def add(self, job: Job, demand: Denoise) -> None:
         """Take in what a job wants denoised. UserError for what cannot be decoded."""
         fresh = begin(self.predictor, demand.requests)
-        job.predictor, job.canvas, job.parked = self.predictor, fresh.canvas, fresh
+        job.canvas, job.parked = fresh.canvas, fresh
         job.going = list(range(len(fresh)))
         job.part += 1
         job.cost = _first_cost(fresh)
@@ -56,21 +56,25 @@ class Deck:
         self._leave([job])
         job.parked = None
 
-    def _leave(self, jobs: Sequence[Job]) -> list[Job]:
-        """Those of some jobs that were seated, parked now."""
-        leaving = [job for job in jobs if any(seated is job for seated, _ in self.seats)]
+    @property
+    def seated(self) -> list[Job]:
+        """The jobs that take the next step, in the order of their rows."""
+        return list(dict.fromkeys(job for job, _ in self.seats))
+
+    def _leave(self, jobs: Sequence[Job]) -> None:
+        """Park those of some jobs that are seated."""
+        leaving = [job for job in self.seated if job in jobs]
         if not leaving or self.batch is None:
-            return []
+            return
         for job in leaving:
             job.parked = self.batch.select([place for place, (who, _) in enumerate(self.seats) if who is job])
         stay = [place for place, (who, _) in enumerate(self.seats) if who not in leaving]
         self.batch = self.batch.select(stay) if stay else None
         self.seats = [self.seats[place] for place in stay]
-        return leaving
 
     def seat(self, jobs: Sequence[Job]) -> None:
         """Have these jobs, and no others, take the next step."""
-        self._leave([job for job in {id(who): who for who, _ in self.seats}.values() if job not in jobs])
+        self._leave([job for job in self.seated if job not in jobs])
         for job in jobs:
             if job.parked is None:
                 continue
@@ -89,7 +93,7 @@ class Deck:
         return self._taken(before, after)
 
     def _apart(self, error: Exception) -> Step:
-        seated = list({id(who): who for who, _ in self.seats}.values())
+        seated = self.seated
         if len(seated) == 1:
             self.remove(seated[0])
             return Step([], [], [(seated[0], error)])
@@ -109,15 +113,14 @@ class Deck:
         facts = torch.stack((canvas.done, late & ~canvas.done, broken)).tolist()
         spent = torch.stack((canvas.nfe - before.nfe, canvas.rows - before.rows, _decided(canvas) - _decided(before)))
         bill = spent.tolist()
-        places: dict[int, list[int]] = {}
+        places: dict[Job, list[int]] = {}
         for place, (job, _) in enumerate(self.seats):
-            places.setdefault(id(job), []).append(place)
+            places.setdefault(job, []).append(place)
         self.batch = after
         moved: list[Job] = []
         ended: list[Job] = []
         failed: list[tuple[Job, BaseException]] = []
-        for job in {id(who): who for who, _ in self.seats}.values():
-            mine = places[id(job)]
+        for job, mine in places.items():
             own = [self.seats[place][1] for place in mine]
             job.work.nfe += sum(bill[0][place] for place in mine)
             job.work.rows += sum(bill[1][place] for place in mine)

@@ -127,7 +127,7 @@ class Follower:
         columns = (canvas.ids, canvas.pending, canvas.editable, canvas.valid, open_, canvas.commit_logp.double().exp())
         patches = {}
         for row, (ids, pending, editable, valid, open_now, chance) in enumerate(
-            zip(*map(_listed, columns), strict=True)
+            zip(*(column.tolist() for column in columns), strict=True)
         ):
             for position, token in enumerate(ids):
                 if not valid[position]:
@@ -152,7 +152,3 @@ class Follower:
     def text(self, token: int) -> str:
         """How a token is shown: its characters, or its bytes where they are none."""
         return self.model.tokenizer.token_bytes(token).decode("utf-8", "backslashreplace")
-
-
-def _listed(values: torch.Tensor) -> list[Any]:
-    return values.tolist()

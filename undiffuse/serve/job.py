@@ -10,7 +10,6 @@ import torch
 from ..decode.batch import Batch
 from ..decode.canvas import Canvas
 from ..decode.demand import Verb
-from ..predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,6 @@ class Job:
     memory: int = 0
     arrived: float = field(default_factory=time.monotonic)
     verb: Generator[Any, Canvas | None, Any] | None = None
-    predictor: Predictor | None = None
     canvas: Canvas | None = None
     parked: Batch | None = None
     going: list[int] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The models that a server has: by name, loaded when they are first asked for, within the memory that they may take."""
+"""The models that a server has: by name, loaded when first asked for; one that does not fit is refused then."""
 
 import threading
 from collections.abc import Callable, Mapping

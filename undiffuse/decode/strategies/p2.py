@@ -9,7 +9,7 @@ their proposals. The last step leaves no mask.
 confidence; above 1 tokens are doubted more than proposals. More steps than tokens are steps that exchange some.
 
 The authors' code scores a token that is drawn anew in the place of one that stands there; here it is the one that does,
-as in their paper: p(x_i | z) of a text is about that text.
+since what is doubted is the text at hand.
 """
 
 from dataclasses import dataclass, field
