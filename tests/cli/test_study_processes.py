@@ -29,6 +29,12 @@ def untimed(cell: dict) -> dict:
     return {**cell, "seconds": None, "training": {**training, "curve": curve}}
 
 
+def test_a_study_reads_running_text_and_says_so(capsys, text, tmp_path):
+    code, _, told = study(capsys, text, tmp_path / "study", "--recipes", "mdlm", "data.records=lines")
+    assert code == 2
+    assert "a study continues pieces of one running text: leave out data.records" in told
+
+
 @pytest.fixture(scope="module")
 def whole(text, tmp_path_factory) -> Path:
     """A study that was not interrupted."""

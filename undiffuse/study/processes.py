@@ -37,6 +37,7 @@ STUDY = "study.json"
 TEXTS = ("training text", "held-out text")
 DEFAULT = ("mdlm", "udlm", "duo", "gidd", "sedd-absorb", "plaid", "ar", "ar-regularized")
 SHAPE = (*(f"model.{name}" for name in SIZES), "training.rows", "tokenizer.size")
+RECORDS = "data.records"
 """What the study chooses for all cells where neither a recipe nor the user does."""
 
 
@@ -258,8 +259,12 @@ def _cell(recipe: str, overrides: Sequence[str], shape: Mapping[str, int], seed:
     plain = flat(resolve(recipe).configuration.to_dict())
     # a tokenizer without a size to choose keeps it
     given = [each for each in overrides if _key(each) != "tokenizer.size" or plain["tokenizer.kind"] == "bpe"]
+    if not any(_key(each) == RECORDS for each in given):
+        given.append(f"{RECORDS}=off")
     try:
         found = flat(resolve(recipe, given).configuration.to_dict())
+        if found[RECORDS] != "off":
+            raise UserError(f"a study continues pieces of one running text: leave out {RECORDS}")
         names = [name for name in SHAPE if found[name] == "auto"]
         if found["tokenizer.kind"] != "bpe":
             names.remove("tokenizer.size")
