@@ -10,12 +10,12 @@ from fastapi import Request
 
 from ...language_model import LanguageModel
 from ..budget import memory_of
-from ..calls import Made
 from ..engine import Engine
 from ..following import Follower, Told, merge
 from ..job import Begun, Cancelled, Done, Failed, Job, Stepped
 from ..mailbox import Mailbox
 from ..served import Served
+from .calls import Made
 from .errors import ClientGoneError, EndedError, TooLargeError
 
 GONE = 0.2

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request
 
 from ...errors import UserError
 from ...language_model import Answer, Generated, LanguageModel
-from .. import calls
 from ..following import Follower, Told
 from ..job import Done
+from . import calls
 from .desk import Desk, Size
 from .schema import ChatRequest, CompletionRequest, EmbedRequest, OpenAI
 from .sse import events

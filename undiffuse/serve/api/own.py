@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from ...text.holes import Hole, parse
-from .. import calls
 from ..job import Done, Job
 from ..mailbox import Mailbox
+from . import calls
 from .desk import Desk, Size
 from .schema import Asked, CheckRequest, ChooseRequest, EditRequest, FillRequest, GenerateRequest, ScoreRequest
 from .sse import events

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from ..decode.demand import Verb
-from ..errors import UserError
-from ..language_model import LanguageModel
-from ..text.holes import OPEN_RANGE, Hole, Segment, Text, parse, render
-from ..text.typed import Type
-from .api.schema import ChooseRequest, EditRequest, FillRequest, HoleSegment, ScoreRequest, SegmentIn
+from ...decode.demand import Verb
+from ...errors import UserError
+from ...language_model import LanguageModel
+from ...text.holes import OPEN_RANGE, Hole, Segment, Text, parse, render
+from ...text.typed import Type
+from .schema import ChooseRequest, EditRequest, FillRequest, HoleSegment, ScoreRequest, SegmentIn
 
 Result = TypeVar("Result")
 Made = Callable[[float], Verb[Any]]
