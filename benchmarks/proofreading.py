@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 import undiffuse as ud
+from undiffuse.decode.evaluation import at_once
 from undiffuse.evaluate.infill import WORD, Accuracy
 from undiffuse.language_model import LanguageModel
 from undiffuse.language_model.reading import read
@@ -92,7 +93,7 @@ def ranks(model: LanguageModel, planted: Planted) -> dict[str, float]:
     ids = model.tokenizer.encode(planted.text)
     pieces = [model.tokenizer.token_bytes(token) for token in ids]
     spans = words(pieces, model.context // 4)
-    own = read(model.trained, [(ids, spans)], 1)[0].own
+    own = at_once(read(model.trained, [(ids, spans)], 1))[0].own
     nats = torch.stack([own[a:b].sum() for a, b in spans])
     size = [len(piece) for piece in pieces]
     begin, end = (len(planted.text[:place].encode()) for place in (planted.start, planted.end))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
+from undiffuse.decode.evaluation import at_once
 from undiffuse.errors import UserError
 from undiffuse.language_model import LanguageModel
 from undiffuse.language_model.reading import read
@@ -35,7 +36,7 @@ def test_a_token_is_read_given_all_others_and_a_word_by_the_chain_rule(long_mode
     assert len(ids) <= long_model.context
     found = words([tokenizer.token_bytes(token) for token in ids], 32)
     assert {b - a for a, b in found} >= {1, 2}
-    reading = read(long_model.trained, [(ids, found)], 3)[0]
+    reading = at_once(read(long_model.trained, [(ids, found)], 3))[0]
     for begin, end in found:
         for place in range(begin, end):
             log_p = hidden(long_model, ids, range(place, end), place)
@@ -148,10 +149,10 @@ def test_a_long_text_is_read_with_context_on_both_sides(model, uniform):
         ids = tokenizer.encode(around)
         assert len(ids) > 3 * context
         spans = words([tokenizer.token_bytes(token) for token in ids], context // 4)
-        whole = read(each.trained, [(ids, spans)], 2)[0]
+        whole = at_once(read(each.trained, [(ids, spans)], 2))[0]
         assert len(whole.own) == len(ids)
         far = ids[: len(ids) - 2 * context] + [ids[0]] * (2 * context)
-        again = read(each.trained, [(far, spans)], 2)[0]
+        again = at_once(read(each.trained, [(far, spans)], 2))[0]
         same = len(ids) - 3 * context
         assert torch.allclose(whole.own[:same], again.own[:same], atol=1e-5)
         assert not torch.allclose(whole.own, again.own, atol=1e-2)
@@ -162,7 +163,7 @@ def test_uniform_noise_reads_its_leave_one_out_distribution_in_one_pass(uniform)
     log_p = uniform.logits(torch.tensor([ids]))[0].double()
     log_p[:, list(uniform.tokenizer.vocabulary.unpredictable)] = -math.inf
     log_p = log_p.log_softmax(-1)
-    found = read(uniform.trained, [(ids, [(0, len(ids))])], 1)[0]
+    found = at_once(read(uniform.trained, [(ids, [(0, len(ids))])], 1))[0]
     assert found.own.tolist() == pytest.approx(log_p.gather(-1, torch.tensor(ids)[:, None])[:, 0].tolist(), abs=1e-4)
 
 

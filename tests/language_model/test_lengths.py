@@ -7,6 +7,7 @@ import torch
 from letters import exact_model, laws
 
 from undiffuse.decode.canvas import Canvas, start
+from undiffuse.decode.evaluation import at_once
 from undiffuse.decode.length import RECORD, TEXT, reading_score
 from undiffuse.decode.loop import walk
 from undiffuse.exact.world import World
@@ -36,14 +37,14 @@ def canvas_of(text: str) -> Canvas:
 @pytest.mark.parametrize("text", ["abca", "cbba", "aaab"])
 @pytest.mark.parametrize("begin", [0, 1, 3])
 def test_tokens_are_read_one_after_the_other(text, begin):
-    score = reading_score(MODEL.predictor, canvas_of(text), torch.tensor([begin]))
+    score = at_once(reading_score(MODEL.predictor, canvas_of(text), torch.tensor([begin])))
     assert score.item() == pytest.approx(math.log(LAW[text] / mass(text[:begin] + "." * (4 - begin))), abs=1e-9)
 
 
 def test_texts_are_read_together_as_alone():
     texts, begins = ["abca", "cbba", "aaab"], torch.tensor([2, 0, 1])
-    together = reading_score(MODEL.predictor, Canvas.concatenate(list(map(canvas_of, texts))), begins)
-    alone = [reading_score(MODEL.predictor, canvas_of(t), b[None]) for t, b in zip(texts, begins, strict=True)]
+    together = at_once(reading_score(MODEL.predictor, Canvas.concatenate(list(map(canvas_of, texts))), begins))
+    alone = [at_once(reading_score(MODEL.predictor, canvas_of(t), b[None])) for t, b in zip(texts, begins, strict=True)]
     assert torch.allclose(together, torch.cat(alone), rtol=0, atol=1e-12)
 
 
@@ -56,7 +57,7 @@ def test_what_is_fixed_is_explained_alike_whatever_fills_the_holes(text):
         for done, _ in walk(MODEL.predictor, canvas_of(text), settings.decoder()):  # noqa: B007
             pass
         filled = torch.where(done.commit_step >= 0, done.commit_logp, 0.0).double().sum()
-        score = reading_score(MODEL.predictor, done, torch.tensor([first])) - filled
+        score = at_once(reading_score(MODEL.predictor, done, torch.tensor([first]))) - filled
         assert score.item() == pytest.approx(expected, abs=1e-5)  # commit_logp is in float32
 
 
@@ -65,5 +66,5 @@ def test_records_are_read_to_their_ends(model):
     closed = LanguageModel(model.predictor, model.tokenizer, {"closing": 2})
     assert (model.trained.reading, closed.trained.reading) == (TEXT, RECORD)
     assert closed.trained.around.after == (model.tokenizer.vocabulary.eos,) * 2
-    placement, _ = choose_lengths(closed.trained, texts, Settings.of("confidence"))
+    placement, _ = at_once(choose_lengths(closed.trained, texts, Settings.of("confidence")))
     assert placement.ids[-2:].tolist() == [model.tokenizer.vocabulary.eos] * 2

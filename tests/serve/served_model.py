@@ -23,4 +23,17 @@ def model() -> LanguageModel:
     return LanguageModel(predictor, tokenizer, {}).with_template(TEMPLATE)
 
 
+def causal() -> LanguageModel:
+    """One that reads from the left alone."""
+    tokenizer = Tokenizer.train([TEXT], 300)
+    torch.manual_seed(1)
+    config = TransformerConfig(rows=tokenizer.vocabulary.rows, width=32, depth=2, heads=2, context=32, causal=True)
+    network = Transformer(config).double()
+    torch.nn.init.normal_(network.unembedding.weight, std=0.3)
+    process = build_process(
+        {"schedule": {"kind": "one-minus-t"}, "destination": {"kind": "mask"}}, tokenizer.vocabulary
+    )
+    return LanguageModel(Predictor(network.requires_grad_(False), process, "leave_one_out"), tokenizer, {})
+
+
 MODEL = model()

@@ -2,29 +2,11 @@
 
 import json
 
-import torch
-from served_model import TEXT
+from served_model import causal
 from starlette.testclient import TestClient
 
-from undiffuse.kinds import build_process
-from undiffuse.language_model import LanguageModel
-from undiffuse.models.transformer import Transformer, TransformerConfig
-from undiffuse.predictor import Predictor
 from undiffuse.serve.api.app import create_app
 from undiffuse.serve.served import Served
-from undiffuse.text.tokenizer import Tokenizer
-
-
-def causal() -> LanguageModel:
-    tokenizer = Tokenizer.train([TEXT], 300)
-    torch.manual_seed(1)
-    config = TransformerConfig(rows=tokenizer.vocabulary.rows, width=32, depth=2, heads=2, context=32, causal=True)
-    network = Transformer(config).double()
-    torch.nn.init.normal_(network.unembedding.weight, std=0.3)
-    process = build_process(
-        {"schedule": {"kind": "one-minus-t"}, "destination": {"kind": "mask"}}, tokenizer.vocabulary
-    )
-    return LanguageModel(Predictor(network.requires_grad_(False), process, "leave_one_out"), tokenizer, {})
 
 
 def test_a_causal_model_ranks_over_http_as_alone():

@@ -3,6 +3,7 @@
 A verb is a generator. It yields `Denoise`, requests of its own, and is sent their canvas as it begins; it yields `MORE`
 and is sent the canvas after the next step, or None once all of them have ended. `run` serves one verb with a batch of
 its own; a server takes the steps of many verbs in one batch. What a verb is sent does not depend on which of the two.
+Passes of its own, outside the loop, it announces (`evaluation.py`), and is resumed with nothing.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -12,8 +13,9 @@ from typing import TypeVar
 from ..predictor import Predictor
 from .canvas import Canvas
 from .decoder import Decoder
+from .evaluation import Evaluate, Evaluated
 from .event import Event
-from .loop import begin, follow
+from .loop import begin, follow, walk
 from .request import Request
 
 Result = TypeVar("Result")
@@ -33,7 +35,7 @@ class More:
 
 
 MORE = More()
-Demand = Denoise | More
+Demand = Denoise | More | Evaluate
 Verb = Generator[Demand, Canvas | None, Result]
 
 
@@ -53,6 +55,16 @@ def denoised(
         last = after
 
 
+def walked(predictor: Predictor, canvas: Canvas, how: Decoder) -> Evaluated[list[Canvas]]:
+    """The canvases of a denoising that is nobody's answer, as it begins and after every step (`loop.walk`)."""
+    trail = []
+    for after, _ in walk(predictor, canvas, how):
+        trail.append(after)
+        if not bool(after.done.all()):
+            yield Evaluate.of(after.ids[~after.done])
+    return trail
+
+
 def requests_of(predictor: Predictor, canvas: Canvas, how: Decoder) -> list[Request]:
     """Every row of a canvas as a request, with its part of the constraint; their cache is settled for all of them."""
     how = replace(how, cache=how.cache.settle(predictor, canvas))
@@ -69,6 +81,9 @@ def run(verb: Verb[Result]) -> Generator[Event, None, Result]:
             demand = verb.send(reply)
         except StopIteration as stop:
             return stop.value
+        if isinstance(demand, Evaluate):
+            reply = None
+            continue
         if isinstance(demand, Denoise):
             course = follow(demand.predictor, begin(demand.predictor, demand.requests))
         happened = next(course, None)

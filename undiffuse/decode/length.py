@@ -29,6 +29,7 @@ from ..predictor import Predictor
 from ..text.automaton import Automaton
 from .automaton import Program
 from .canvas import Canvas
+from .evaluation import Evaluate, Evaluated
 from .guidance.guidance import Guidance
 from .observe import guided_at
 from .passes import Sites, predict_at
@@ -55,7 +56,7 @@ def length_score(
     end: Int[Tensor, " R"],
     guidance: Guidance | None = None,
     reading: Reading = TEXT,
-) -> Float[Tensor, " R"]:
+) -> Evaluated[Float[Tensor, " R"]]:
     """ln p(n) + ln p(following tokens | text before, hole open), nats, for one candidate length per request.
 
     Positions `begin` to `end` (exclusive) are the hole; it and later holes are pending.
@@ -75,6 +76,7 @@ def length_score(
         here = read & (place == (end + step)[:, None])
         sites = Sites.of(here)
         state = canvas.replace(ids=torch.where(hidden, noise, canvas.ids))
+        yield Evaluate.of(state.ids)
         prediction = predict_at(predictor, state, sites, hidden.double())
         truth = prediction.log_prob(sites.gather(canvas.ids))
         score += power * torch.where(sites.live, truth.double(), 0.0).sum(-1)
@@ -82,7 +84,7 @@ def length_score(
 
 
 @torch.no_grad()
-def reading_score(predictor: Predictor, canvas: Canvas, begin: Int[Tensor, " R"]) -> Float[Tensor, " R"]:
+def reading_score(predictor: Predictor, canvas: Canvas, begin: Int[Tensor, " R"]) -> Evaluated[Float[Tensor, " R"]]:
     """ln p(what stands from `begin` on | text before), nats, its tokens read one after the other, for each request.
 
     What is after the token that is read is hidden.
@@ -97,6 +99,7 @@ def reading_score(predictor: Predictor, canvas: Canvas, begin: Int[Tensor, " R"]
         hidden = read[row] & (canvas.positions[row] >= place[:, None])
         state = canvas.select(row).replace(ids=torch.where(hidden, noise[row], canvas.ids[row]))
         sites = Sites.of(canvas.positions[row] == place[:, None], 1)
+        yield Evaluate.of(state.ids)
         truth = predict_at(predictor, state, sites, hidden.double()).log_prob(canvas.ids[row, place][:, None])
         score.index_add_(0, row, truth[:, 0].double())
     return score
@@ -110,12 +113,13 @@ def language_score(
     end: Int[Tensor, " R"],
     language: Automaton,
     guidance: Guidance | None = None,
-) -> Float[Tensor, " R"]:
+) -> Evaluated[Float[Tensor, " R"]]:
     """ln of the mass of a language under the marginals of each request's hole, all of it and later holes open; nats."""
     here = (canvas.positions >= begin[:, None]) & (canvas.positions < end[:, None])
     noise = predictor.process.prior(canvas.draws.stream("prior")).ids
     state = canvas.replace(ids=torch.where(canvas.pending, noise, canvas.ids))
     sites = Sites.of(here)
+    yield Evaluate.of(state.ids)
     log_p = guided_at(predictor, state, sites, canvas.pending.double(), guidance).posterior()
     sizes = (end - begin).tolist()
     masses = [Program.of(language, log_p[row : row + 1, :size]).log_mass() for row, size in enumerate(sizes)]

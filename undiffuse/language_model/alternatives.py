@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ..decode.advance import times
 from ..decode.canvas import Canvas
+from ..decode.evaluation import Evaluate, Evaluated
 from ..decode.guidance.guidance import Guidance
 from ..decode.observe import guided_at
 from ..decode.passes import Sites
@@ -41,7 +42,7 @@ CERTAIN = 1e-6  # nats
 @torch.no_grad()
 def alternatives(
     model: Trained, placements: Sequence[Placement], settings: Settings, trail: list[Canvas], count: int
-) -> dict[Where, tuple[Alternative, ...]]:
+) -> Evaluated[dict[Where, tuple[Alternative, ...]]]:
     """Up to `count` other answers per request and hole, most probable first; `trail` holds the canvas at every step.
 
     The requests, each with its placement, are those of several texts, `settings.samples` each.
@@ -55,7 +56,7 @@ def alternatives(
     ]
     branches: list[Branch] = []
     for some in in_batches(doors, done.ids.shape[1]):
-        look = Look.at(model, settings, some)
+        look = yield from Look.at(model, settings, some)
         for number, (door, log_p) in enumerate(zip(some, look.at_places(some), strict=True)):
             answer = done.ids[door.row, door.place]
             if model.predictor.process.mask is None:  # by how much the exchange changes what all have together
@@ -68,7 +69,7 @@ def alternatives(
             else:
                 each = zip(values.tolist(), tokens, strict=True)
                 branches += [Branch(door, _with_token(door, token, value)) for value, token in each]
-    return _answers(model, settings.guidance, branches, done)
+    return (yield from _answers(model, settings.guidance, branches, done))
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +161,7 @@ class Look:
     restricted: Restricted | None
 
     @classmethod
-    def at(cls, model: Trained, settings: Settings, doors: Sequence[Door]) -> "Look":
+    def at(cls, model: Trained, settings: Settings, doors: Sequence[Door]) -> "Evaluated[Look]":
         before = Canvas.concatenate([door.before for door in doors])
         base = Canvas.concatenate([door.base for door in doors])
         tied = torch.cat([door.tied() for door in doors])
@@ -169,8 +170,9 @@ class Look:
         sites = _sites(model, tied | (state.pending & state.window & inside))
         process = model.predictor.process
         if process.moves_vectors:
-            return cls.of(read_apart(model, base, tied), doors, state, sites)
+            return cls.of((yield from read_apart(model, base, tied)), doors, state, sites)
         t = times(before, settings.strategy.step(process, before))
+        yield Evaluate.of(before.ids)
         prediction = guided_at(model.predictor, before, sites, t, settings.guidance)
         return cls.of(prediction.apart() if process.shows_tokens else prediction.posterior(), doors, state, sites)
 
@@ -229,11 +231,11 @@ def _put(canvas: Canvas, at: Tensor, ids: Tensor, logp: Tensor) -> Canvas:
 
 def _answers(
     model: Trained, guidance: Guidance | None, branches: Sequence[Branch], done: Canvas
-) -> dict[Where, tuple[Alternative, ...]]:
+) -> Evaluated[dict[Where, tuple[Alternative, ...]]]:
     """The branches completed and put in order."""
     found: dict[Where, dict[str, float]] = {}
     for some in in_batches(branches, done.ids.shape[1]):
-        canvas = _completed(model, guidance, some)
+        canvas = yield from _completed(model, guidance, some)
         for number, door in enumerate(branch.door for branch in some):
             text, probability = door.placement.answer(canvas, number, door.hole)
             if text != door.placement.answer(done, door.row, door.hole)[0]:
@@ -245,7 +247,7 @@ def _answers(
     }
 
 
-def _completed(model: Trained, guidance: Guidance | None, branches: Sequence[Branch]) -> Canvas:
+def _completed(model: Trained, guidance: Guidance | None, branches: Sequence[Branch]) -> Evaluated[Canvas]:
     """Every branch with the rest of its hole decided by the most confident choices, one by one."""
     canvas = Canvas.concatenate([branch.canvas for branch in branches])
     inside = torch.cat([branch.door.inside() for branch in branches])
@@ -255,6 +257,7 @@ def _completed(model: Trained, guidance: Guidance | None, branches: Sequence[Bra
     while bool((left := canvas.pending & inside).any()):
         rows = left.any(-1).nonzero()[:, 0]
         doors = [branches[row].door for row in rows.tolist()]
+        yield Evaluate.of(canvas.ids[rows])
         canvas = canvas.put(rows, _further(model, guidance, doors, canvas.select(rows), left[rows]))
     return canvas
 

@@ -1,20 +1,28 @@
 """The verbs as calls that nobody has run yet: arguments checked, defaults chosen; `run` or an engine does the rest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jaxtyping import Float
+from torch import Tensor
+
 from ..decode.demand import Verb
+from ..decode.evaluation import Evaluated
 from ..decode.strategies.strategy import Strategy
 from ..text.schema import object_segments
 from ..text.template import Message, checked
-from .arguments import whole
+from .arguments import flag, many, whole
 from .chat import answer_in, chat, conversations_of, fill_answer
+from .check import check
 from .defaults import answering, filling, generating
+from .embed import embed
 from .fill import fill, fill_object
+from .findings import Check
 from .generate import generate
 from .many import listed
-from .results import Answer, Filled, FilledObject, Generated
+from .results import Answer, Filled, FilledObject, Generated, Score
+from .score import score
 from .settings import Settings
 from .trained import Trained
 from .until import Until
@@ -108,6 +116,40 @@ class Calls:
         settings = self._filling(strategy, temperature, 1, options)
         answered = [*checked(messages), {"role": "assistant", "content": ""}]
         return answer_in(self.model, answered, len(answered) - 1, object_segments(schema), settings, top=1)
+
+    def embed(self, texts: str | Iterable[str], layer: int = -1) -> Evaluated[Float[Tensor, "N D"]]:
+        return embed(self.model, listed(texts), layer)
+
+    def score(
+        self,
+        texts: str | Iterable[str],
+        *,
+        prompts: str | Iterable[str | None] | None = None,
+        draws: int | None = None,
+        precision: float | None = None,
+        per_token: bool = False,
+        seed: int = 0,
+        as_: str | None = None,
+    ) -> Evaluated[Score]:
+        each = listed(texts)
+        before: list[str | None] = (
+            [prompts]
+            if isinstance(prompts, str)
+            else list([None] * len(each) if prompts is None else many("prompts", prompts))
+        )
+        return score(self.model, each, before, draws, precision, flag("per_token", per_token), seed, as_)
+
+    def check(
+        self,
+        texts: str | Iterable[str],
+        *,
+        top: int | None = None,
+        proposals: int = 3,
+        threshold: float = 8.0,
+        candidates: int | None = None,
+        right: int | None = None,
+    ) -> Evaluated[list[Check]]:
+        return check(self.model, listed(texts), top, proposals, threshold, candidates, right)
 
     def _filling(self, strategy: Kind, temperature: float | None, samples: int, options: Mapping[str, Any]) -> Settings:
         kind, heat = filling(self.model.predictor, strategy, temperature, whole("samples", samples))

@@ -30,14 +30,15 @@ by what follows (`ranked_check.py`), and give the same report.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
 import torch
 
 from ..decode.canvas import Canvas
+from ..decode.demand import walked
+from ..decode.evaluation import Evaluated
 from ..decode.length import length_score
-from ..decode.loop import walk
 from ..errors import UserError
 from ..process.needs import Need, moves_tokens, require
 from ..randomness import Draws
@@ -81,7 +82,7 @@ def check(
     threshold: float,
     candidates: int | None = None,
     right: int | None = None,
-) -> list[Check]:
+) -> Evaluated[list[Check]]:
     """See `LanguageModel.check`."""
     refuse_what_cannot_judge(model)
     ranks = _bounds(model, candidates, right, proposals)
@@ -94,16 +95,19 @@ def check(
     ready = each(texts, lambda text: _tokens(model, text))
     found = [words(pieces, longest=min(LONGEST, max(1, model.context // 4))) for _, pieces in ready]
     if ranks is not None:
-        known = (Places(text, pieces) for text, (_, pieces) in zip(texts, ready, strict=True))
-        return [
-            ranked_check(model, ids, spans, place, top, proposals, threshold, *ranks)
-            for (ids, _), spans, place in zip(ready, found, known, strict=True)
-        ]
-    readings = read(model, [(ids, spans) for (ids, _), spans in zip(ready, found, strict=True)], proposals + SPARE)
-    return [
-        _check(model, ids, spans, reading, Places(text, pieces), top, proposals, threshold)
-        for text, (ids, pieces), spans, reading in zip(texts, ready, found, readings, strict=True)
-    ]
+        checks = []
+        for text, (ids, pieces), spans in zip(texts, ready, found, strict=True):
+            place = Places(text, pieces)
+            checks.append((yield from ranked_check(model, ids, spans, place, top, proposals, threshold, *ranks)))
+        return checks
+    readings = yield from read(
+        model, [(ids, spans) for (ids, _), spans in zip(ready, found, strict=True)], proposals + SPARE
+    )
+    checks = []
+    for text, (ids, pieces), spans, reading in zip(texts, ready, found, readings, strict=True):
+        place = Places(text, pieces)
+        checks.append((yield from _check(model, ids, spans, reading, place, top, proposals, threshold)))
+    return checks
 
 
 def _tokens(model: Trained, text: str) -> tuple[list[int], list[bytes]]:
@@ -126,14 +130,14 @@ def _check(
     top: int | None,
     proposals: int,
     threshold: float,
-) -> Check:
+) -> Evaluated[Check]:
     """What was read of one text as findings."""
     nats = torch.stack([reading.own[a:b].sum() for a, b in found])
     odds = torch.stack([(reading.best[a:b, 0] - reading.own[a:b]).sum() for a, b in found])
     ranked = [n for n in odds.argsort(descending=True, stable=True).tolist() if odds[n] >= threshold * math.log(2)]
     shown = [found[number] for number in ranked[:top]]
     several = [(a, b) for a, b in shown if b - a > 1 and model.predictor.process.mask is not None]
-    refilled = _fillings(model, ids, several, [place.cut(word) for word in several], proposals)
+    refilled = yield from _fillings(model, ids, several, [place.cut(word) for word in several], proposals)
     findings = []
     for word in shown:
         length, answers = refilled.get(word) or _exchanges(model, ids, word, reading)
@@ -202,13 +206,13 @@ def _text(data: bytes) -> str:
 
 def _fillings(
     model: Trained, ids: Sequence[int], spots: Words, texts: Sequence[str], count: int
-) -> dict[tuple[int, int], tuple[float, dict[str, float]]]:
+) -> Evaluated[dict[tuple[int, int], tuple[float, dict[str, float]]]]:
     """Per word ln p(k | r) of its own length, and ln p(n | r) p(filling | n, r) of fillings of several lengths."""
     found = {}
     for first in range(0, len(spots), TOGETHER):
         some = slice(first, first + TOGETHER)
         gaps = [_gaps(model, ids, word, text) for word, text in zip(spots[some], texts[some], strict=True)]
-        filled = iter(_filled(model, [gap for several in gaps for gap in several], count))
+        filled = iter((yield from _filled(model, [gap for several in gaps for gap in several], count)))
         for (begin, end), text, mine in zip(spots[some], texts[some], gaps, strict=True):
             scores, fills = zip(*islice(filled, len(mine)), strict=True)
             lengths = torch.tensor(scores, dtype=torch.float64).log_softmax(0).tolist()
@@ -230,7 +234,9 @@ def _gaps(model: Trained, ids: Sequence[int], word: tuple[int, int], text: str) 
     return [Placement(model, Form(parts), [n]) for n in sizes]
 
 
-def _filled(model: Trained, gaps: Sequence[Placement], count: int) -> Iterator[tuple[float, list[tuple[str, float]]]]:
+def _filled(
+    model: Trained, gaps: Sequence[Placement], count: int
+) -> Evaluated[list[tuple[float, list[tuple[str, float]]]]]:
     """ln p(n, r) of every gap up to what its word shares, and its answer and `count` others with p(filling | n, r)."""
     settings, key = Settings.of("confidence", temperature=0.0), Draws.seeded(0)
     found: dict[int, tuple[float, list[tuple[str, float]]]] = {}
@@ -238,12 +244,11 @@ def _filled(model: Trained, gaps: Sequence[Placement], count: int) -> Iterator[t
         some = [gaps[number] for number in together]
         canvas = Canvas.concatenate([gap.canvas([key], settings) for gap in some]).to(model.device)
         begin, end = torch.tensor([gap.holes[0] for gap in some], device=model.device).T
-        scores = length_score(model.predictor, canvas, begin, end, reading=model.reading).tolist()
-        trail = [after for after, _ in walk(model.predictor, canvas, settings.decoder(constraint(some)))]
-        others = alternatives(model, some, settings, trail, count)
+        scores = (yield from length_score(model.predictor, canvas, begin, end, reading=model.reading)).tolist()
+        trail = yield from walked(model.predictor, canvas, settings.decoder(constraint(some)))
+        others = yield from alternatives(model, some, settings, trail, count)
         for row, number in enumerate(together):
             alike = [(other.text, other.probability) for other in others.get((row, 0), ())]
             answers = [some[row].answer(trail[-1], row, 0), *alike]
             found[number] = scores[row], [(text, p) for text, p in answers if p > 0]
-    for number in range(len(gaps)):
-        yield found[number]
+    return [found[number] for number in range(len(gaps))]

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..decode.canvas import Canvas
+from ..decode.evaluation import Evaluate, Evaluated
 from ..decode.guidance.guidance import Guidance
 from ..decode.length import length_score
 from ..decode.observe import guided_at
@@ -43,7 +44,7 @@ def member_scores(
     begin: Int[Tensor, " R"],
     each: Sequence[Sequence[Tokens]],
     guidance: Guidance | None = None,
-) -> list[Float[Tensor, " K"]]:
+) -> Evaluated[list[Float[Tensor, " K"]]]:
     """ln p(sequence | rest, its length), nats, of some sequences per request.
 
     Request r has an open hole at `begin` that is as long as each of its sequences.
@@ -60,6 +61,7 @@ def member_scores(
         noise = predictor.process.prior(state.draws.stream("prior")).ids
         shown = state.replace(ids=torch.where(state.pending, noise, state.ids))
         sites = Sites.of(state.positions == (begin[rows] + sizes)[:, None])
+        yield Evaluate.of(shown.ids)
         prediction = guided_at(predictor, shown, sites, state.pending.double(), guidance)
         for beginning, log_p in zip(some, prediction.posterior()[:, 0].double(), strict=True):
             asked = list(follow[beginning])
@@ -85,7 +87,7 @@ def _begun(canvas: Canvas, begin: Int[Tensor, " R"], each: Sequence[Tokens]) -> 
 
 def text_probabilities(
     model: Trained, placement: Placement, done: Canvas, guidance: Guidance | None = None
-) -> dict[tuple[int, int], dict[str, float]]:
+) -> Evaluated[dict[tuple[int, int], dict[str, float]]]:
     """Per request and hole of a small type: p(text | all the rest of the finished text, type).
 
     Texts that the context has no room for are left out.
@@ -107,8 +109,8 @@ def text_probabilities(
         many = len(done.ids)
         states = [_opened(placement, other, done, row, hole) for row in range(many) for other in others]
         canvas, begin, end = Canvas.concatenate(states).to(model.device), begin.repeat(many), end.repeat(many)
-        lengths = length_score(model.predictor, canvas, begin, end, guidance, model.reading)
-        scores = member_scores(model.predictor, canvas, begin, alike * many, guidance)
+        lengths = yield from length_score(model.predictor, canvas, begin, end, guidance, model.reading)
+        scores = yield from member_scores(model.predictor, canvas, begin, alike * many, guidance)
         total = torch.cat([length + score for length, score in zip(lengths, scores, strict=True)])
         for row, each in enumerate(total.view(many, -1).softmax(-1).tolist()):
             found[row, hole] = dict.fromkeys(texts, 0.0)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from ..decode.evaluation import Evaluate, Evaluated
 from ..errors import UserError
 from ..models.transformer import Transformer
 from ..types import Rows, State, Tags
@@ -16,7 +17,7 @@ from .trained import Trained
 
 
 @torch.no_grad()
-def embed(model: Trained, texts: Sequence[str], layer: int) -> Float[Tensor, "N D"]:
+def embed(model: Trained, texts: Sequence[str], layer: int) -> Evaluated[Float[Tensor, "N D"]]:
     """See `LanguageModel.embed`."""
     network = model.trunk("asked for vectors of texts")
     depth = network.config.depth
@@ -28,6 +29,7 @@ def embed(model: Trained, texts: Sequence[str], layer: int) -> Float[Tensor, "N 
     for together in batches([len(text) for text in ids], [1] * len(ids)):
         part = [ids[number] for number in together]
         live = pad_sequence([torch.ones_like(text, dtype=torch.bool) for text in part], batch_first=True)
+        yield Evaluate(int(live.sum()))
         hidden = _hidden(network, _rows(model, pad_sequence(part, batch_first=True), live), layer % (depth + 1))
         weights = live.to(hidden.device).float()[..., None]
         found[together] = ((hidden.float() * weights).sum(1) / weights.sum(1)).cpu()

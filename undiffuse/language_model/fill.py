@@ -9,6 +9,7 @@ import torch
 
 from ..decode.canvas import Canvas
 from ..decode.demand import Verb, denoised, requests_of
+from ..decode.evaluation import Evaluated
 from ..errors import UserError
 from ..randomness import Draws
 from ..text.form import Blank, Fixed, Form, advice, form_of
@@ -19,7 +20,7 @@ from .arguments import whole
 from .choices import text_probabilities
 from .defaults import suited
 from .lengths import choose_lengths, refuse_too_long
-from .many import batches, each, listed
+from .many import batches, each, listed, naming
 from .placement import Placement, constraint
 from .ranked_fill import Ranked
 from .results import Alternative, Filled, FilledObject, HoleFill, Length
@@ -29,7 +30,7 @@ from .vectors import recorded_apart
 
 
 def fill(model: Trained, texts: Sequence[str], settings: Settings, top: int) -> Verb[list[list[Filled]]]:
-    """See `LanguageModel.fill`; asks for the decoding itself, not for the search for lengths."""
+    """See `LanguageModel.fill`; asks for the decoding; lengths and probabilities it evaluates itself."""
     top = whole("top", top)
     forms = each(texts, lambda text: form_of(parse(text), model.tokenizer))
     return (yield from fill_forms(model, forms, settings, top))
@@ -57,7 +58,7 @@ class Ready:
     canvas: Canvas
 
     @classmethod
-    def of(cls, model: Trained, form: Form, settings: Settings) -> "Ready":
+    def of(cls, model: Trained, form: Form, settings: Settings) -> "Evaluated[Ready]":
         """UserError for what cannot be decoded."""
         refuse_blocks(model)
         if model.predictor.traits.one_sided and settings.limits.any:
@@ -73,7 +74,7 @@ class Ready:
         if settings.guidance is not None:  # which lengths follow too
             shortest = Placement(model, form, [blank.minimum for blank in form.blanks])
             settings.decoder().check(model.predictor, shortest.canvas([key], settings))
-        placement, lengths = choose_lengths(model, form, settings)
+        placement, lengths = yield from choose_lengths(model, form, settings)
         settings.check(sum(placement.lengths))
         canvas = placement.canvas([key.at(sample) for sample in range(settings.samples)], settings)
         settings.decoder().check(model.predictor, canvas)
@@ -84,10 +85,14 @@ def fill_forms(model: Trained, forms: Sequence[Form], settings: Settings, top: i
     """`fill` for texts that are laid out already."""
     traits = model.predictor.traits
     fitted = suited(model.predictor, settings) if traits.one_sided or traits.floating else settings
-    texts = each(
-        forms,
-        lambda form: Ranked.of(model, form, settings) if followed(model, form) else Ready.of(model, form, fitted),
-    )
+    texts: list[Ranked | Ready] = []
+    for number, form in enumerate(forms):
+        with naming(number, len(forms)):
+            texts.append(
+                Ranked.of(model, form, settings)
+                if followed(model, form)
+                else (yield from Ready.of(model, form, fitted))
+            )
     found: list[list[Filled]] = [[] for _ in texts]
     ready = [(number, text) for number, text in enumerate(texts) if isinstance(text, Ready)]
     sizes = [text.canvas.ids.shape for _, text in ready]
@@ -110,14 +115,14 @@ def _together(model: Trained, texts: Sequence[Ready], settings: Settings, top: i
     requests = requests_of(model.predictor, canvas, settings.decoder(constraint(placements)))
     yield from denoised(model.predictor, requests, trail.append)
     if model.predictor.process.moves_vectors:
-        trail[-1] = recorded_apart(model, placements, trail[-1])
+        trail[-1] = yield from recorded_apart(model, placements, trail[-1])
     everyone = trail[-1]
-    others = alternatives(model, placements, settings, trail, top - 1) if top > 1 else {}
+    others = (yield from alternatives(model, placements, settings, trail, top - 1)) if top > 1 else {}
     found = []
     for number, text in enumerate(texts):
         rows = torch.arange(settings.samples) + number * settings.samples
         done, answers = everyone.select(rows.to(everyone.ids.device)), []
-        chances = text_probabilities(model, text.placement, done, settings.guidance)
+        chances = yield from text_probabilities(model, text.placement, done, settings.guidance)
         for sample, row in enumerate(rows.tolist()):
             holes = [
                 _hole(text, done, sample, hole, others.get((row, hole), ()), chances.get((sample, hole)), top)

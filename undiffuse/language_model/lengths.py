@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from ..decode.canvas import Canvas
+from ..decode.demand import walked
+from ..decode.evaluation import Evaluated
 from ..decode.guidance.guidance import Guidance
 from ..decode.length import RECORD, language_score, length_score, reading_score
-from ..decode.loop import walk
 from ..errors import UserError
 from ..randomness import Draws
 from ..text.form import Form
@@ -34,7 +35,9 @@ def refuse_too_long(model: Trained, form: Form) -> None:
     Placement(model, form, _widest(form))
 
 
-def choose_lengths(model: Trained, form: Form, settings: Settings) -> tuple[Placement, list[dict[int, float]]]:
+def choose_lengths(
+    model: Trained, form: Form, settings: Settings
+) -> Evaluated[tuple[Placement, list[dict[int, float]]]]:
     """The most probable length of each hole in reading order, later ones at their shortest; the shortest among equals.
 
     Also p(n | text) of every length that was considered.
@@ -47,7 +50,7 @@ def choose_lengths(model: Trained, form: Form, settings: Settings) -> tuple[Plac
         if len(sizes) == 1:
             posteriors.append({sizes[0]: 1.0})
         else:
-            score = _scores(model, form, lengths, number, sizes, key, settings.guidance)
+            score = yield from _scores(model, form, lengths, number, sizes, key, settings.guidance)
             posteriors.append(dict(zip(sizes, score.softmax(0).tolist(), strict=True)))
             lengths[number] = sizes[int(score.argmax())]
     return Placement(model, form, lengths), posteriors
@@ -61,7 +64,7 @@ def _scores(
     sizes: list[int],
     key: Draws,
     guidance: Guidance | None,
-) -> Tensor:
+) -> Evaluated[Tensor]:
     """ln p(n, what is fixed, the hole's type), up to a constant, for every size."""
     blank = form.blanks[number]
     placements = {size: Placement(model, form, [*lengths[:number], size, *lengths[number + 1 :]]) for size in sizes}
@@ -71,25 +74,24 @@ def _scores(
     few = members(blank)
     masked = model.predictor.process.mask is not None
     if few is None and guidance is None and masked and model.reading == RECORD:
-        return _by_filling(model, canvas, list(placements.values()))
-    score = length_score(model.predictor, canvas, begin, end, guidance, model.reading)
+        return (yield from _by_filling(model, canvas, list(placements.values())))
+    score = yield from length_score(model.predictor, canvas, begin, end, guidance, model.reading)
     if few is not None:
         alike = [[tokens for tokens in few if len(tokens) == size] for size in sizes]
-        each = member_scores(model.predictor, canvas, begin, alike, guidance)
+        each = yield from member_scores(model.predictor, canvas, begin, alike, guidance)
         score += torch.stack([same.logsumexp(0) for same in each])
     elif blank.language:
-        score += language_score(model.predictor, canvas, begin, end, blank.language, guidance)
+        score += yield from language_score(model.predictor, canvas, begin, end, blank.language, guidance)
     return score
 
 
-def _by_filling(model: Trained, canvas: Canvas, placements: list[Placement]) -> Tensor:
+def _by_filling(model: Trained, canvas: Canvas, placements: list[Placement]) -> Evaluated[Tensor]:
     """ln p(what is fixed from the first hole on, what holes may hold | text before), all holes filled to find it."""
     first = torch.tensor([placement.holes[0][0] for placement in placements], device=model.device)
     settings = Settings.of("confidence", temperature=0.0)
-    for done, _ in walk(model.predictor, canvas, settings.decoder(constraint(placements))):
-        canvas = done
+    *_, canvas = yield from walked(model.predictor, canvas, settings.decoder(constraint(placements)))
     filled = torch.where(canvas.commit_step >= 0, canvas.commit_logp, 0.0).double().sum(-1)
-    return reading_score(model.predictor, canvas, first) - filled
+    return (yield from reading_score(model.predictor, canvas, first)) - filled
 
 
 def _fitting(model: Trained, form: Form, lengths: list[int], number: int) -> list[int]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..decode.caches.cache import CachePolicy
 from ..decode.demand import Verb, run
+from ..decode.evaluation import at_once
 from ..decode.event import Event
 from ..decode.guidance.guidance import Guidance
 from ..decode.loop import finished
@@ -20,18 +21,14 @@ from ..errors import UserError
 from ..predictor import Predictor
 from ..text.codec import Codec
 from ..text.template import Message, Template
-from .arguments import flag, ids, many, path, string, whole
+from .arguments import flag, ids, path, string, whole
 from .calls import Calls
 from .chat import conversations_of, fitting
-from .check import check
 from .decode import Decoded, Prompts, decode
 from .defaults import answering, suited
-from .embed import embed
 from .findings import Check
 from .logits import Times, logits
-from .many import listed
 from .results import Answer, Filled, FilledObject, Generated, Score
-from .score import score
 from .settings import Settings
 from .storage import save
 from .trained import Trained
@@ -277,7 +274,7 @@ class LanguageModel:
         0 are the embeddings, −1 is the last layer, normalized for the head. UserError for empty texts, and for texts
         longer than the context.
         """
-        return embed(self.trained, listed(texts), layer)
+        return at_once(self.calls.embed(texts, layer))
 
     def score(
         self,
@@ -296,13 +293,8 @@ class LanguageModel:
         (sedd, duo, gidd, mdlm) it is counted as that paper's code does, which is no bound. The noise levels are spread
         evenly over all texts, so that their sum varies least; `.texts` has the share of each.
         """
-        each = listed(texts)
-        before: list[str | None] = (
-            [prompts]
-            if isinstance(prompts, str)
-            else list([None] * len(each) if prompts is None else many("prompts", prompts))
-        )
-        return score(self.trained, each, before, draws, precision, flag("per_token", per_token), seed, as_)
+        own: dict[str, Any] = {"draws": draws, "precision": precision, "per_token": per_token, "seed": seed, "as_": as_}
+        return at_once(self.calls.score(texts, prompts=prompts, **own))
 
     @overload
     def check(
@@ -344,7 +336,8 @@ class LanguageModel:
         from the left are ranked at each word that is shown, by `right` tokens of what follows. UserError for an empty
         text, and for a model that was trained by block diffusion.
         """
-        found = check(self.trained, listed(text), top, proposals, threshold, candidates, right)
+        own: dict[str, Any] = {"top": top, "proposals": proposals, "threshold": threshold}
+        found = at_once(self.calls.check(text, **own, candidates=candidates, right=right))
         return found[0] if isinstance(text, str) else found
 
     def stream(

@@ -28,6 +28,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..decode.evaluation import Evaluate, Evaluated
 from ..likelihood.continuations import Continuations, joined
 from ..text.automaton import Array, Automaton
 
@@ -102,21 +103,23 @@ class Ranking:
 
 
 @torch.no_grad()
-def rank(rows: Continuations, slots: Sequence[Slot], after: Sequence[Sequence[int]]) -> Ranking:
+def rank(rows: Continuations, slots: Sequence[Slot], after: Sequence[Sequence[int]]) -> Evaluated[Ranking]:
     """The fillings of some holes, `after[i]` following hole i, from one row that ends where the first hole begins."""
     beam = Beam.begin(rows)
     covered: dict[int, float] = {}
     for number, (slot, tokens) in enumerate(zip(slots, after, strict=True)):
-        beam, left, covered = _through(beam, slot)
-        beam, kept = _chosen(beam, slot, tokens)
+        beam, left, covered = yield from _through(beam, slot)
+        beam, kept = yield from _chosen(beam, slot, tokens)
         sizes = [len(fills[-1]) for fills in beam.fills]
         for size, share in _shares(left, kept, sizes).items():
             covered[size] *= share
+        if tokens:
+            yield Evaluate(len(beam) * len(tokens))
         beam = beam.along(tokens, last=number == len(slots) - 1)
     return Ranking(beam.fills, beam.weight, covered, beam.runs)
 
 
-def _through(beam: Beam, slot: Slot) -> tuple[Beam, dict[int, Float[Tensor, " r"]], dict[int, float]]:
+def _through(beam: Beam, slot: Slot) -> Evaluated[tuple[Beam, dict[int, Float[Tensor, " r"]], dict[int, float]]]:
     """The fillings of a hole after each row, their weights by length, and what they cover by length."""
     device, language = beam.weight.device, slot.language
     follow, of_token = (torch.as_tensor(table, device=device) for table in (language.next, language.of_token))
@@ -127,6 +130,7 @@ def _through(beam: Beam, slot: Slot) -> tuple[Beam, dict[int, Float[Tensor, " r"
     covered: dict[int, float] = {}
     share = 1.0
     for size in range(1, slot.lengths[-1] + 1):
+        yield Evaluate(len(beam))
         rows, log_p = beam.rows.following()
         after = follow[state]
         useful = torch.as_tensor(slot.open(size), device=device)
@@ -156,10 +160,11 @@ def _through(beam: Beam, slot: Slot) -> tuple[Beam, dict[int, Float[Tensor, " r"
     return Beam(rows, fills, torch.cat([some.weight for some in done]), beam.runs), left, covered
 
 
-def _chosen(beam: Beam, slot: Slot, after: Sequence[int]) -> tuple[Beam, Float[Tensor, " r"]]:
+def _chosen(beam: Beam, slot: Slot, after: Sequence[int]) -> Evaluated[tuple[Beam, Float[Tensor, " r"]]]:
     """The fillings that are read to the end of what follows, with their weights before it."""
     if len(beam) <= slot.count:
         return beam, beam.weight
+    yield Evaluate(len(beam) * READ)
     near = beam.along(after[:READ], last=True)
     best = near.weight.topk(slot.count).indices.sort().values
     return replace(beam[best], runs=near.runs), beam.weight[best]

@@ -17,7 +17,7 @@ left.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -25,6 +25,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from ..decode.evaluation import Evaluate, Evaluated
 from ..errors import UserError
 from ..likelihood.continuations import HEADS, Stem
 from .findings import Check, Places, finding, others, prefix
@@ -74,13 +75,14 @@ class Page:
     offset: int
 
     @classmethod
-    def of(cls, model: Trained, ids: list[int], words: list[Word], offset: int) -> "Page":
+    def of(cls, model: Trained, ids: list[int], words: list[Word], offset: int) -> "Evaluated[Page]":
+        yield Evaluate(len(ids))
         stem = Stem.of(model.predictor, ids)
         places = torch.arange(len(ids), device=stem.ids.device)
         each = [stem.log_p(some).gather(-1, stem.ids[some, None])[:, 0].double() for some in places.split(HEADS)]
         return cls(model, ids, stem, torch.cat(each), words, offset)
 
-    def glance(self, right: int) -> list[Judged]:
+    def glance(self, right: int) -> Evaluated[list[Judged]]:
         """All words against single tokens."""
         usable = whole_tokens(self.model.tokenizer.tokens).to(self.stem.ids.device)
         begins = torch.tensor([begin for begin, _ in self.words], device=self.stem.ids.device)
@@ -95,6 +97,7 @@ class Page:
         for first in range(0, len(after), TOGETHER):  # neighbors, which have about as much before them
             some = slice(first, first + TOGETHER)
             rows = self.stem.leave(begins[some].repeat_interleave(many), told=True).put(tokens[some].flatten())
+            yield Evaluate(len(rows) * (1 + right))
             scores.append(rows.scores([each for each in after[some] for _ in range(many)]))
         weights = values.double() + torch.cat(scores).view(-1, many)
         return [
@@ -102,7 +105,7 @@ class Page:
             for word, some, weight in zip(self.words, tokens.tolist(), weights, strict=True)
         ]
 
-    def look(self, word: Word, candidates: int, right: int, spaced: bool) -> Judged:
+    def look(self, word: Word, candidates: int, right: int, spaced: bool) -> Evaluated[Judged]:
         """A word against fillings of several lengths; `spaced`: with a space before them, as the word has."""
         begin, end = word
         size = end - begin
@@ -112,7 +115,7 @@ class Page:
         can = language.ahead(size + 1)[:, 0]
         slot = Slot(language, tuple(length for length in lengths if can[length]), candidates)
         row = self.stem.leave(torch.tensor([begin], device=self.stem.ids.device))
-        found = rank(row, [slot], [self.ids[end : end + right]])
+        found = yield from rank(row, [slot], [self.ids[end : end + right]])
         return self._judged(word, [fills[0] for fills in found.fills], found.weight, right)
 
     def _judged(self, word: Word, fills: Sequence[Tokens], weight: Float[Tensor, " K"], right: int) -> Judged:
@@ -142,7 +145,7 @@ def whole_tokens(tokens: tuple[bytes, ...]) -> Bool[Tensor, " V"]:
     return torch.tensor([whole(data) for data in tokens])
 
 
-def pages(model: Trained, ids: Sequence[int], words: Sequence[Word], right: int) -> Iterator[Page]:
+def pages(model: Trained, ids: Sequence[int], words: Sequence[Word], right: int) -> Evaluated[list[Page]]:
     """A text in parts that fit the context, with the words that are judged in each, all in order.
 
     UserError where no word has anything before it.
@@ -153,13 +156,15 @@ def pages(model: Trained, ids: Sequence[int], words: Sequence[Word], right: int)
     waiting = [(a + begins, b + begins) for a, b in words if a + begins >= least]
     if not waiting:
         raise UserError("there is nothing to check: this model judges a word by what stands before it; give more text")
+    found = []
     while waiting:
         first = 0 if waiting[0][0] <= context // 2 else waiting[0][0] - context // 2
         fits = [word for word in waiting if word[1] + 1 + min(right, len(every) - word[1]) <= first + context]
         fits = fits or waiting[:1]
         local = [(a - first, b - first) for a, b in fits]
-        yield Page.of(model, every[first : first + context], local, first - begins)
+        found.append((yield from Page.of(model, every[first : first + context], local, first - begins)))
         waiting = waiting[len(fits) :]
+    return found
 
 
 def ranked_check(
@@ -172,19 +177,18 @@ def ranked_check(
     threshold: float,
     candidates: int,
     right: int,
-) -> Check:
+) -> Evaluated[Check]:
     """What is found in one text: all its words at a glance, and a longer look at those that rank highest."""
-    judged = [
-        (page, word, first)
-        for page in pages(model, ids, found, right)
-        for word, first in zip(page.words, page.glance(min(NEAR, right)), strict=True)
-    ]
+    judged: list[tuple[Page, Word, Judged]] = []
+    for page in (yield from pages(model, ids, found, right)):
+        glances = yield from page.glance(min(NEAR, right))
+        judged += [(page, word, first) for word, first in zip(page.words, glances, strict=True)]
     clear = sorted((each for each in judged if each[2].odds >= threshold * math.log(2)), key=lambda each: -each[2].odds)
     findings = []
     for page, (begin, end), _ in clear[:top]:
         word = begin + page.offset, end + page.offset
         text = place.cut(word)
-        look = page.look((begin, end), candidates, right, bool(prefix(text)))
+        look = yield from page.look((begin, end), candidates, right, bool(prefix(text)))
         findings.append(finding(word, place, look.own, others(model, ids, word, text, look.others), proposals))
     kept = [each for each in findings if each.odds >= threshold and each.proposals]
     return Check(

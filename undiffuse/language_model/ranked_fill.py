@@ -61,7 +61,7 @@ class Ranked:
         return cls(model, form, bounds, settings, first, groups)
 
     def filled(self, top: int) -> Verb[list[Filled]]:
-        """A completion for every sample. Asks for the finished texts alone, of which nothing is to be denoised."""
+        """A completion for every sample. Asks for the finished texts, of which nothing is to be denoised."""
         known: dict[tuple[Tokens, ...], Group] = {}
         done: dict[tuple[Tokens, ...], tuple[Filled, Canvas]] = {}
         drawn = []
@@ -71,14 +71,17 @@ class Ranked:
             text = [*self.first]
             for number, places in enumerate(self.groups):
                 if fills not in known:
-                    known[fills] = Group.of(self.model, places, text, self.bounds)
+                    known[fills] = yield from Group.of(self.model, places, text, self.bounds)
                 group, key = known[fills], self._key.at(sample, number)
-                chosen.append((group, group.choice(self.settings.strategy.filters.temperature, key)))
+                choice = yield from group.choice(self.settings.strategy.filters.temperature, key)
+                chosen.append((group, choice))
                 fills += chosen[-1][1]
                 for place, tokens in zip(places, chosen[-1][1], strict=True):
                     text += [*tokens, *place.after]
             if fills not in done:
-                holes = [hole for group, tokens in chosen for hole in group.holes(tokens, top)]
+                holes: list[HoleFill] = []
+                for group, each in chosen:
+                    holes += yield from group.holes(each, top)
                 runs = sum(group.runs for group, _ in chosen)
                 done[fills] = self._filled(fills, holes, runs), self._canvas(fills, runs)
             drawn.append(done[fills])

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import torch
 
+from ..decode.evaluation import Evaluate, Evaluated
 from ..likelihood.continuations import Continuations, Stem
 from ..randomness import Draws, draw_categorical
 from ..text.form import Blank
@@ -50,7 +51,7 @@ class Group:
     alone: dict[tuple[int, tuple[Tokens, ...]], Ranking] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: Trained, places: list[Place], before: Sequence[int], bounds: Bounds) -> "Group":
+    def of(cls, model: Trained, places: list[Place], before: Sequence[int], bounds: Bounds) -> "Evaluated[Group]":
         """A row of the network holds at most a context: what the holes leave of it both sides share."""
         *inner, last = places
         free = model.context - sum(len(place.after) for place in inner)
@@ -58,8 +59,9 @@ class Group:
         right = max(min(bounds.right, max(free // 2, free - len(before)), len(last.after)), 0)
         left = max(free - right, 1)
         places = [*inner, replace(last, after=last.after[:right])]
+        yield Evaluate(left)
         stem = Stem.of(model.predictor, before[-left:], bounds.keep)
-        joint = rank(_end(stem), [place.slot for place in places], [place.after for place in places])
+        joint = yield from rank(_end(stem), [place.slot for place in places], [place.after for place in places])
         return cls(model, places, stem, joint, joint.runs + 1)
 
     @cached_property
@@ -75,21 +77,21 @@ class Group:
     def _shown(self, at: int, tokens: Tokens) -> str:
         return self.places[at].blank.shown(self.model.tokenizer.decode_bytes(tokens))
 
-    def choice(self, temperature: float, draws: Draws) -> tuple[Tokens, ...]:
+    def choice(self, temperature: float, draws: Draws) -> Evaluated[tuple[Tokens, ...]]:
         """The most probable texts of all holes, settled, or a draw from p^(1/temperature), in their best spelling."""
         each = torch.tensor(list(self._log_p.values()), dtype=torch.float64)
         number = draw_categorical((each / temperature).softmax(0), draws) if temperature else each.argmax()
         chosen = list(self._log_p)[int(number)]
         same = [number for number, texts in enumerate(self._texts) if texts == chosen]
         fills = self.joint.fills[max(same, key=lambda number: float(self.joint.weight[number]))]
-        return fills if temperature or len(fills) == 1 else self._settled(fills)
+        return fills if temperature or len(fills) == 1 else (yield from self._settled(fills))
 
-    def _settled(self, fills: tuple[Tokens, ...]) -> tuple[Tokens, ...]:
+    def _settled(self, fills: tuple[Tokens, ...]) -> Evaluated[tuple[Tokens, ...]]:
         """With the best text in each hole, given the others."""
         for _ in range(SWEEPS):
             before = fills
             for at in range(len(fills)):
-                ranking = self._conditional(at, fills)
+                ranking = yield from self._conditional(at, fills)
                 shown = [self._shown(at, tokens) for (tokens,) in ranking.fills]
                 log_p = _summed(shown, ranking.weight.tolist())
                 best = max(log_p, key=lambda text: log_p[text])
@@ -101,19 +103,23 @@ class Group:
                 break
         return fills
 
-    def holes(self, fills: tuple[Tokens, ...], top: int) -> list[HoleFill]:
+    def holes(self, fills: tuple[Tokens, ...], top: int) -> Evaluated[list[HoleFill]]:
         """Every hole given all the rest."""
-        return [self._hole(at, own, self._conditional(at, fills), top) for at, own in enumerate(fills)]
+        found = []
+        for at, own in enumerate(fills):
+            ranking = yield from self._conditional(at, fills)
+            found.append(self._hole(at, own, ranking, top))
+        return found
 
-    def _conditional(self, at: int, fills: tuple[Tokens, ...]) -> Ranking:
+    def _conditional(self, at: int, fills: tuple[Tokens, ...]) -> Evaluated[Ranking]:
         """Fillings of one hole with the others as they are, its own among them."""
         if len(fills) == 1:
             return self.joint
         if (at, fills) not in self.alone:
-            self.alone[at, fills] = self._alone(at, fills)
+            self.alone[at, fills] = yield from self._alone(at, fills)
         return self.alone[at, fills]
 
-    def _alone(self, at: int, fills: tuple[Tokens, ...]) -> Ranking:
+    def _alone(self, at: int, fills: tuple[Tokens, ...]) -> Evaluated[Ranking]:
         before: list[int] = []
         after = list(self.places[at].after)
         for place, fill in zip(self.places[:at], fills, strict=False):
@@ -122,13 +128,15 @@ class Group:
             after += [*fill, *place.after]
         row = _end(self.stem)
         if before:
+            yield Evaluate(len(before))
             row, self.runs = row.along([before])[0], self.runs + 1
-        found = rank(row, [self.places[at].slot], [after])
+        found = yield from rank(row, [self.places[at].slot], [after])
         self.runs += found.runs
         own = fills[at]
         if (own,) in found.fills:
             return found
         self.runs += 1
+        yield Evaluate(len(own) + len(after))
         weight = torch.cat((found.weight, row.scores([[*own, *after]])))
         return replace(found, fills=[*found.fills, (own,)], weight=weight)
 

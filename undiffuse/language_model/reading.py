@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from ..decode.evaluation import Evaluate, Evaluated
 from ..errors import not_finite
 from ..types import State, Tags
 from .many import batches
@@ -38,7 +39,8 @@ class Glance:
     hidden: tuple[int, int] = (0, 0)
 
 
-def read(model: Trained, texts: Sequence[tuple[Sequence[int], Words]], count: int) -> list[Reading]:
+@torch.no_grad()
+def read(model: Trained, texts: Sequence[tuple[Sequence[int], Words]], count: int) -> Evaluated[list[Reading]]:
     """Every token given the rest of its text, the words hidden whole where noise has a mask."""
     count = min(count, model.predictor.process.vocabulary.size)
     truth = [torch.tensor(ids, device=model.device) for ids, _ in texts]
@@ -48,6 +50,7 @@ def read(model: Trained, texts: Sequence[tuple[Sequence[int], Words]], count: in
         for together in batches([glance.length for glance in row], [1] * len(row)):
             glances = [row[number] for number in together]
             sizes = [glance.read[1] - glance.read[0] for glance in glances]
+            yield Evaluate(sum(glance.length for glance in glances))
             for glance, log_p in zip(glances, _look(model, truth, glances).split(sizes), strict=True):
                 own = log_p.gather(-1, truth[glance.text][slice(*glance.read), None])[:, 0]
                 best = log_p.double().topk(count)

@@ -1,7 +1,8 @@
 """The likelihood of texts."""
 
+from ..decode.evaluation import Evaluated
 from ..errors import UserError, not_finite
-from ..likelihood.bound import bound
+from ..likelihood.bound import bounded
 from ..likelihood.convention import convention_of
 from ..likelihood.windows import cut, windows
 from ..randomness import check_seed
@@ -19,7 +20,7 @@ def score(
     per_token: bool,
     seed: int,
     as_: str | None,
-) -> Score:
+) -> Evaluated[Score]:
     """See `LanguageModel.score`."""
     draws = None if draws is None else whole("draws", draws)
     precision = None if precision is None else real("precision", precision)
@@ -55,7 +56,7 @@ def score(
             "there is nothing to score: this model has no start symbol, so the first token of a text is a condition; "
             "give a longer text, or a prompt"
         )
-    estimate = bound(
+    estimate = yield from bounded(
         model.predictor,
         batch,
         draws=draws,

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..decode.canvas import Canvas
+from ..decode.evaluation import Evaluate, Evaluated
 from ..decode.passes import Sites, predict_at
 from ..decode.proposal import log_prob
 from .many import in_batches
@@ -25,7 +26,7 @@ from .placement import Placement, constraint
 from .trained import Trained
 
 
-def read_apart(model: Trained, canvas: Canvas, positions: Bool[Tensor, "R L"]) -> Float[Tensor, "R M V"]:
+def read_apart(model: Trained, canvas: Canvas, positions: Bool[Tensor, "R L"]) -> Evaluated[Float[Tensor, "R M V"]]:
     """ln p of every token at some positions of each request (in the order of `Sites`), each given all the others."""
     sites = Sites.of(positions)
     rows, slots = sites.live.nonzero(as_tuple=True)
@@ -34,6 +35,7 @@ def read_apart(model: Trained, canvas: Canvas, positions: Bool[Tensor, "R L"]) -
         row, slot = rows[some], slots[some]
         alone = canvas.positions[row] == sites.index[row, slot][:, None]
         state = canvas.select(row).replace(pending=alone)
+        yield Evaluate.of(state.ids)
         log_p = predict_at(model.predictor, state, Sites.of(alone), alone.double()).posterior()[:, 0]
         found = found.to(log_p.dtype)
         found[row, slot] = log_p
@@ -41,14 +43,14 @@ def read_apart(model: Trained, canvas: Canvas, positions: Bool[Tensor, "R L"]) -
 
 
 @torch.no_grad()
-def recorded_apart(model: Trained, placements: Sequence[Placement], done: Canvas) -> Canvas:
+def recorded_apart(model: Trained, placements: Sequence[Placement], done: Canvas) -> Evaluated[Canvas]:
     """Finished requests with ln p of the tokens of their holes read apart; of what a type ties, of all together."""
     inside = torch.zeros_like(done.pending)
     for row, placement in enumerate(placements):
         for begin, end in placement.holes:
             inside[row, begin:end] = True
     sites, allowing, state = Sites.of(inside), constraint(placements), done.replace(pending=inside)
-    log_p, allowed = read_apart(model, done, inside), allowing.allowed(state, sites)
+    log_p, allowed = (yield from read_apart(model, done, inside)), allowing.allowed(state, sites)
     if allowed is not None:
         log_p = log_p.masked_fill(~(allowed | ~sites.live[..., None]), -torch.inf).log_softmax(-1)
     ids = sites.gather(done.ids)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..decode.evaluation import Evaluate, Evaluated, at_once
 from ..errors import UserError
 from ..objective.times.equal_count import EqualCount
 from ..objective.times.estimator import WHOLE, Estimator, element_draws
@@ -62,6 +63,23 @@ def bound(
     error is below that fraction of the mean (`draws` is then the least). A `convention` takes the place of the whole
     integral and its ends; what comes out is no bound.
     """
+    evaluations = bounded(
+        predictor, text, draws=draws, precision=precision, seed=seed, times=times, convention=convention
+    )
+    return at_once(evaluations)
+
+
+def bounded(
+    predictor: Predictor,
+    text: Batch,
+    *,
+    draws: int | None,
+    precision: float | None,
+    seed: int,
+    times: Estimator | None = None,
+    convention: Convention | None = None,
+) -> Evaluated[Estimate]:
+    """`bound`, its passes announced."""
     tokens = int(text.editable.sum())
     if tokens == 0:
         raise UserError("there is nothing to score: the text has no token")
@@ -78,7 +96,7 @@ def bound(
     whole = (process.first, 1.0), 1 - process.first
     clip, factor = whole if convention is None else convention.range(predictor)
     if predictor.traits.one_sided:
-        return chain(predictor, text)
+        return (yield from chain(predictor, text))
     times = times or (default_times(predictor) if convention is None else SharedOffset())
     sizes = times.cells(text, len(text.ids), predictor.traits.block_length).sizes(text)
     levels = (sizes > 0).sum(-1).cpu()
@@ -97,9 +115,11 @@ def bound(
     key = Draws.seeded(seed, text.ids.device).stream("likelihood")
     while True:
         draw = key.at(len(diffusion))
-        found = [factor * _repeat(predictor, text, times, passes, parts, draw, clip)]
+        repeated = yield from _repeat(predictor, text, times, passes, parts, draw, clip)
+        found = [factor * repeated]
         if reconstructs:
-            found.append(reconstruction(predictor, text, passes, draw.stream("reconstruction")))
+            own = draw.stream("reconstruction")
+            found.append((yield from reconstruction(predictor, text, passes, own)))
         per_token += sum(found)
         by_row = [nats.sum(-1).cpu() for nats in found]
         diffusion.append(by_row[0])
@@ -136,7 +156,7 @@ def _repeat(
     parts: Int[Tensor, " B"],
     draws: Draws,
     clip: tuple[float, float] = WHOLE,
-) -> Float[Tensor, "B L"]:
+) -> Evaluated[Float[Tensor, "B L"]]:
     """One estimate of every token's contribution, averaged over passes that are stratified jointly within a part."""
     process = predictor.process.evenly()
     predictor, span = replace(predictor, process=process), predictor.traits.block_length
@@ -146,11 +166,11 @@ def _repeat(
         own = draws if len(sizes) == 1 else draws.stream("part").at(number)
         part = text.rows(rows).at(slot=torch.arange(len(rows), device=rows.device))
         noise = partial(times.noise, process, draws=own, rows=passes * len(rows), span=span, clip=clip)
-        found.append(_mean(predictor, part, passes, noise, partial(times.integrand, process)))
+        found.append((yield from _mean(predictor, part, passes, noise, partial(times.integrand, process))))
     return torch.cat(found)
 
 
-def reconstruction(predictor: Predictor, text: Batch, passes: int, draws: Draws) -> Float[Tensor, "B L"]:
+def reconstruction(predictor: Predictor, text: Batch, passes: int, draws: Draws) -> Evaluated[Float[Tensor, "B L"]]:
     """E −ln p(x | z) at the time `first`, from `passes` draws; nats per token."""
     process = predictor.process
 
@@ -158,7 +178,7 @@ def reconstruction(predictor: Predictor, text: Batch, passes: int, draws: Draws)
         t = torch.full(part.ids.shape, process.first, dtype=torch.float64, device=part.ids.device)
         return process.corrupt(part.ids, t, element_draws(part, draws), part.editable)
 
-    return _mean(predictor, text, passes, drawn, process.reconstruction)
+    return (yield from _mean(predictor, text, passes, drawn, process.reconstruction))
 
 
 @torch.no_grad()
@@ -168,7 +188,7 @@ def _mean(
     passes: int,
     drawn: Callable[[Batch], Noised],
     value: Callable[[Prediction, Noised], Float[Tensor, " n"]],
-) -> Float[Tensor, "B L"]:
+) -> Evaluated[Float[Tensor, "B L"]]:
     """The mean of a value over passes, each with noise of its own; 0 where the process has nothing to tell."""
     nats = torch.zeros(text.ids.shape, dtype=torch.float64, device=text.ids.device)
     for number in range(passes):
@@ -177,6 +197,7 @@ def _mean(
             noised = drawn(placed)
             sites = predictor.process.informative(noised)
             found = torch.zeros_like(nats[part.slot])
+            yield Evaluate.of(placed.ids)
             prediction = predictor.predict_again(noised, placed, sites, _all(placed))
             found[sites] = value(prediction, noised[sites]).double()
             nats[part.slot] += found / passes

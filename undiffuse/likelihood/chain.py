@@ -2,6 +2,7 @@
 
 import torch
 
+from ..decode.evaluation import Evaluate, Evaluated
 from ..errors import UserError
 from ..objective.autoregressive import clean
 from ..predictor import Predictor
@@ -14,7 +15,7 @@ AT_ONCE = 512
 
 
 @torch.no_grad()
-def chain(predictor: Predictor, text: Batch) -> Estimate:
+def chain(predictor: Predictor, text: Batch) -> Evaluated[Estimate]:
     """−ln p(text) = Σ −ln p(x_i | x before i), each window from its start.
 
     UserError if there is no token of which something before it speaks.
@@ -27,6 +28,7 @@ def chain(predictor: Predictor, text: Batch) -> Estimate:
         )
     nats = torch.zeros(text.ids.shape, dtype=torch.float64, device=text.ids.device)
     for part in chunks(text):
+        yield Evaluate.of(part.ids)
         noised, hidden = clean(part), predictor.hidden(clean(part), part)
         for sites in told[part.slot].nonzero().split(AT_ONCE):
             row, place = sites.unbind(-1)

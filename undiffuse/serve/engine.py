@@ -8,10 +8,13 @@
 the running ones, and is turned away at once (`BusyError`) when the work ahead of it, in rows of the network, is more
 than `queue` allows.
 
-**Whose turn.** A tick takes one step of some jobs of one predictor, at most `rows` rows of the network together (a
-budget that is measured, see `budget`). Where all fit, all go. Where not, turns go round by deficit round robin, counted
-in rows: every round each job is credited the same number of rows, and goes once its credit covers its step. So a short
-request, whose steps are cheap, takes many while a long one takes few, and neither waits for the other to end.
+**Whose turn.** A tick takes one step of some jobs, about `rows` rows of the network together (a budget that is
+measured, see `budget`): those of one predictor share their passes. A pass that a verb makes itself, as `score` and
+`check` do and the search for lengths, is a step of it, which it takes alone: a pass beside others rounds otherwise, and
+a likelihood is to be the one that the verb gives. Where all fit, all go. Where not, turns go round by deficit round
+robin, counted in rows: every round each job is credited the same number of rows, and goes once its credit covers its
+step. So a short request, whose steps are cheap, takes many while a long one takes few, and neither waits for the other
+to end.
 
 What a job is told depends on none of this: requests keep their own steps, windows and random keys.
 """
@@ -24,6 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..decode.demand import Denoise
+from ..decode.evaluation import Evaluate
 from ..errors import NotFiniteError, UserError
 from .deck import Deck
 from .job import Begun, Cancelled, Done, Failed, Job, Message, Stepped
@@ -83,7 +87,6 @@ class Engine:
         self._waiting: deque[Job] = deque()
         self._decks: dict[int, Deck] = {}
         self._running: list[Job] = []
-        self._turn = 0
         self._cancelled: dict[str, str] = {}
         self._lock = threading.Condition()
         self._ahead = 0
@@ -189,19 +192,12 @@ class Engine:
         began = time.perf_counter()
         self._take_back()
         self._admit()
-        chosen = self._choose()
-        stepping = 0.0
-        if chosen is not None:
-            deck, jobs = chosen
-            rows = sum(job.work.rows for job in jobs)
-            deck.seat(jobs)
-            at = time.perf_counter()
-            done = deck.step()
-            stepping = time.perf_counter() - at
-            for job, error in done.failed:
-                self._ended(job, Failed(error))
-            for job in done.moved:
-                self._reply(deck, job, job in done.ended)
+        jobs = self._choose()
+        rows = sum(job.work.rows for job in jobs)
+        evaluating = [job for job in jobs if job.evaluates]
+        decks = [(deck, [job for job in jobs if job in deck.jobs]) for deck in self._decks.values()]
+        stepping = sum(self._step(deck, some) for deck, some in decks) + sum(map(self._evaluate, evaluating))
+        if jobs:
             rows = sum(job.work.rows for job in jobs) - rows
             self.counters.rows += rows
             self.counters.steps += len(jobs)
@@ -211,6 +207,31 @@ class Engine:
         self.counters.ticks += 1
         self.counters.keeping += time.perf_counter() - began - stepping
         self.counters.last_tick = time.monotonic()
+
+    def _step(self, deck: Deck, jobs: list[Job]) -> float:
+        """A step of some jobs of a deck; its seconds."""
+        if not jobs:
+            return 0.0
+        deck.seat(jobs)
+        at = time.perf_counter()
+        done = deck.step()
+        seconds = time.perf_counter() - at
+        for job, error in done.failed:
+            self._ended(job, Failed(error))
+        for job in done.moved:
+            self._reply(deck, job, job in done.ended)
+        return seconds
+
+    def _evaluate(self, job: Job) -> float:
+        """The pass that a verb waits for, and what it makes of it until it wants another; its seconds."""
+        job.evaluates = False
+        job.work.rows += job.cost
+        at = time.perf_counter()
+        try:
+            self._advance(job, None)
+        except BaseException as error:  # of the verb: it is the job's
+            self._fail(job, error)
+        return time.perf_counter() - at
 
     def _take_back(self) -> None:
         with self._lock:
@@ -252,6 +273,9 @@ class Engine:
             self._leave(job)
             self._ended(job, Done(stop.value))
             return
+        if isinstance(demand, Evaluate):
+            job.evaluates, job.cost = True, demand.rows
+            return
         if not isinstance(demand, Denoise):
             return
         deck = self._decks.setdefault(id(demand.predictor), Deck(demand.predictor))
@@ -288,34 +312,36 @@ class Engine:
             if told is not None:
                 self._tell(job, Stepped(told))
 
-    def _choose(self) -> tuple[Deck, list[Job]] | None:
-        """The deck whose turn it is, and its jobs that take a step."""
-        decks = [deck for deck in self._decks.values() if deck.jobs]
-        if not decks:
-            self._decks.clear()
-            return None
-        self._turn += 1
-        deck = decks[self._turn % len(decks)]
-        if sum(job.cost for job in deck.jobs) <= self.limits.rows:
-            for job in deck.jobs:
+    def _choose(self) -> list[Job]:
+        """The jobs that take a step."""
+        self._decks = {key: deck for key, deck in self._decks.items() if deck.jobs}
+        jobs = [job for job in self._running if job.evaluates]
+        jobs += [job for deck in self._decks.values() for job in deck.jobs]
+        if sum(job.cost for job in jobs) <= self.limits.rows:
+            for job in jobs:
                 job.credit = 0.0
-            return deck, list(deck.jobs)
-        return deck, self._by_deficit(deck)
+            return jobs
+        return self._by_deficit(jobs)
 
-    def _by_deficit(self, deck: Deck) -> list[Job]:
-        """Who goes where not all can: each round credits all alike, and those go whose credit covers their step."""
-        share = self.limits.rows / len(deck.jobs)
+    def _by_deficit(self, jobs: list[Job]) -> list[Job]:
+        """Who goes where not all can: each round credits all alike, and those go whose credit covers their step.
+
+        Cheap steps first, and dearer ones while there is room, of which the last may take more than there is: so the
+        cheap ones do not wait for the dear, and a step that is dearer than a whole tick is taken too. Nobody saves up
+        more than a step costs.
+        """
+        share = self.limits.rows / len(jobs)
         chosen: list[Job] = []
         room = float(self.limits.rows)
-        for job in deck.jobs:
-            job.credit += share
-        for job in sorted(deck.jobs, key=lambda job: job.cost - job.credit):
-            if job.credit >= job.cost and (job.cost <= room or not chosen):
+        for job in jobs:
+            job.credit = min(job.credit, float(job.cost)) + share
+        for job in sorted(jobs, key=lambda job: job.cost):
+            if job.credit >= job.cost and room > 0:
                 chosen.append(job)
                 job.credit -= job.cost
                 room -= job.cost
         if not chosen:  # the nearest goes, and owes the rest
-            job = min(deck.jobs, key=lambda job: job.cost - job.credit)
+            job = min(jobs, key=lambda job: job.cost - job.credit)
             job.credit -= job.cost
             chosen = [job]
         return chosen

@@ -62,7 +62,9 @@ class Job:
     """One call. `make` builds its verb, given the seconds that it waited; `tell` takes messages and must not block.
 
     `watch` makes a message of every canvas, given its part of the verb; without one only the end is told. `weight` is
-    an estimate of its work, the rows of the network that its steps need together, and `memory` of its bytes.
+    an estimate of its work, the rows of the network that its steps need together, and `memory` of its bytes. While it
+    `evaluates` its verb waits for a pass of its own (`decode/evaluation.py`), else for steps of a deck; `cost` are the
+    rows of either.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Job:
     part: int = -1
     cost: int = 0
     credit: float = 0.0
+    evaluates: bool = False
     work: Work = field(default_factory=Work)
 
     def rows_of(self, canvas: Canvas, places: list[int]) -> Canvas:

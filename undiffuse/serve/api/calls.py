@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from ...decode.demand import Verb
 from ...errors import UserError
@@ -11,16 +11,9 @@ from ...text.holes import OPEN_RANGE, Hole, Segment, Text, parse, render
 from ...text.typed import Type
 from .schema import ChooseRequest, EditRequest, FillRequest, HoleSegment, ScoreRequest, SegmentIn
 
-Result = TypeVar("Result")
 Made = Callable[[float], Verb[Any]]
 LONGEST_INFIX = 64
 """Tokens of what stands between a prompt and a suffix, at most: every length is tried."""
-
-
-def at_once(function: Callable[[], Result]) -> Verb[Result]:
-    """A verb that needs no denoising."""
-    yield from ()
-    return function()
 
 
 def waited(options: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -145,13 +138,9 @@ def choose(model: LanguageModel, asked: ChooseRequest) -> Made:
 def score(model: LanguageModel, asked: ScoreRequest) -> Made:
     """Likelihoods, with the share of every text."""
 
-    def run() -> dict[str, Any]:
-        found = model.score(
-            asked.texts, prompts=asked.prompts, draws=asked.draws, per_token=asked.per_token, seed=asked.seed
-        )
-        return found.json(per_text=True)
-
-    return lambda _: at_once(run)
+    return lambda _: model.calls.score(
+        asked.texts, prompts=asked.prompts, draws=asked.draws, per_token=asked.per_token, seed=asked.seed
+    )
 
 
 def object_answer(model: LanguageModel, messages: list[dict[str, str]], schema: dict[str, Any], options: Any) -> Made:

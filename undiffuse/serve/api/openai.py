@@ -47,9 +47,9 @@ def router(desk: Desk) -> APIRouter:
         name, model = await desk.model(asked.model)
         texts = [asked.input] if isinstance(asked.input, str) else asked.input
         size = Size(sum(map(len, texts)), 1, max(len(texts), 1))
-        made = lambda _: calls.at_once(lambda: model.embed(list(texts), asked.layer).tolist())  # noqa: E731
+        made = lambda _: model.calls.embed(list(texts), asked.layer)  # noqa: E731
         job, mailbox = desk.job(model, request.state.request_id, made, size)
-        vectors = await desk.result(request, job, mailbox)
+        vectors = (await desk.result(request, job, mailbox)).tolist()
         tokens = sum(len(model.tokenizer.encode(text)) for text in texts)
         data = [{"object": "embedding", "index": n, "embedding": vector} for n, vector in enumerate(vectors)]
         return {

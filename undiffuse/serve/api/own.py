@@ -99,16 +99,19 @@ def router(desk: Desk) -> APIRouter:
     async def check(asked: CheckRequest, request: Request) -> Any:
         name, model = await desk.model(asked.model)
         own = asked.model_dump(exclude={"model", "text"})
-        made = lambda _: calls.at_once(lambda: model.check(asked.text, **own))  # noqa: E731
-        job, mailbox = desk.job(model, request.state.request_id, made, Size(len(asked.text), len(asked.text) // 3 + 1))
-        return {**(await desk.result(request, job, mailbox)).json(), "model": name}
+        size = Size(len(asked.text), len(asked.text) // 3 + 1)
+        made = lambda _: model.calls.check(asked.text, **own)  # noqa: E731
+        job, mailbox = desk.job(model, request.state.request_id, made, size)
+        (found,) = await desk.result(request, job, mailbox)
+        return {**found.json(), "model": name}
 
     @routes.post("/v1/score", summary="How likely texts are")
     async def score(asked: ScoreRequest, request: Request) -> Any:
         name, model = await desk.model(asked.model)
         size = Size(sum(map(len, asked.texts)), 16)
         job, mailbox = desk.job(model, request.state.request_id, calls.score(model, asked), size)
-        return {**await desk.result(request, job, mailbox), "model": name}
+        found = await desk.result(request, job, mailbox)
+        return {**found.json(per_text=True), "model": name}
 
     @routes.post("/v1/choose", summary="Which of some texts stands in a place, as probabilities")
     async def choose(asked: ChooseRequest, request: Request) -> Any:
