@@ -1,12 +1,15 @@
 """Requests as verbs of a model: what HTTP asks for, in the words of the library."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ...decode.demand import Verb
+from ...decode.canvas import Canvas
+from ...decode.demand import Denoise, Verb
 from ...errors import UserError
 from ...language_model import LanguageModel
+from ...language_model.log_probabilities import Numbers, log_probabilities
+from ...predictor import Predictor
 from ...text.holes import OPEN_RANGE, Hole, Segment, Text, parse, render
 from ...text.typed import Type
 from .schema import ChooseRequest, EditRequest, FillRequest, HoleSegment, ScoreRequest, SegmentIn
@@ -146,6 +149,43 @@ def score(model: LanguageModel, asked: ScoreRequest) -> Made:
 def object_answer(model: LanguageModel, messages: list[dict[str, str]], schema: dict[str, Any], options: Any) -> Made:
     """An answer that is an object of a schema."""
     return lambda seconds: model.calls.answer_object(messages, schema, **waited(options, seconds))
+
+
+@dataclass(eq=False)
+class Wanted:
+    """The log-probabilities that are asked for of a text: which, of what ends it, and the seed of their draws.
+
+    `found` has them part by part, once the verb has returned.
+    """
+
+    name: str
+    ends: frozenset[int]
+    seed: int
+    found: list[Numbers] = field(default_factory=list)
+
+    def of(self, made: Made) -> Made:
+        """A call, after which they are found."""
+        return lambda seconds: self._followed(made(seconds))
+
+    def _followed(self, verb: Verb[Any]) -> Verb[Any]:
+        parts: list[tuple[Predictor, Canvas | None]] = []
+        reply: Canvas | None = None
+        while True:
+            try:
+                demand = verb.send(reply)
+            except StopIteration as stop:
+                result = stop.value
+                break
+            if isinstance(demand, Denoise):
+                parts.append((demand.predictor, None))
+            reply = yield demand
+            if reply is not None:
+                parts[-1] = parts[-1][0], reply
+        for predictor, canvas in parts:
+            if canvas is not None:
+                first = canvas.select(slice(0, 1))
+                self.found.append((yield from log_probabilities(self.name, predictor, first, self.ends, self.seed)))
+        return result
 
 
 def as_json(found: Any) -> Any:

@@ -1,7 +1,7 @@
 """What a model accepts, found out by asking: every strategy and every cache is checked as a request would be."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,10 +13,10 @@ from ...kinds import CACHES, STRATEGIES
 from ...language_model import LanguageModel
 from ...language_model.check import refuse_what_cannot_judge
 from ...language_model.fill import refuse_blocks
+from ...language_model.log_probabilities import DEFINITIONS, refuse
 from ...language_model.settings import PRESETS
 
 
-@lru_cache(maxsize=16)
 def capabilities_of(name: str, model: LanguageModel) -> dict[str, Any]:
     """Strategies, caches, presets, limits, what its network sees, and the verbs that it refuses, with the reason."""
     traits, decoding = model.predictor.traits, model.trained.decoding
@@ -44,7 +44,7 @@ def capabilities_of(name: str, model: LanguageModel) -> dict[str, Any]:
         "chat": "chat" not in refused,
         "refused": refused,
         "stream_modes": ["committed", "patches"],
-        "logprobs": ["commit"],
+        "logprobs": [kind for kind in DEFINITIONS if _reason(partial(refuse, model.predictor, kind)) is None],
         "response_formats": ["text", "json_schema"],
         "device": str(model.device),
     }

@@ -1,5 +1,6 @@
 """OpenAI's endpoints: chat completions, completions, embeddings, models."""
 
+import asyncio
 import time
 import uuid
 from abc import ABC, abstractmethod
@@ -16,7 +17,7 @@ from . import calls
 from .desk import Desk, Size
 from .schema import ChatRequest, CompletionRequest, EmbedRequest, OpenAI
 from .sse import events
-from .telling import commits, follower_of, patches_of, usage
+from .telling import follower_of, named, patches_of, usage, written
 
 
 def router(desk: Desk) -> APIRouter:
@@ -67,7 +68,7 @@ def router(desk: Desk) -> APIRouter:
     async def capabilities(name: str) -> Any:
         from .capabilities import capabilities_of
 
-        return capabilities_of(*await desk.model(name))
+        return await asyncio.to_thread(capabilities_of, *await desk.model(name))
 
     @routes.get("/v1/models/{name:path}", summary="One of the models")
     async def model(name: str) -> Any:
@@ -115,6 +116,10 @@ class _Texts(ABC):
         """End the jobs that are still there."""
         self.desk.cancel(self.jobs)
 
+    def asked_of(self, name: str | None, follower: Follower, seed: int) -> calls.Wanted | None:
+        """The log-probabilities of one text, where any are asked for."""
+        return None if name is None else calls.Wanted(name, follower.ends, seed)
+
     def hand_in(self, *job: Any) -> tuple[Any, Any]:
         """A job to the desk, remembered here."""
         found = self.desk.job(*job)
@@ -138,6 +143,7 @@ class _Chat(_Texts):
             length = min(model.trained.decoding.length if model.trained.decoding else 256, model.context, 1024)
         size = Size(sum(len(message["content"]) for message in messages), length)
         patches = asked.diffusion.stream_mode == "patches"
+        numbers = asked.numbers(model, bool(asked.logprobs))
         streams = []
         for number in range(asked.n or 1):
             options = {**first, "seed": first["seed"] + number}
@@ -147,17 +153,20 @@ class _Chat(_Texts):
             else:
                 made = calls.object_answer(model, messages, schema, options)
             name = self.request.state.request_id + (f"-{number}" if number else "")
-            streams.append((*self.hand_in(model, name, made, size, follower), follower))
+            told = self.asked_of(numbers, follower, options["seed"])
+            streams.append(
+                (*self.hand_in(model, name, told.of(made) if told else made, size, follower), follower, told)
+            )
         if asked.stream:
-            for _, mailbox, _ in streams:
+            for _, mailbox, _, _ in streams:
                 await self.desk.begun(self.request, mailbox)
             return events(self._chunks(streams, schema is not None), self.gone)
         choices, used = [], usage()
-        for number, (job, mailbox, follower) in enumerate(streams):
+        for number, (job, mailbox, _, told) in enumerate(streams):
             found = await self.desk.result(self.request, job, mailbox)
             text, finish = self._text(found)
             choice = {"index": number, "message": {"role": "assistant", "content": text, "refusal": None}}
-            choice |= {"finish_reason": finish, "logprobs": self._logprobs(job, follower)}
+            choice |= {"finish_reason": finish, "logprobs": self._logprobs(told, follower)}
             choices.append(choice)
             usage(used, job, self._tokens(found))
         return {**self.head(False), "choices": choices, "usage": self._counted(used, messages)}
@@ -204,14 +213,15 @@ class _Chat(_Texts):
         prompt = len(self.model.trained.voice.ids(messages))
         return {**used, "prompt_tokens": prompt, "total_tokens": prompt + used["completion_tokens"]}
 
-    def _logprobs(self, job: Any, follower: Follower) -> dict[str, Any] | None:
-        if not self.asked.logprobs:
+    def _logprobs(self, asked: calls.Wanted | None, follower: Follower) -> dict[str, Any] | None:
+        if asked is None:
             return None
-        return {"content": [{**each, "top_logprobs": []} for each in commits(job, follower)], "refusal": None}
+        content = [{**each, "top_logprobs": []} for each in written(asked, follower)]
+        return {"content": content, "refusal": None, **named(asked)}
 
     async def _chunks(self, streams: list[Any], whole: bool) -> AsyncIterator[Any]:
         used = usage()
-        for number, (job, mailbox, follower) in enumerate(streams):
+        for number, (job, mailbox, follower, asked) in enumerate(streams):
             yield self._chunk(number, {"role": "assistant", "content": ""})
             async for told in self.desk.steps(job, mailbox):
                 if isinstance(told, Done):
@@ -220,7 +230,7 @@ class _Chat(_Texts):
                     if rest:
                         yield self._chunk(number, {"content": rest})
                     last = self._chunk(number, {}, finish)
-                    last["choices"][0]["logprobs"] = self._logprobs(job, follower)
+                    last["choices"][0]["logprobs"] = self._logprobs(asked, follower)
                     last["diffusion"] = {"nfe": job.work.nfe, "rows": job.work.rows}
                     yield last
                     usage(used, job, self._tokens(told.result))
@@ -254,6 +264,7 @@ class _Completion(_Texts):
             raise UserError("stop has no meaning where a suffix ends the text: leave one of them out")
         first, length = asked.options(), asked.length if asked.length is not None else 16
         patches = asked.diffusion.stream_mode == "patches"
+        numbers = asked.numbers(model, asked.logprobs is not None, ranked=bool(asked.suffix))
         streams = []
         for place, prompt in enumerate(prompts):
             for copy in range(asked.n or 1):
@@ -263,17 +274,19 @@ class _Completion(_Texts):
                 name = f"{self.request.state.request_id}-{place}-{copy}"
                 size = Size(len(prompt) + len(asked.suffix or ""), min(length, 64) if asked.suffix else length)
                 made = self._made(prompt, length, options, stops)
-                streams.append((*self.hand_in(model, name, made, size, follower), follower, prompt))
+                told = self.asked_of(numbers, follower, options["seed"])
+                made = told.of(made) if told else made
+                streams.append((*self.hand_in(model, name, made, size, follower), follower, told, prompt))
         if asked.stream:
-            for _, mailbox, _, _ in streams:
+            for _, mailbox, *_ in streams:
                 await self.desk.begun(self.request, mailbox)
             return events(self._chunks(streams), self.gone)
         choices, used = [], usage()
-        for number, (job, mailbox, follower, prompt) in enumerate(streams):
+        for number, (job, mailbox, follower, told, prompt) in enumerate(streams):
             found = await self.desk.result(self.request, job, mailbox)
             text, finish, tokens = self._text(found, prompt)
             text = prompt + text + (asked.suffix or "") if asked.echo else text
-            choices.append({"index": number, "text": text, "finish_reason": finish, **self._logprobs(job, follower)})
+            choices.append({"index": number, "text": text, "finish_reason": finish, **self._logprobs(told, follower)})
             usage(used, job, tokens)
         return {**self.head(False), "choices": choices, "usage": self._counted(used, prompts)}
 
@@ -299,16 +312,16 @@ class _Completion(_Texts):
         prompt = sum(len(encode(text)) for text in prompts) + len(encode(self.asked.suffix or ""))
         return {**used, "prompt_tokens": prompt, "total_tokens": prompt + used["completion_tokens"]}
 
-    def _logprobs(self, job: Any, follower: Follower) -> dict[str, Any]:
-        if self.asked.logprobs is None:
+    def _logprobs(self, asked: calls.Wanted | None, follower: Follower) -> dict[str, Any]:
+        if asked is None:
             return {"logprobs": None}
-        found = commits(job, follower)
-        named = {"tokens": [each["token"] for each in found], "token_logprobs": [each["logprob"] for each in found]}
-        return {"logprobs": {**named, "top_logprobs": None, "text_offset": None}}
+        found = written(asked, follower)
+        each = {"tokens": [one["token"] for one in found], "token_logprobs": [one["logprob"] for one in found]}
+        return {"logprobs": {**each, "top_logprobs": None, "text_offset": None, **named(asked)}}
 
     async def _chunks(self, streams: list[Any]) -> AsyncIterator[Any]:
         used = usage()
-        for number, (job, mailbox, follower, prompt) in enumerate(streams):
+        for number, (job, mailbox, follower, asked, prompt) in enumerate(streams):
             if self.asked.echo:
                 yield self._chunk(number, prompt)
             async for told in self.desk.steps(job, mailbox):
@@ -318,7 +331,7 @@ class _Completion(_Texts):
                     if rest:
                         yield self._chunk(number, rest)
                     last = self._chunk(number, "", finish)
-                    last["choices"][0] |= self._logprobs(job, follower)
+                    last["choices"][0] |= self._logprobs(asked, follower)
                     last["diffusion"] = {"nfe": job.work.nfe, "rows": job.work.rows}
                     yield last
                     usage(used, job, tokens)

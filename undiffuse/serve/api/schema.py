@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ...errors import UserError, did_you_mean
 from ...kinds import STRATEGIES
+from ...language_model import LanguageModel
+from ...language_model.log_probabilities import COMMIT, definition_of, refuse
 from ...language_model.settings import FILTERS
 
 Count = Annotated[int, Field(ge=1, le=1 << 20)]
@@ -33,7 +35,8 @@ class Diffusion(BaseModel):
 
     `strategy` is a preset (speed, balanced, quality) or the name of a strategy, whose own options (threshold, gamma, …)
     stand beside it. A causal model ranks `candidates` for each hole by `right` tokens of what follows. `stream_mode`
-    patches adds to every chunk what changed at which position.
+    patches adds to every chunk what changed at which position. `logprobs` says which log-probabilities a completion
+    has: commit, final or elbo.
     """
 
     model_config = ConfigDict(extra="allow", strict=True)
@@ -48,6 +51,7 @@ class Diffusion(BaseModel):
     candidates: Count | None = None
     right: Count | None = None
     stream_mode: Literal["committed", "patches"] = "committed"
+    logprobs: str | None = None
 
     @model_validator(mode="after")
     def _known(self) -> "Diffusion":
@@ -59,7 +63,7 @@ class Diffusion(BaseModel):
 
     def options(self) -> dict[str, Any]:
         """For a verb."""
-        named = self.model_dump(exclude={"stream_mode"}, exclude_none=True)
+        named = self.model_dump(exclude={"stream_mode", "logprobs"}, exclude_none=True)
         return named | (self.model_extra or {})
 
 
@@ -102,6 +106,8 @@ class Asked(Strict, ABC):
 
     def options(self) -> dict[str, Any]:
         """For a verb."""
+        if self.diffusion.logprobs is not None:
+            raise UserError("diffusion.logprobs is for chat completions and completions: leave it out")
         return {"seed": self.seed, "temperature": self.temperature, **self.diffusion.options()}
 
 
@@ -151,6 +157,22 @@ class OpenAI(Asked, ABC):
     @property
     def with_usage(self) -> bool:
         return bool(self.stream_options and self.stream_options.include_usage)
+
+    def numbers(self, model: LanguageModel, wanted: bool, ranked: bool = False) -> str | None:
+        """The log-probabilities that are asked for; UserError where the model has none such."""
+        name = self.diffusion.logprobs
+        if not wanted:
+            if name is not None:
+                raise UserError("diffusion.logprobs says which log-probabilities are meant: ask for them with logprobs")
+            return None
+        name = definition_of(name or COMMIT)
+        refuse(model.predictor, name)
+        if ranked and name == COMMIT and model.predictor.traits.one_sided:
+            raise UserError(
+                "log-probabilities 'commit' do not exist where a causal model ranks what stands before a suffix, since "
+                "no step decides a token: use final, or elbo, in the object diffusion"
+            )
+        return name
 
     def refuse_penalties(self) -> None:
         """UserError for what would change the answer and is not done."""

@@ -1,5 +1,6 @@
 """What is said of a job: patches, what was used, and the log-probabilities of its tokens."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from ...language_model.settings import Settings
 from ...text.form import SPACE, unspaced
 from ..following import Follower, Told
 from ..job import Job
+from . import calls
 
 
 def follower_of(
@@ -69,20 +71,20 @@ def usage(used: dict[str, Any] | None = None, job: Job | None = None, tokens: in
     return used
 
 
-def commits(job: Job, follower: Follower) -> list[dict[str, Any]]:
-    """The written tokens in order with `commit` log-probabilities.
+def written(asked: calls.Wanted, follower: Follower) -> list[dict[str, Any]]:
+    """The written tokens in order with their log-probabilities."""
+    return [
+        {"token": follower.text(token), "logprob": logp, "bytes": list(follower.model.tokenizer.token_bytes(token))}
+        for part in asked.found
+        for token, logp in zip(part.tokens, part.log_p, strict=True)
+    ]
 
-    That is ln p of a token in the step that decided it, from the model's distribution over what was allowed there,
-    without temperature and filters: what the model thought then. It is no likelihood of the text (/v1/score has that).
-    """
-    if job.canvas is None:
-        return []
-    canvas = job.canvas.select(slice(0, 1))
-    found = []
-    mine = canvas.editable[0] & ~canvas.pending[0] & (canvas.commit_step[0] >= 0)
-    for token, logp in zip(canvas.ids[0][mine].tolist(), canvas.commit_logp[0][mine].tolist(), strict=True):
-        if token in follower.ends:
-            break
-        data = follower.model.tokenizer.token_bytes(token)
-        found.append({"token": follower.text(token), "logprob": logp, "bytes": list(data)})
-    return found
+
+def named(asked: calls.Wanted) -> dict[str, Any]:
+    """What the numbers are; of several parts each is an estimate of its own, and the errors add as of independent."""
+    facts = [part.facts for part in asked.found if part.facts]
+    if not facts:
+        return {"definition": asked.name}
+    errors = [each["stderr"] for each in facts]
+    stderr = None if None in errors else math.sqrt(sum(float(error or 0) ** 2 for error in errors))
+    return {"definition": asked.name, **facts[0], "stderr": stderr}
