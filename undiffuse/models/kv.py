@@ -117,6 +117,22 @@ class KV:
         place = slice(None) if self.rows is None else self.rows
         return held[number, place, :, :-1], beside[number, place, :, :-1]
 
+    def part(self, request: int, begin: int, end: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Copies of the keys and of the values of some positions of a request, (layers, G, positions, d) by device."""
+        keys, values = (
+            tuple(held[:, request, :, begin:end].clone() for held in each) for each in (self.keys, self.values)
+        )
+        return keys, values
+
+    def put(self, request: int, begin: int, keys: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+        """Write such, which were computed when the text there was finished, in place."""
+        end = begin + keys[0].shape[2]
+        for mine, given in ((self.keys, keys), (self.values, values)):
+            for held, part in zip(mine, given, strict=True):
+                held[:, request, :, begin:end] = part
+        self.filled[request, begin:end] = True
+        self.clean[request, begin:end] = True
+
     def _of(self, layer: int) -> tuple[Float[Tensor, "layers R G slots d"], Float[Tensor, "layers R G slots d"], int]:
         """Keys and values of the layers of a layer's device, and its number among them."""
         part = 0

@@ -16,6 +16,7 @@ from ..decode.loop import begin, step
 from ..errors import not_finite
 from ..predictor import Predictor
 from .job import Job
+from .pages import Pages
 
 
 class OverdueError(RuntimeError):
@@ -33,9 +34,13 @@ class Step:
 
 @dataclass(eq=False)
 class Deck:
-    """The jobs of one predictor; `batch` has the rows of those in `seats`, in order: job, and its own row."""
+    """The jobs of one predictor; `batch` has the rows of those in `seats`, in order: job, and its own row.
+
+    What they begin with is taken from `pages`, and kept there after the first step and at the end.
+    """
 
     predictor: Predictor
+    pages: Pages
     batch: Batch | None = None
     seats: list[tuple[Job, int]] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
@@ -43,10 +48,12 @@ class Deck:
     def add(self, job: Job, demand: Denoise) -> None:
         """Take in what a job wants denoised. UserError for what cannot be decoded."""
         fresh = begin(self.predictor, demand.requests)
-        job.canvas, job.parked = fresh.canvas, fresh
+        shared = self.pages.take(self.predictor, fresh)
+        job.work.shared += shared
+        job.canvas, job.parked, job.fresh = fresh.canvas, fresh, True
         job.going = list(range(len(fresh)))
         job.part += 1
-        job.cost = _first_cost(fresh)
+        job.cost = max(_first_cost(fresh) - shared, 1)
         if job not in self.jobs:
             self.jobs.append(job)
 
@@ -137,6 +144,11 @@ class Deck:
             job.canvas = job.canvas.put(rows, job.rows_of(canvas, mine))
             job.going = [row for row, place in zip(own, mine, strict=True) if not facts[0][place]]
             (moved if job.going else ended).append(job)
+        sound = {job for job in (*moved, *ended) if job.fresh or job in ended}
+        keeping = [place for job in sound for place in places[job] if job.fresh or facts[0][place]]
+        self.pages.keep(self.predictor, after, keeping)
+        for job in sound:
+            job.fresh = False
         for job, _ in failed:
             self.remove(job)
         stay = [place for place, (job, row) in enumerate(self.seats) if row in job.going and job not in ended]

@@ -5,8 +5,8 @@
        +---- cancel ------+
 
 **Admission** is by what jobs need, not by how many there are: a job waits while its memory does not fit beside that of
-the running ones, and is turned away at once (`BusyError`) when the work ahead of it, in rows of the network, is more
-than `queue` allows.
+the running ones, before which kept beginnings (`pages`) give way, and is turned away at once (`BusyError`) when the
+work ahead of it, in rows of the network, is more than `queue` allows.
 
 **Whose turn.** A tick takes one step of some jobs, about `rows` rows of the network together (a budget that is
 measured, see `budget`): those of one predictor share their passes. A pass that a verb makes itself, as `score` and
@@ -31,6 +31,7 @@ from ..decode.evaluation import Evaluate
 from ..errors import NotFiniteError, UserError
 from .deck import Deck
 from .job import Begun, Cancelled, Done, Failed, Job, Message, Stepped
+from .pages import Pages
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,11 @@ class Limits:
     rows: int = 1024
     queue: int = 50_000_000
     memory: int = 1 << 31
+
+    @property
+    def pages(self) -> int:
+        """Bytes of what is kept for texts that begin alike, at most: where running jobs leave less, it is less."""
+        return self.memory // 4
 
 
 @dataclass(eq=False)
@@ -84,6 +90,7 @@ class Engine:
         self.limits = limits or Limits()
         self.counters = Counters()
         self.failure: BaseException | None = None
+        self.pages = Pages(self.limits.pages)
         self._waiting: deque[Job] = deque()
         self._decks: dict[int, Deck] = {}
         self._running: list[Job] = []
@@ -248,6 +255,11 @@ class Engine:
             self._ended(job, Cancelled(wanted[job.name]))
 
     def _admit(self) -> None:
+        self._take_in()
+        used = sum(job.memory for job in self._running)
+        self.pages.shrink(max(min(self.limits.pages, self.limits.memory - used), 0))
+
+    def _take_in(self) -> None:
         while True:
             with self._lock:
                 if not self._waiting:
@@ -278,7 +290,7 @@ class Engine:
             return
         if not isinstance(demand, Denoise):
             return
-        deck = self._decks.setdefault(id(demand.predictor), Deck(demand.predictor))
+        deck = self._decks.setdefault(id(demand.predictor), Deck(demand.predictor, self.pages))
         self._leave(job, but=deck)
         first = job.part < 0
         deck.add(job, demand)

@@ -50,11 +50,15 @@ Message = Begun | Stepped | Done | Failed | Cancelled
 
 @dataclass(eq=False)
 class Work:
-    """What a job had denoised, for its bill: evaluations, rows of the network, tokens that were decided."""
+    """What a job had denoised, for its bill: evaluations, rows of the network, tokens that were decided.
+
+    `shared` are rows that were not run, since another request had run them.
+    """
 
     nfe: int = 0
     rows: int = 0
     committed: int = 0
+    shared: int = 0
 
 
 @dataclass(eq=False)
@@ -64,7 +68,7 @@ class Job:
     `watch` makes a message of every canvas, given its part of the verb; without one only the end is told. `weight` is
     an estimate of its work, the rows of the network that its steps need together, and `memory` of its bytes. While it
     `evaluates` its verb waits for a pass of its own (`decode/evaluation.py`), else for steps of a deck; `cost` are the
-    rows of either.
+    rows of either. It is `fresh` before the first step of a part.
     """
 
     name: str
@@ -82,6 +86,7 @@ class Job:
     cost: int = 0
     credit: float = 0.0
     evaluates: bool = False
+    fresh: bool = False
     work: Work = field(default_factory=Work)
 
     def rows_of(self, canvas: Canvas, places: list[int]) -> Canvas:

@@ -52,6 +52,8 @@ class Metrics:
             ("rows", "Rows that went through the network.", counters.rows),
             ("evaluations", "Network evaluations of jobs that ended.", counters.nfe),
             ("committed_tokens", "Tokens that were decided in jobs that ended.", counters.committed),
+            ("prefix_tokens", "Tokens of beginnings that were looked for in pages.", self._engine.pages.asked),
+            ("prefix_tokens_found", "Those that were there, and not run again.", self._engine.pages.found),
             ("stepping_seconds", "Seconds within steps.", counters.stepping),
             ("keeping_seconds", "Seconds of the engine between steps.", counters.keeping),
         ):
@@ -63,6 +65,7 @@ class Metrics:
         for name, help_, value in (
             ("waiting_jobs", "Jobs that wait.", waiting),
             ("running_jobs", "Jobs that run.", running),
+            ("prefix_pages_bytes", "Bytes of kept beginnings.", self._engine.pages.bytes),
             ("work_ahead_rows", "Rows of work ahead, as estimated.", ahead),
         ):
             found.append(GaugeMetricFamily(f"undiffuse_{name}", help_, value))

@@ -60,7 +60,8 @@ def usage(used: dict[str, Any] | None = None, job: Job | None = None, tokens: in
     """What was used so far, with a job more."""
     if used is None:
         work = {"nfe": 0, "rows_forwarded": 0, "committed": 0, "tokens_per_forward": None}
-        return {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, "diffusion": work}
+        found = {"prompt_tokens_details": {"cached_tokens": 0}, "diffusion": work}
+        return {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0, **found}
     assert job is not None
     work = used["diffusion"]
     work["nfe"] += job.work.nfe
@@ -68,6 +69,7 @@ def usage(used: dict[str, Any] | None = None, job: Job | None = None, tokens: in
     work["committed"] += job.work.committed
     work["tokens_per_forward"] = round(work["committed"] / work["nfe"], 4) if work["nfe"] else None
     used["completion_tokens"] += tokens
+    used["prompt_tokens_details"]["cached_tokens"] += job.work.shared
     return used
 
 
