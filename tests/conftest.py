@@ -7,21 +7,35 @@ session), call commands in the process (`undiffuse.cli.main.run`; a program of i
 and enumerate the smallest world that shows the fault.
 """
 
+import gc
+import os
+
 import pytest
-import torch
 from cost import Cost
-from hypothesis import settings
 from shapes import Checks, install
 
-settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
-settings.load_profile("suite")
-torch.set_num_threads(1)
-
 CHECKS = Checks()
-install(CHECKS)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def prepare() -> None:
+    """Before anything of the package is imported, in every process that runs tests."""
+    import torch
+    from hypothesis import settings
+
+    settings.register_profile("suite", deadline=None, derandomize=True, max_examples=60)
+    settings.load_profile("suite")
+    torch.set_num_threads(1)
+    install(CHECKS)
+
+
+def hands_out(config: pytest.Config) -> bool:
+    """Whether this process leaves the tests to workers: it then has no need of torch, which takes seconds to import."""
+    return "PYTEST_XDIST_WORKER" not in os.environ and bool(getattr(config.known_args_namespace, "numprocesses", 0))
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    if not hands_out(pluginmanager.getplugin("pytestconfig")):
+        prepare()
     group = parser.getgroup("undiffuse")
     group.addoption(
         "--every-shape", action="store_true", help="check shapes in every call, and laws on more components"
@@ -35,5 +49,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Cost(config), "cost")
 
 
-def pytest_runtest_setup() -> None:
-    CHECKS.begin()
+def pytest_collection_finish() -> None:
+    """What all modules hold is not looked through for garbage again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    CHECKS.begin(item.nodeid.partition("[")[0])

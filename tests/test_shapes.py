@@ -17,11 +17,11 @@ def test_a_wrong_shape_is_found():
 def test_first_calls_are_checked_and_some_later_ones(every, checked):
     checks, seen = Checks(), []
     checks.every = every
-    call = checks.sometimes(lambda: seen.append("plain"), lambda: seen.append("checked"))
+    call = checks.sometimes(lambda: seen.append("plain"), lambda plain: lambda: seen.append("checked"))
     for _ in range(OF_THE_REST):
         call()
     assert seen.count("checked") == checked
     assert set(seen[:FIRST]) == {seen[-1]} == {"checked"}
-    checks.begin()
+    checks.begin("another")
     call()
     assert seen[-1] == "checked", "every test begins anew"

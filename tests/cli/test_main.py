@@ -10,6 +10,7 @@ import pytest
 
 from undiffuse.cli import main
 from undiffuse.cli.main import run
+from undiffuse.exact.laws import schedules
 
 VERBS = ("train", "fill", "generate", "check", "score", "models", "verify", "config", "list", "about")
 PROBE = """
@@ -86,7 +87,6 @@ def test_every_public_name_is_there(name):
         (["score", "--precision", "200%", "x"], r"--precision 200%: give a share of the mean between 0 and 1"),
         (["score", "--precision", "much", "x"], r"--precision much: give a share of the mean between 0 and 1"),
         (["list", "-q"], r"No such option: -q: it stands before the verb, as in `undiffuse --quiet train`"),
-        (["verify", "no such law"], r"no law or component matches 'no such law'"),
         (["verify", "--dtype", "float32"], r"No such option: --dtype"),
         (["list", "--device", "cpu"], r"No such option: --device"),
         (["config", "default", "--threads", "1"], r"No such option: --threads"),
@@ -102,6 +102,12 @@ def test_every_public_name_is_there(name):
 )
 def test_a_mistake_is_one_line_and_exit_code_2(capsys, arguments, message):
     assert re.search(message, refused(capsys, *arguments))
+
+
+def test_a_law_that_there_is_not(capsys, monkeypatch):
+    # one file of laws: to make the components of all of them takes seconds
+    monkeypatch.setattr("undiffuse.exact.verify.all_laws", lambda: schedules.LAWS)
+    assert re.search(r"no law or component matches 'no such law'", refused(capsys, "verify", "no such law"))
 
 
 def test_quiet_leaves_results_and_errors_alone(capsys, model):

@@ -167,7 +167,7 @@ def together(predictor: Predictor, arrivals: list[tuple[int, Request]], stay: bo
 
 
 @pytest.mark.parametrize(("blocks", "destination"), [(False, "mask"), (True, "mask"), (False, "uniform")])
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(data=st.data(), stay=st.booleans(), turned=st.booleans())
 def test_a_request_that_joins_gets_what_it_gets_alone(blocks, destination, data, stay, turned):
     predictor = model(BLOCK if blocks else None, destination)

@@ -10,7 +10,8 @@ from undiffuse.exact.law import LAST_DIGIT, Law, Result, in_last_digits
 from undiffuse.exact.verify import all_laws, verify
 from undiffuse.kinds import CORRECTORS, DESTINATIONS, OBJECTIVES, SCHEDULES, STRATEGIES
 
-SECONDS, SECONDS_OF_ALL = 0.5, 3.0
+SECONDS, SECONDS_OF_ALL = 0.15, 1.0
+"""CPU seconds for a law in `make test` and in `make test-all`: its first components until then, one at the least."""
 
 REQUIRED = {
     "bound/golden": {"uniform", "mix k=.3", "growing-mask p=.2", "mask"},

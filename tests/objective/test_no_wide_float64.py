@@ -5,6 +5,7 @@ Numbers per position are float64 where that matters; columns over the vocabulary
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -162,6 +163,7 @@ def decode(predictor: Predictor, decoder: Decoder) -> None:
             batch, _ = step(predictor, batch)
 
 
+@cache
 def decoded_alike() -> list[str]:
     """One recipe of each process, head and kind of network: the others decode as it does."""
     first: dict[tuple[Any, ...], str] = {}
@@ -174,16 +176,16 @@ def decoded_alike() -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", decoded_alike())
-def test_decoding(recipe: str) -> None:
-    _, predictor = made(recipe)
-    suitable = decoders(predictor)
-    assert suitable
-    for name, decoder in suitable.items():
-        try:
-            decode(predictor, decoder)
-        except AssertionError as error:
-            raise AssertionError(f"{name}: {error}") from error
+def test_decoding() -> None:
+    for recipe in decoded_alike():  # found here: at the collection of tests it would cost all of them seconds
+        _, predictor = made(recipe)
+        suitable = decoders(predictor)
+        assert suitable
+        for name, decoder in suitable.items():
+            try:
+                decode(predictor, decoder)
+            except AssertionError as error:
+                raise AssertionError(f"{recipe}, {name}: {error}") from error
 
 
 def test_every_strategy_was_decoded_with() -> None:
