@@ -12,10 +12,11 @@ from ..decode.evaluation import Evaluated
 from ..decode.strategies.strategy import Strategy
 from ..text.schema import object_segments
 from ..text.template import Message, checked
-from .arguments import flag, many, whole
+from .arguments import flag, many, real, whole
 from .chat import answer_in, chat, conversations_of, fill_answer
 from .check import check
 from .defaults import answering, filling, generating
+from .edit import edit
 from .embed import embed
 from .fill import fill, fill_object
 from .findings import Check
@@ -47,6 +48,21 @@ class Calls:
         **options: Any,
     ) -> Verb[list[list[Filled]]]:
         return fill(self.model, listed(texts), self._filling(strategy, temperature, samples, options), top)
+
+    def edit(
+        self,
+        text: str,
+        spans: Sequence[tuple[int, int]],
+        *,
+        strength: float = 1.0,
+        strategy: Kind = None,
+        samples: int = 1,
+        temperature: float | None = None,
+        **options: Any,
+    ) -> Verb[list[Filled]]:
+        (text,) = listed([text])
+        settings = self._filling(strategy, temperature, samples, options)
+        return edit(self.model, text, spans, real("strength", strength), settings)
 
     def fill_object(
         self,

@@ -118,6 +118,29 @@ class LanguageModel:
         found = _run(self.calls.fill(text, **own, **options), on_event)
         return found[0] if isinstance(text, str) else found
 
+    def edit(
+        self,
+        text: str,
+        spans: Sequence[tuple[int, int]],
+        *,
+        strength: float = 1.0,
+        strategy: str | Strategy | None = None,
+        samples: int = 1,
+        temperature: float | None = None,
+        seed: int = 0,
+        on_event: OnEvent | None = None,
+        **options: Any,
+    ) -> list[Filled]:
+        """Write spans of a text (characters [start, end)) anew, each in as many tokens as it has, `samples` times.
+
+        `strength` in (0, 1] says how noisy they are at the beginning: at 1 nothing of them is known, as in `fill`;
+        below, masked noise hides that share of their tokens and keeps the others, and noise that shows tokens begins
+        at that time. Further options are those of `fill`. UserError for spans that overlap, or lie outside the text,
+        for causal models, and where noise is on vectors.
+        """
+        own: dict[str, Any] = {"strategy": strategy, "samples": samples, "temperature": temperature, "seed": seed}
+        return _run(self.calls.edit(text, spans, strength=strength, **own, **options), on_event)
+
     def fill_object(
         self,
         prompt: str,

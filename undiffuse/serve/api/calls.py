@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ...decode.canvas import Canvas
 from ...decode.demand import Denoise, Verb
 from ...errors import UserError
 from ...language_model import LanguageModel
+from ...language_model.edit import ordered
 from ...language_model.log_probabilities import Numbers, log_probabilities
 from ...predictor import Predictor
 from ...text.holes import OPEN_RANGE, Hole, Segment, Text, parse, render
 from ...text.typed import Type
 from .schema import ChooseRequest, EditRequest, FillRequest, HoleSegment, ScoreRequest, SegmentIn
 
+Result = TypeVar("Result")
 Made = Callable[[float], Verb[Any]]
 LONGEST_INFIX = 64
 """Tokens of what stands between a prompt and a suffix, at most: every length is tried."""
@@ -97,14 +99,10 @@ class Change:
 def edit(model: LanguageModel, asked: EditRequest) -> tuple[Made, Callable[[Any], list[Change]]]:
     """The text with its spans as holes, and what reads the changes off the answer. UserError for spans that overlap."""
     spans = sorted(asked.spans, key=lambda span: span.start)
+    places = ordered(asked.text, [(span.start, span.end) for span in spans])
     parts: list[Segment] = []
     end = 0
     for span in spans:
-        if not end <= span.start < span.end <= len(asked.text):
-            raise UserError(
-                f"span {span.start} to {span.end} must lie within the text of {len(asked.text)} characters, hold one "
-                "at least, and overlap no other"
-            )
         parts += [Text(asked.text[end : span.start])] if span.start > end else []
         begin = span.start
         if begin > 0 and asked.text[begin - 1] == " ":
@@ -121,7 +119,16 @@ def edit(model: LanguageModel, asked: EditRequest) -> tuple[Made, Callable[[Any]
             for span, hole in zip(spans, answer.holes, strict=True)
         ]
 
-    return filled(model, render(parts), asked.options(), top=asked.top), changes
+    options = asked.options()
+    if asked.strength == 1:
+        return filled(model, render(parts), options, top=asked.top), changes
+    own: dict[str, Any] = {"strength": asked.strength}
+    return lambda seconds: _one(model.calls.edit(asked.text, places, **own, **waited(options, seconds))), changes
+
+
+def _one(verb: Verb[Result]) -> Verb[list[Result]]:
+    """A verb on one text as one on several."""
+    return [(yield from verb)]
 
 
 def choose(model: LanguageModel, asked: ChooseRequest) -> Made:

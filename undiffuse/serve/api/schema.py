@@ -264,11 +264,24 @@ class SpanIn(Strict):
 
 
 class EditRequest(Asked):
-    """POST /v1/edit: a text of which some spans are written anew, given all the rest."""
+    """POST /v1/edit: a text of which some spans are written anew, given all the rest.
+
+    With a `strength` below 1 a part of them stays: each keeps its number of tokens, and begins as noisy as that says.
+    """
 
     text: str
     spans: Annotated[list[SpanIn], Field(min_length=1, max_length=256)]
+    strength: Annotated[float, Field(gt=0, le=1)] = 1.0
     top: Annotated[int, Field(ge=1, le=100)] = 3
+
+    @model_validator(mode="after")
+    def _in_place(self) -> "EditRequest":
+        if self.strength < 1:
+            if any(span.min is not None or span.max is not None for span in self.spans):
+                raise ValueError("with a strength below 1 a span keeps its number of tokens: leave out min and max")
+            if "top" in self.model_fields_set:
+                raise ValueError("with a strength below 1 there are no alternatives: leave out top")
+        return self
 
 
 class GenerateRequest(Asked):
