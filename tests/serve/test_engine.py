@@ -176,6 +176,17 @@ def test_memory_admits_and_work_turns_away():
     assert engine.stop(5)
 
 
+def test_all_parts_of_a_request_are_cancelled_by_its_name():
+    engine = Engine(Limits(rows=64))
+    names = ("req-1/0/0", "req-1/1/0", "req-1", "req-12", "req")
+    waiters = {name: submit(engine, name, lambda _: call("fill", "The [MASK]", {})) for name in names}
+    engine.cancel("req-1")
+    engine.start()
+    ends = {name: type(waiter.last) for name, waiter in waiters.items()}
+    assert ends == {**dict.fromkeys(names[:3], Cancelled), "req-12": Done, "req": Done}
+    assert engine.stop(5)
+
+
 def test_shutdown_tells_those_who_wait():
     engine = Engine(Limits(rows=8)).start()
     waiter = submit(engine, "long", lambda _: call("generate", "The", {"length": 2000}))

@@ -16,6 +16,8 @@ from .canvas import Canvas
 
 PADDING = 4 / 3
 """Requests share a forward pass while the longest has at most so many times the rows of the shortest."""
+FREE = 32
+"""Rows of padding that cost no more than a pass of its own: it reads all weights, and starts all operations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,11 +148,15 @@ def _in_blocks(canvas: Canvas, some: Bool[Tensor, "R L"]) -> Bool[Tensor, "R L"]
 def _groups(sizes: list[int]) -> list[list[int]]:
     """Requests that share a pass: sorted by size, a new group where the sizes fall too low. Requests of size 0 rest."""
     groups: list[list[int]] = []
+    padding = 0
     for request in sorted((r for r in range(len(sizes)) if sizes[r]), key=lambda r: -sizes[r]):
-        if groups and sizes[groups[-1][0]] <= PADDING * sizes[request]:
+        most = sizes[groups[-1][0]] if groups else 0
+        padding += most - sizes[request]
+        if groups and (most <= PADDING * sizes[request] or padding <= FREE):
             groups[-1].append(request)
         else:
             groups.append([request])
+            padding = 0
     return [sorted(group) for group in groups]
 
 

@@ -82,12 +82,14 @@ class Deck:
     def seat(self, jobs: Sequence[Job]) -> None:
         """Have these jobs, and no others, take the next step."""
         self._leave([job for job in self.seated if job not in jobs])
+        coming = [] if self.batch is None else [self.batch]
         for job in jobs:
             if job.parked is None:
                 continue
-            self.batch = job.parked if self.batch is None else self.batch.join(job.parked)
+            coming.append(job.parked)
             self.seats += [(job, row) for row in job.going]
             job.parked = None
+        self.batch = joined(coming)
 
     def step(self) -> Step:
         """A step of all that are seated. One that fails fails alone: the others take theirs without it."""
@@ -139,9 +141,7 @@ class Deck:
             if any(facts[1][place] for place in mine):
                 failed.append((job, OverdueError("a strategy left positions pending beyond its bound on steps")))
                 continue
-            assert job.canvas is not None
-            rows = torch.tensor(own, device=canvas.ids.device)
-            job.canvas = job.canvas.put(rows, job.rows_of(canvas, mine))
+            job.take(canvas, mine, own)
             job.going = [row for row, place in zip(own, mine, strict=True) if not facts[0][place]]
             (moved if job.going else ended).append(job)
         sound = {job for job in (*moved, *ended) if job.fresh or job in ended}
@@ -156,6 +156,17 @@ class Deck:
             self.batch = self.batch.select(stay) if stay and self.batch is not None else None
             self.seats = [self.seats[place] for place in stay]
         return Step(moved + ended, ended, failed)
+
+
+def joined(batches: Sequence[Batch]) -> Batch | None:
+    """All as one, in order. Halves are joined first, so that a large batch is not copied for each that comes to it."""
+    if len(batches) < 2:
+        return batches[0] if batches else None
+    first = 1 if len(batches[0]) > sum(map(len, batches[1:])) else len(batches) // 2
+    one, other = joined(batches[:first]), joined(batches[first:])
+    assert one is not None
+    assert other is not None
+    return one.join(other)
 
 
 def _decided(canvas: Canvas) -> torch.Tensor:

@@ -23,7 +23,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ..decode.demand import Denoise
@@ -83,6 +83,11 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, UserError) and not isinstance(error, NotFiniteError)
 
 
+def _cause(name: str, wanted: Mapping[str, str]) -> str:
+    """Why a job is cancelled: by its own name, or by that of the request that it is a part of. Empty: it is not."""
+    return wanted.get(name) or wanted.get(name.partition("/")[0], "")
+
+
 class Engine:
     """Runs jobs on a thread of its own from `start` to `stop`. `submit` and `cancel` may be called from any thread."""
 
@@ -119,7 +124,7 @@ class Engine:
             self._lock.notify()
 
     def cancel(self, name: str, cause: str = "asked") -> None:
-        """End a job at its next step; one that has ended, or never was, is no error."""
+        """End a job at its next step, and those called NAME/…; one that has ended, or never was, is no error."""
         with self._lock:
             self._cancelled[name] = cause
             self._lock.notify()
@@ -243,16 +248,19 @@ class Engine:
     def _take_back(self) -> None:
         with self._lock:
             wanted, self._cancelled = self._cancelled, {}
-            gone = [job for job in self._waiting if job.name in wanted]
+            if not wanted:
+                return
+            causes = {job: _cause(job.name, wanted) for job in (*self._waiting, *self._running)}
+            gone = [job for job in self._waiting if causes[job]]
             for job in gone:
                 self._waiting.remove(job)
                 self._ahead -= job.weight
         for job in gone:
             self._count("cancelled")
-            self._tell(job, Cancelled(wanted[job.name]))
-        for job in [job for job in self._running if job.name in wanted]:
+            self._tell(job, Cancelled(causes[job]))
+        for job in [job for job in self._running if causes[job]]:
             self._leave(job)
-            self._ended(job, Cancelled(wanted[job.name]))
+            self._ended(job, Cancelled(causes[job]))
 
     def _admit(self) -> None:
         self._take_in()

@@ -90,8 +90,17 @@ class Job:
     work: Work = field(default_factory=Work)
 
     def rows_of(self, canvas: Canvas, places: list[int]) -> Canvas:
-        """Rows of a batch's canvas in the size of this job's own."""
+        """Rows of a batch's canvas in the size of this job's own; views of it where they lie together."""
         assert self.canvas is not None
-        rows = torch.tensor(places, device=canvas.ids.device)
         length, windows = self.canvas.ids.shape[1], self.canvas.steps.shape[1]
-        return canvas.select(rows).narrowed(length, windows)
+        if places[-1] - places[0] + 1 == len(places):
+            return canvas.select(slice(places[0], places[-1] + 1)).narrowed(length, windows)
+        return canvas.select(torch.tensor(places, device=canvas.ids.device)).narrowed(length, windows)
+
+    def take(self, canvas: Canvas, places: list[int], own: list[int]) -> None:
+        """Rows of a batch's canvas as rows `own` of this job's; most often all of it, and nothing is copied."""
+        assert self.canvas is not None
+        mine = self.rows_of(canvas, places)
+        if len(own) < len(self.canvas.ids):
+            mine = self.canvas.put(torch.tensor(own, device=canvas.ids.device), mine)
+        self.canvas = mine

@@ -152,7 +152,7 @@ class _Chat(_Texts):
                 made = self._plain(messages, asked.length, options)
             else:
                 made = calls.object_answer(model, messages, schema, options)
-            name = self.request.state.request_id + (f"-{number}" if number else "")
+            name = self.request.state.request_id + (f"/{number}" if number else "")
             told = self.asked_of(numbers, follower, options["seed"])
             streams.append(
                 (*self.hand_in(model, name, told.of(made) if told else made, size, follower), follower, told)
@@ -271,7 +271,7 @@ class _Completion(_Texts):
                 options = {**first, "seed": first["seed"] + copy}
                 stops = asked.stops
                 follower = follower_of(model, options, stops, patches, prompt=prompt, prefix=asked.suffix is None)
-                name = f"{self.request.state.request_id}-{place}-{copy}"
+                name = f"{self.request.state.request_id}/{place}/{copy}"
                 size = Size(len(prompt) + len(asked.suffix or ""), min(length, 64) if asked.suffix else length)
                 made = self._made(prompt, length, options, stops)
                 told = self.asked_of(numbers, follower, options["seed"])
