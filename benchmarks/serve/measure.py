@@ -117,15 +117,16 @@ def judge(records: Sequence[Mapping[str, Any]], expected: Sequence[Expected]) ->
 
 def where(meters: Mapping[str, Any]) -> dict[str, float]:
     """Shares of the engine's busy time, and of one core for the event loop."""
-    tick = max(meters["tick"], 1e-9)
-    telling = meters["telling"]
+    parts = {name: meters[name] for name in ("network", "step", "verbs", "tick", "telling")}
+    parts["tick"] -= parts["step"] + parts["verbs"] + parts["telling"]
+    busy = max(sum(parts.values()), 1e-9)
     return {
-        "network": meters["network"] / tick,
-        "decoding": (meters["step"] - meters["network"]) / tick,
-        "verbs": meters["verbs"] / tick,
-        "scheduler": (tick - meters["step"] - telling - meters["verbs"]) / tick,
-        "telling": telling / tick,
-        "busy": meters["tick"] / meters["wall"],
+        "network": parts["network"] / busy,
+        "decoding": parts["step"] / busy,
+        "verbs": parts["verbs"] / busy,
+        "scheduler": parts["tick"] / busy,
+        "telling": parts["telling"] / busy,
+        "busy": busy / meters["wall"],
         "event loop": meters["loop_cpu"] / meters["wall"],
         "json": meters["json"] / meters["wall"],
     }

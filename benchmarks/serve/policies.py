@@ -5,7 +5,6 @@ They share the engine's admission, streams, cancellation and batches, and differ
 
 import time
 
-from undiffuse.serve.deck import Deck
 from undiffuse.serve.engine import Engine, Limits
 from undiffuse.serve.job import Job
 
@@ -23,16 +22,14 @@ class Scheduled(Engine):
         self._cohort: list[Job] = []
         self._went: dict[str, float] = {}
 
-    def _choose(self) -> tuple[Deck, list[Job]] | None:
+    def _choose(self) -> list[Job]:
         if self.system == "ours":
             return super()._choose()
-        decks = [deck for deck in self._decks.values() if deck.jobs]
-        if not decks:
-            self._decks.clear()
-            return None
-        (deck,) = decks  # one model is served here
-        here = [job for job in self._running if job in deck.jobs]  # in the order of their arrival
-        return deck, getattr(self, f"_{self.system}")(here)
+        decks = {key: deck for key, deck in self._decks.items() if deck.jobs}
+        self._decks = decks
+        waits = {job for deck in decks.values() for job in deck.jobs}
+        here = [job for job in self._running if job.evaluates or job in waits]  # in the order of their arrival
+        return list(getattr(self, f"_{self.system}")(here)) if here else []
 
     def _alone(self, here: list[Job]) -> list[Job]:
         """One request at a time, in the order of arrival."""
@@ -53,18 +50,17 @@ class Scheduled(Engine):
         self._went = {job.name: self._went.get(job.name, now) for job in here}
         sets: dict[int, list[Job]] = {}
         for job in here:
-            sets.setdefault(self._step(job), []).append(job)
+            sets.setdefault(self._at(job), []).append(job)
         oldest = min(here, key=lambda job: self._went[job.name])
         late = now - self._went[oldest.name] > AGE
-        chosen = self._fitting(sets[self._step(oldest)] if late else max(sets.values(), key=len))
+        chosen = self._fitting(sets[self._at(oldest)] if late else max(sets.values(), key=len))
         for job in chosen:
             self._went[job.name] = now
         return chosen
 
     @staticmethod
-    def _step(job: Job) -> int:
-        assert job.canvas is not None
-        return int(job.canvas.step.max())
+    def _at(job: Job) -> int:
+        return -1 if job.canvas is None else int(job.canvas.step.max())
 
     def _fitting(self, jobs: list[Job]) -> list[Job]:
         """The first that fit into the budget, one at least."""

@@ -38,14 +38,15 @@ class Meters:
         self.began, self.loop_cpu = time.perf_counter(), 0.0
 
     def clocked(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, whose time is added up."""
+        """The function, whose time is added up; what the network took in it is the network's."""
 
         def run(*arguments: Any, **more: Any) -> Any:
-            began = time.perf_counter()
+            began, network = time.perf_counter(), self.spent["network"]
             try:
                 return function(*arguments, **more)
             finally:
-                self.spent[name] += time.perf_counter() - began
+                network = self.spent["network"] - network
+                self.spent[name] += time.perf_counter() - began - network
 
         return run
 
@@ -77,10 +78,10 @@ class Metered(Scheduled):
     def _tick(self) -> None:
         self.meters.clocked("tick", super()._tick)()
 
-    def _choose(self) -> Any:
+    def _choose(self) -> list[Any]:
         chosen = super()._choose()
-        if chosen is not None:
-            self.meters.jobs.append(len(chosen[1]))
+        if chosen:
+            self.meters.jobs.append(len(chosen))
         return chosen
 
     def submit(self, job: Any) -> None:
