@@ -25,6 +25,10 @@ def load(arguments: argparse.Namespace) -> None:
     with Server(model, ["--threads", str(arguments.threads)], work / "server.log") as server:
         about = server.begin("ours")
         run = Run(server, work, kept, requests, expected, arguments.seconds)
+        if run.bound > run.seconds / 4 and not arguments.trial:
+            raise SystemExit(
+                f"a point must last at least {4 * run.bound:.0f} s, or a queue has no time to grow: --seconds"
+            )
         best = search(run)
         for name in best:
             run.point(name, best["alone"])
@@ -35,14 +39,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve", description=__doc__)
     parser.add_argument("what", choices=("load", "soak", "page"))
     parser.add_argument("--work", type=Path, default=Path("/tmp/undiffuse-load"))
-    parser.add_argument("--seconds", type=float, default=0.0, help="of a point (40), or of the soak (600)")
+    parser.add_argument("--seconds", type=float, default=0.0, help="of a point (35), or of the soak (600)")
     parser.add_argument("--pool", type=int, default=120)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--trial", action="store_true")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    arguments.seconds = arguments.seconds or {"load": 40.0, "soak": 600.0}.get(arguments.what, 0.0)
+    arguments.seconds = arguments.seconds or {"load": 35.0, "soak": 600.0}.get(arguments.what, 0.0)
     {"load": load, "soak": soak, "page": lambda _: page.write()}[arguments.what](arguments)
 
 
