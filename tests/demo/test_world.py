@@ -2,11 +2,13 @@
 
 import io
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from undiffuse.demo import world
 from undiffuse.demo.facts import countries, stated
 from undiffuse.demo.showpiece import Stage, play
 from undiffuse.demo.world import SHOWN, SHOWPIECE, STATED, WRONG, kinds, measured
@@ -41,7 +43,9 @@ def test_what_is_promised_is_checked_and_said(tmp_path, monkeypatch, answers, ve
         asked[name] = file.read_text().splitlines(), options
         return SimpleNamespace(model=Knows(answers))
 
+    loaded = []
     monkeypatch.setattr(Stage, "train", train)
+    monkeypatch.setattr(world, "load", lambda place: loaded.append(place) or Knows(ANSWERS))
     console = Console(file=io.StringIO(), width=120)
     pieces = {"world": SHOWPIECE}
     results = play(pieces, console, tmp_path / "d", minutes, lambda: nullcontext(unwatched), lambda *_: nullcontext())
@@ -49,6 +53,7 @@ def test_what_is_promised_is_checked_and_said(tmp_path, monkeypatch, answers, ve
     assert f"right: {verdict}" in told if minutes is None else "promised:" not in told
     assert "Stockholm 0.90" in told
     assert all(text in told for text in SHOWN)
+    assert [(Path(place) / "manifest.json").exists() for place in loaded] == ([] if answers else [True])
     found = results["world"][STATED]
     assert found["right"] == (found["of"] if answers else 0)
     (lines, options) = asked["world"]

@@ -5,6 +5,7 @@ busy machine changes no number; the minutes of a showpiece are those of two quie
 """
 
 import json
+import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -143,7 +144,7 @@ class Trained:
     @classmethod
     def of(cls, run: Run) -> "Trained":
         said = run.model.manifest["training"]
-        bits = said["bound"]["bits_per_byte"]["mean"]
+        bits = said["bound"]["nats_per_token"]["mean"] / math.log(2)
         return cls(run.step, said["seconds"], said["parameters"], bits)
 
 

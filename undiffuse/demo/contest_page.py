@@ -1,12 +1,12 @@
 """What a contest prints: who was trained by what, the share of right answers by order and by evaluations, the gate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from .contest import Contest, Line, Played, lines
+from .contest import Contest, Line, Played, Trained, lines
 from .contest_plot import Panel, draw
 from .showpiece import Result, Stage
 
@@ -14,7 +14,7 @@ from .showpiece import Result, Stage
 def told(stage: Stage, contest: Contest, played: Sequence[Played], panels: Sequence[Panel] = (), **more: Any) -> Result:
     """Prints the table, draws the picture, and returns the numbers, with `more` of them."""
     found, gate = lines(contest, played), None
-    print_trained(stage.console, played)
+    print_trained(stage.console, [each.trained for each in played])
     print_lines(stage.console, found)
     if stage.full:
         gate = print_gate(stage.console, contest, found)
@@ -31,10 +31,11 @@ def told(stage: Stage, contest: Contest, played: Sequence[Played], panels: Seque
     }
 
 
-def print_trained(console: Console, played: Sequence[Played]) -> None:
+def print_trained(console: Console, trained: Sequence[Mapping[str, Trained]]) -> None:
+    """What the models of each seed have cost."""
     table = Table("model", "weights", "steps", "seconds", box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in played[0].trained:
-        runs = [each.trained[name] for each in played]
+    for name in trained[0]:
+        runs = [each[name] for each in trained]
         seconds = sum(run.seconds for run in runs) / len(runs)
         table.add_row(name, f"{runs[0].parameters:,}", f"{runs[0].steps:,}", f"{seconds:.0f}")
     console.print(table)
@@ -62,11 +63,10 @@ def print_gate(console: Console, contest: Contest, found: Sequence[Line]) -> dic
     """Whether what was promised holds."""
     way, least = contest.promise
     share = next(line.accuracy.share for line in found if line.way == way)
-    holds = share >= least
+    return print_verdict(console, f"at least {100 * least:g} % right by {way}", f"{100 * share:.1f} %", share >= least)
+
+
+def print_verdict(console: Console, promise: str, reached: str, holds: bool) -> dict[str, Any]:
     said = "holds" if holds else "does NOT hold"
-    console.print(
-        f"gate: at least {100 * least:g} % right by {way}: {100 * share:.1f} %, {said}",
-        style="green" if holds else "bold red",
-    )
-    promise = f"at least {100 * least:g} % right by {way}"
-    return {"promise": promise, "reached": f"{100 * share:.1f} %", "holds": holds}
+    console.print(f"gate: {promise}: {reached}, {said}", style="green" if holds else "bold red")
+    return {"promise": promise, "reached": reached, "holds": holds}

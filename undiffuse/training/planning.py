@@ -20,8 +20,8 @@ from .state import TrainingState
 
 REFERENCE_SPEED = 1.5e11
 """Training speed, in operations per second, of the machine on which the dial was set (two cores with AVX512-BF16)."""
-MEASURED_SECONDS = 2.0
-"""Length of a measurement; five steps at least."""
+MEASURED_SECONDS, MEASURED_SHARE = 2.0, 0.05
+"""Length of a measurement, at most, and as a share of the budget; five steps at least."""
 TRIAL_STEPS = 1_000_000
 """Where a run would end that only measures: too far to matter."""
 
@@ -36,11 +36,12 @@ def make_plan(assembly: Assembly, budget: Budget, threads: tuple[int, ...] = ())
     far = (Course(0, (TRIAL_STEPS,)),)
     trial = Plan(sized(configuration, dial(budget.minutes, *text)), far)
     job, state = assembly.build(trial)
-    seconds, best = _fastest(threads, measure(job, state), lambda: assembly.build(trial))
+    length = measured_seconds(budget.minutes)
+    seconds, best = _fastest(threads, measure(job, state, length), lambda: measure(*assembly.build(trial), length))
     speed = _operations(job, trial.configuration) / seconds
     plan = Plan(sized(configuration, dial(budget.minutes * speed / REFERENCE_SPEED, *text)), far)
     if plan != trial:
-        seconds = measure(*assembly.build(plan))
+        seconds = measure(*assembly.build(plan), length)
     ends = (affordable(plan.configuration, budget.minutes, seconds),)
     return replace(plan, courses=(Course(0, ends, seconds, 60 * budget.minutes, best),))
 
@@ -54,24 +55,25 @@ def extended(
         return plan.then(Course(done, (*plan.ends, done + extension.steps), threads=last.threads))
     assert extension.minutes is not None
     trial = replace(plan, courses=(Course(0, (TRIAL_STEPS,)),))
-    seconds, best = _fastest(threads, measure(*assembly.build(trial)), lambda: assembly.build(trial))
+    length = measured_seconds(extension.minutes)
+    seconds, best = _fastest(
+        threads, measure(*assembly.build(trial), length), lambda: measure(*assembly.build(trial), length)
+    )
     ends = (*plan.ends, done + affordable(plan.configuration, extension.minutes, seconds))
     return plan.then(Course(done, ends, seconds, spent + 60 * extension.minutes, best))
 
 
-def _fastest(
-    threads: tuple[int, ...], seconds: float, built: Callable[[], tuple[Job, TrainingState]]
-) -> tuple[float, int | None]:
+def _fastest(threads: tuple[int, ...], seconds: float, again: Callable[[], float]) -> tuple[float, int | None]:
     """Seconds of a step with the best of some numbers of threads, which it sets; None if there are none to choose.
 
-    The first number is in force and takes `seconds`; others are tried as long as they are faster.
+    The first number is in force and takes `seconds`; others are tried, by `again`, as long as they are faster.
     """
     if not threads:
         return seconds, None
     best = threads[0]
     for fewer in threads[1:]:
         torch.set_num_threads(fewer)
-        found = measure(*built())
+        found = again()
         if found >= seconds:
             break
         seconds, best = found, fewer
@@ -90,10 +92,15 @@ def numbers_of_threads(most: int) -> tuple[int, ...]:
     return (most, *numbers_of_threads(most // 2)) if most > 1 else (1,)
 
 
-def measure(job: Job, state: TrainingState) -> float:
-    """Median seconds of a real training step, after two that warm up. The state is spent: build another to train."""
+def measured_seconds(minutes: float) -> float:
+    return min(MEASURED_SECONDS, MEASURED_SHARE * 60 * minutes)
+
+
+def measure(job: Job, state: TrainingState, length: float) -> float:
+    """Median seconds of a real training step, over so many seconds, after two that warm up. The state is spent: build
+    another to train."""
     times: list[float] = []
-    while len(times) < 5 or sum(times) < MEASURED_SECONDS:
+    while len(times) < 5 or sum(times) < length:
         began = time.perf_counter()
         take_step(job, state)
         times.append(time.perf_counter() - began)
