@@ -52,11 +52,16 @@ def test_a_client_that_leaves_while_its_stream_waits_is_noticed():
 
 
 def test_copies_that_do_not_fit_the_queue_leave_none_behind():
-    with serving(Options(limits=Limits(queue=200_000))) as (address, app):
-        found = httpx.post(f"{address}/v1/completions", json={**LONG, "n": 4}, timeout=20)
-        assert found.status_code == 429
-        assert int(found.headers["retry-after"]) >= 1
-        idle(app)
+    ahead = 32 * LONG["max_tokens"]  # of the copy that fits: its context at every step
+    with serving(Options(limits=Limits(queue=ahead * 3 // 2))) as (address, app):
+        counters = app.engine.counters
+        for pace in (100, 1000):  # rows a second, over so long that what runs here changes it by less than a second
+            counters.rows, counters.stepping = pace * 100_000, 100_000.0
+            found = httpx.post(f"{address}/v1/completions", json={**LONG, "n": 4}, timeout=20)
+            assert found.status_code == 429
+            assert int(found.headers["retry-after"]) == ahead // pace
+            idle(app)
+        assert httpx.post(f"{address}/v1/completions", json={"prompt": "The", "max_tokens": 3}).status_code == 200
 
 
 def test_paths_of_strangers_do_not_fill_the_metrics():

@@ -2,8 +2,10 @@
 
 import asyncio
 import shlex
+import signal
 import socket
 import sys
+import time
 import webbrowser
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -19,9 +21,13 @@ from ..language_model.memory import available
 from ..language_model.named import Found
 from ..language_model.number_formats import number_format
 from .api.app import Options, create_app
+from .api.desk import READER
 from .budget import measured_rows
 from .engine import Engine, Limits
 from .served import Served
+
+FAILED = 2
+"""Seconds in which the clients of an engine that failed are told so."""
 
 
 @dataclass(frozen=True)
@@ -70,22 +76,31 @@ def run(settings: Settings) -> None:
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=max(1, round(settings.drain))
     )
     server = uvicorn.Server(config)
-    code = asyncio.run(_serve(server, socket_, app.engine))
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn's own takes its place, and gives it back
+    try:
+        code = asyncio.run(_serve(server, socket_, app.engine, settings.drain))
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if code:
         sys.exit(code)
 
 
-async def _serve(server: uvicorn.Server, listening: socket.socket, engine: Engine) -> int:
-    """The exit code: 1 where the engine failed, which ends the server."""
+async def _serve(server: uvicorn.Server, listening: socket.socket, engine: Engine, drain: float) -> int:
+    """The exit code: 1 where the engine failed, which ends the server. Told to end, it finishes what is here for half
+    of `drain` seconds, and fills what is left then."""
     running = asyncio.create_task(server.serve(sockets=[listening]))
+    told: float | None = None
     while not running.done():
-        await asyncio.wait({running}, timeout=0.5)
+        await asyncio.wait({running}, timeout=0.1)
         if engine.failure is not None:
-            server.should_exit = True
-            await running
-            return 1
+            server.should_exit, server.config.timeout_graceful_shutdown = True, FAILED
+        if server.should_exit and told is None:
+            engine.drain()
+            told = time.monotonic()
+        if told is not None and time.monotonic() - told > drain / 2:
+            engine.hurry()
     running.result()
-    return 0
+    return 0 if engine.failure is None else 1
 
 
 def _places(models: tuple[str, ...]) -> dict[str, Found]:
@@ -114,6 +129,8 @@ def _listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         found = socket.socket(family, kind, protocol)
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # or who neither reads nor leaves keeps what was not sent
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * READER))
         found.bind(address)
         found.listen(128)
     except OSError as error:

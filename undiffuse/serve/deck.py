@@ -44,10 +44,13 @@ class Deck:
     batch: Batch | None = None
     seats: list[tuple[Job, int]] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
+    hurried: bool = False
 
     def add(self, job: Job, demand: Denoise) -> None:
         """Take in what a job wants denoised. UserError for what cannot be decoded."""
         fresh = begin(self.predictor, demand.requests)
+        if self.hurried:
+            fresh = fresh.hurried()
         shared = self.pages.take(self.predictor, fresh)
         job.work.shared += shared
         job.canvas, job.parked, job.fresh = fresh.canvas, fresh, True
@@ -62,6 +65,15 @@ class Deck:
         self.jobs = [other for other in self.jobs if other is not job]
         self._leave([job])
         job.parked = None
+
+    def hurry(self) -> None:
+        """Have every job, and those that come, completed by the next evaluation of each part."""
+        if self.hurried:
+            return
+        self.hurried = True
+        self.batch = None if self.batch is None else self.batch.hurried()
+        for job in self.jobs:
+            job.parked = None if job.parked is None else job.parked.hurried()
 
     @property
     def seated(self) -> list[Job]:

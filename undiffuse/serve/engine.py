@@ -48,6 +48,10 @@ class DrainingError(Exception):
     """The engine takes no more jobs: it is about to end."""
 
 
+class EngineFailedError(RuntimeError):
+    """The engine broke, and with it whatever was in it."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """`rows` of the network in a tick, `queue` rows of work that may wait, `memory` bytes of what runs."""
@@ -103,6 +107,7 @@ class Engine:
         self._lock = threading.Condition()
         self._ahead = 0
         self._draining = False
+        self._hurried = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="undiffuse engine", daemon=True)
 
@@ -133,6 +138,11 @@ class Engine:
         """Take no more jobs; those that are here go on."""
         with self._lock:
             self._draining = True
+
+    def hurry(self) -> None:
+        """Have what is here, and what a verb asks for later, filled by one evaluation each."""
+        with self._lock:
+            self._hurried = True
 
     def stop(self, timeout: float | None = None) -> bool:
         """Take no more jobs, finish those that are here within some seconds, and end; whether all were finished."""
@@ -191,9 +201,11 @@ class Engine:
             with self._lock:  # whoever comes later is turned away, and nobody is left waiting
                 self.failure = error
             logger.exception("the engine failed")
-            self._end_all(error)
+            failed = EngineFailedError("the engine failed")
+            failed.__cause__ = error
+            self._end_all(failed)
 
-    def _end_all(self, error: BaseException | None = None) -> None:
+    def _end_all(self, error: Exception | None = None) -> None:
         with self._lock:
             left = [*self._running, *self._waiting]
             self._running, self._waiting, self._ahead = [], deque(), 0
@@ -203,6 +215,9 @@ class Engine:
     def _tick(self) -> None:
         began = time.perf_counter()
         self._take_back()
+        if self._hurried:
+            for deck in self._decks.values():
+                deck.hurry()
         self._admit()
         jobs = self._choose()
         rows = sum(job.work.rows for job in jobs)
@@ -298,7 +313,7 @@ class Engine:
             return
         if not isinstance(demand, Denoise):
             return
-        deck = self._decks.setdefault(id(demand.predictor), Deck(demand.predictor, self.pages))
+        deck = self._decks.setdefault(id(demand.predictor), Deck(demand.predictor, self.pages, hurried=self._hurried))
         self._leave(job, but=deck)
         first = job.part < 0
         deck.add(job, demand)

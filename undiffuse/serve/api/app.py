@@ -30,13 +30,17 @@ STALLED = 30.0
 
 @dataclass(frozen=True)
 class Options:
-    """How a server runs. `keys` are API keys (none: everyone may ask), `origins` the sites whose pages may."""
+    """How a server runs. `keys` are API keys (none: everyone may ask), `origins` the sites whose pages may.
+
+    A body has `largest_body` bytes at most and is here within `body_seconds`.
+    """
 
     limits: Limits = field(default_factory=Limits)
     bounds: Bounds = field(default_factory=Bounds)
     keys: Sequence[str] = ()
     origins: Sequence[str] = ()
     largest_body: int = 1 << 20
+    body_seconds: float = 30.0
     drain_seconds: float = 30.0
     page: bool = True
 
@@ -107,7 +111,8 @@ def create_app(served: Served, options: Options | None = None) -> App:
     if options.page:
         folder = Path(str(resources.files("undiffuse.serve") / "web"))
         app.mount("/", StaticFiles(directory=folder, html=True), name="page")
-    guarded: ASGIApp = Guard(app, [digest(key) for key in options.keys], options.largest_body, metrics.request)
+    keys = [digest(key) for key in options.keys]
+    guarded: ASGIApp = Guard(app, keys, options.largest_body, options.body_seconds, metrics.request)
     if options.origins:
         guarded = CORSMiddleware(guarded, allow_origins=list(options.origins), allow_methods=["*"], allow_headers=["*"])
     return App(guarded, app, engine)

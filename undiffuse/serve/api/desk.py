@@ -20,15 +20,19 @@ from .errors import ClientGoneError, EndedError, TooLargeError
 
 GONE = 0.2
 """Seconds between looks whether a client is still there."""
+READER = 30.0
+"""Seconds that a chunk may take to be sent before its reader is dropped."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What one request may ask: characters of text, tokens written, seconds until its end."""
+    """What one request may ask: characters of text, tokens written, seconds until its end, and for a chunk of it to be
+    taken by its reader."""
 
     characters: int = 200_000
     tokens: int = 8192
     seconds: float = 600.0
+    reader_seconds: float = READER
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
 """What stands in front of every request: its size, its key, its name, and headers of the answer."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -23,6 +24,8 @@ POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
     "form-action 'none'"
 )
+CLOSE = {"Connection": "close"}
+"""For answers to a body of which more may come: nobody reads on."""
 logger = logging.getLogger("undiffuse.requests")
 
 
@@ -33,11 +36,13 @@ def digest(key: str) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class Guard:
-    """ASGI middleware. `keys` are digests, none of them: everyone may ask. `largest` is the most bytes of a body."""
+    """ASGI middleware. `keys` are digests, none of them: everyone may ask. `largest` is the most bytes of a body, and
+    `patience` the seconds in which it must be here."""
 
     app: Callable[[Scope, Receive, Send], Awaitable[None]]
     keys: Sequence[bytes] = ()
     largest: int = 1 << 20
+    patience: float = 30.0
     counted: Callable[[str, int, float], None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,14 +90,20 @@ class Guard:
         return None
 
     def _limited(self, receive: Receive) -> Receive:
-        taken = 0
+        taken, whole, until = 0, False, time.monotonic() + self.patience
 
         async def receiving() -> MutableMapping[str, Any]:
-            nonlocal taken
-            message = await receive()
+            nonlocal taken, whole
+            if whole:  # what comes now is that the client left
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), max(until - time.monotonic(), 0.001))
+            except TimeoutError:
+                raise HTTPException(408, f"the body was not here within {self.patience:g} s", CLOSE) from None
             taken += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if taken > self.largest:
-                raise HTTPException(413, f"a body may have {self.largest} bytes at most")
+                raise HTTPException(413, f"a body may have {self.largest} bytes at most", CLOSE)
             return message
 
         return receiving

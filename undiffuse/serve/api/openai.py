@@ -160,7 +160,7 @@ class _Chat(_Texts):
         if asked.stream:
             for _, mailbox, _, _ in streams:
                 await self.desk.begun(self.request, mailbox)
-            return events(self._chunks(streams, schema is not None), self.gone)
+            return events(self._chunks(streams, schema is not None), self.gone, self.desk.bounds)
         choices, used = [], usage()
         for number, (job, mailbox, _, told) in enumerate(streams):
             found = await self.desk.result(self.request, job, mailbox)
@@ -280,7 +280,7 @@ class _Completion(_Texts):
         if asked.stream:
             for _, mailbox, *_ in streams:
                 await self.desk.begun(self.request, mailbox)
-            return events(self._chunks(streams), self.gone)
+            return events(self._chunks(streams), self.gone, self.desk.bounds)
         choices, used = [], usage()
         for number, (job, mailbox, follower, told, prompt) in enumerate(streams):
             found = await self.desk.result(self.request, job, mailbox)

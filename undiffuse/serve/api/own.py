@@ -31,7 +31,7 @@ def router(desk: Desk) -> APIRouter:
             except BaseException:
                 desk.cancel([job])
                 raise
-            return events(chunks(job, mailbox, name, shown), lambda: desk.cancel([job]))
+            return events(chunks(job, mailbox, name, shown), lambda: desk.cancel([job]), desk.bounds)
         return {**shown(await desk.result(request, job, mailbox)), "model": name}
 
     async def chunks(job: Job, mailbox: Mailbox, name: str, shown: Any) -> AsyncIterator[Any]:
