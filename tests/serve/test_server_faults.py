@@ -1,6 +1,9 @@
 """What breaks, ends early or leaves: every request is answered in OpenAI's shape, and nothing is left running."""
 
+import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 import httpx
 import pytest
@@ -8,6 +11,7 @@ from served_model import MODEL
 from serving import serving
 
 from undiffuse.serve import deck
+from undiffuse.serve.api import guard
 from undiffuse.serve.api.app import Options
 from undiffuse.serve.api.desk import Bounds
 from undiffuse.serve.engine import DrainingError, Engine, Limits
@@ -49,6 +53,68 @@ def test_a_client_that_leaves_while_its_stream_waits_is_noticed():
                 assert time.monotonic() < until, "it waits on"
                 time.sleep(0.02)
         idle(app)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/completions", {**LONG, "n": 2}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 20, "n": 64}),
+        ("/v1/generate", {"prompt": "The", "length": 4000}),
+    ],
+)
+def test_a_request_is_ended_by_its_id(path, body):
+    with serving(Options(limits=Limits(rows=40), bounds=Bounds(tokens=8000))) as (address, app):
+        with httpx.stream("POST", f"{address}{path}", json={**body, "stream": True}, timeout=20) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            name = answer.headers["x-request-id"]
+            assert httpx.post(f"{address}/v1/cancel/{name}").json() == {"id": name, "cancelled": True}
+            last = [line for line in lines if line.startswith("data: {")][-1]
+        assert json.loads(last[6:])["error"]["message"] == "the request was ended: cancelled"
+        idle(app)
+
+
+def test_who_waits_for_a_whole_answer_is_told_that_it_was_cancelled(monkeypatch):
+    monkeypatch.setattr(guard.uuid, "uuid4", lambda: UUID(int=7))
+    with serving(Options(bounds=Bounds(tokens=8000))) as (address, app), ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(httpx.post, f"{address}/v1/completions", json={**LONG, "n": 2}, timeout=20)
+        while not app.engine.busy:
+            time.sleep(0.01)
+        httpx.post(f"{address}/v1/cancel/req-{'0' * 16}")
+        found = waiting.result()
+        assert (found.status_code, found.json()["error"]["code"]) == (409, "ended")
+        idle(app)
+
+
+def test_a_client_that_left_is_a_499_of_the_metrics():
+    with serving(Options(bounds=Bounds(tokens=4000))) as (address, app):
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{address}/v1/completions", json=LONG, timeout=0.3)
+        idle(app)
+        assert 'path="/v1/completions",status="499"} 1.0' in httpx.get(f"{address}/metrics").text
+
+
+def test_what_is_left_at_the_end_is_a_503():
+    with serving(Options(bounds=Bounds(tokens=8000))) as (address, app), ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(httpx.post, f"{address}/v1/completions", json={**LONG, "n": 2}, timeout=20)
+        while not app.engine.busy:
+            time.sleep(0.01)
+        app.engine.drain()
+        late = httpx.post(f"{address}/v1/fill", json={"text": "The [MASK]"})
+        assert (late.status_code, late.json()["error"]["code"]) == (503, "draining")
+        assert not httpx.get(f"{address}/readyz").json()["ready"]
+        app.engine.stop(0.05)
+        found = waiting.result()
+        assert (found.status_code, found.json()["error"]["code"]) == (503, "ended")
+
+
+def test_who_is_hurried_is_filled_by_one_evaluation_of_each_part():
+    with serving(Options(bounds=Bounds(tokens=8000))) as (address, app):
+        app.engine.hurry()
+        found = httpx.post(f"{address}/v1/generate", json={"prompt": "The", "length": 24}, timeout=20).json()
+        assert found["tokens"] == 24
+        assert found["nfe"] == 1
 
 
 def test_copies_that_do_not_fit_the_queue_leave_none_behind():
