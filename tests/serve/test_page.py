@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -14,6 +15,8 @@ from served_model import MODEL
 from serving import serving
 
 from undiffuse.serve.api.app import Options
+from undiffuse.serve.api.desk import Bounds
+from undiffuse.serve.engine import Limits
 
 pytestmark = pytest.mark.slow
 TEXT = "The [MASK:2] fox ____ dog."
@@ -366,3 +369,70 @@ def test_everyone_can_use_it(browser, address, scheme, width):
 def test_the_page_is_small():
     files = [each for each in (resources.files("undiffuse.serve") / "web").iterdir() if each.is_file()]
     assert sum(len(each.read_bytes()) for each in files) < 150_000
+
+
+def test_a_key_is_asked_for_and_nowhere_kept(browser):
+    with serving(Options(keys=("secret",))) as (address, _):
+        found = Tab(browser, address)
+        found.page.goto(address)
+        found.page.wait_for_selector("#key-form:not([hidden])")
+        assert "API key" in found.page.inner_text("#error-text")
+        found.page.fill("#key", "wrong")
+        found.page.keyboard.press("Enter")
+        found.page.wait_for_selector("#key-form:not([hidden])")
+        assert not found.page.text_content("#about")
+        found.page.fill("#key", "secret")
+        found.page.click("#key-form button")
+        found.connected()
+        assert found.page.is_hidden("#error")
+        found.denoise(TEXT)
+        assert found.text() == shown(FILLED)
+        assert "secret" not in found.page.url
+        stored = found.page.context.storage_state()
+        assert "secret" not in json.dumps(stored)
+        assert not found.errors
+        found.context.close()
+
+
+def test_stop_ends_the_request_on_the_server_too(browser):
+    with serving(Options(limits=Limits(rows=32), bounds=Bounds(tokens=4000))) as (address, app):
+        found = Tab(browser, address).open()
+        found.page.check('input[value="generate"]')
+        found.page.click("#more summary")
+        found.page.fill("#length", "4000")
+        found.page.fill("#text", "The")
+        assert found.page.is_hidden("#stop")
+        found.page.click("#run")
+        found.page.wait_for_selector("#sides .committed")
+        found.page.click("#stop")
+        found.wait("#live", r"^Stopped\.$")
+        assert found.page.is_hidden("#stop")
+        assert found.page.is_hidden("#error")
+        until = time.monotonic() + 5
+        while app.engine.busy:
+            assert time.monotonic() < until, "it goes on"
+            time.sleep(0.02)
+        assert app.engine.counters.ended == {"cancelled": 1}
+        found.page.check('input[value="fill"]')
+        found.denoise(TEXT)
+        assert found.text() == shown(FILLED)
+        assert not found.errors
+        found.context.close()
+
+
+def test_a_link_is_copied_and_said_to_be(browser, address):
+    found = Tab(browser, address, permissions=["clipboard-read", "clipboard-write"]).open()
+    found.page.fill("#text", TEXT)
+    found.page.click("#link")
+    found.wait("#live", r"^The link is copied\.$")
+    assert found.page.text_content("#link") == "Copied"
+    found.page.fill("#text", "")
+    found.page.focus("#text")
+    found.page.keyboard.press("Control+V")
+    link = found.page.input_value("#text")
+    other = Tab(browser, "")
+    other.address = link
+    other.open()
+    assert other.page.input_value("#text") == TEXT
+    found.context.close()
+    other.context.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -21,6 +21,8 @@ from ..engine import Engine, Limits
 from ..metrics import Metrics
 from ..served import Served
 from . import errors, openai, own
+from .answers import ErrorAnswer
+from .described import ERRORS, described, tidied
 from .desk import Bounds, Desk
 from .guard import Guard, digest
 
@@ -108,6 +110,8 @@ def create_app(served: Served, options: Options | None = None) -> App:
     async def nothing(rest: str) -> Any:
         raise HTTPException(404, f"there is no endpoint /v1/{rest} for this method: GET /openapi.json lists all")
 
+    whole = app.openapi
+    app.openapi = lambda: tidied(whole())  # type: ignore[method-assign]
     if options.page:
         folder = Path(str(resources.files("undiffuse.serve") / "web"))
         app.mount("/", StaticFiles(directory=folder, html=True), name="page")
@@ -135,23 +139,38 @@ async def _warm(served: Served, health: Health) -> None:
         health.failure = str(error)
 
 
+def _operator(path: str) -> dict[str, Any]:
+    """What is said of an operators' endpoint; its error is its own answer with another status."""
+    said = described(path, ())
+    other = {"/healthz": 500, "/readyz": 503}.get(path)
+    if other is not None:
+        said["responses"][other] = {**said["responses"][200], "description": "It does not."}
+    return said
+
+
 def _operate(app: FastAPI, health: Health, metrics: Metrics, served: Served) -> None:
     """Endpoints for operators."""
 
-    @app.get("/healthz", tags=["operation"], summary="Whether the engine is alive")
+    @app.get("/healthz", tags=["operation"], summary="Whether the engine is alive", **_operator("/healthz"))
     async def healthz() -> Any:
         return JSONResponse({"alive": health.alive}, 200 if health.alive else 500)
 
-    @app.get("/readyz", tags=["operation"], summary="Whether requests would be answered now")
+    @app.get("/readyz", tags=["operation"], summary="Whether requests would be answered now", **_operator("/readyz"))
     async def readyz() -> Any:
         ready = health.ready and health.alive and not health.engine.draining
         why = health.failure or ("draining" if health.engine.draining else "loading" if not health.ready else "")
         return JSONResponse({"ready": ready, **({"why": why} if why else {})}, 200 if ready else 503)
 
-    @app.get("/metrics", tags=["operation"], summary="Counters for Prometheus")
+    @app.get(
+        "/metrics",
+        tags=["operation"],
+        summary="Counters for Prometheus",
+        response_class=PlainTextResponse,
+        responses={401: {"model": ErrorAnswer, "description": ERRORS[401]}},
+    )
     async def counters() -> Any:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/version", tags=["operation"], summary="The version, and the models")
+    @app.get("/version", tags=["operation"], summary="The version, and the models", **_operator("/version"))
     async def version() -> Any:
         return {"undiffuse": metadata.version("undiffuse"), "models": list(served.places), "default": served.default}

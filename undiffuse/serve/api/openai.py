@@ -14,6 +14,7 @@ from ...language_model import Answer, Generated, LanguageModel
 from ..following import Follower, Told
 from ..job import Done
 from . import calls
+from .described import described
 from .desk import Desk, Size
 from .schema import ChatRequest, CompletionRequest, EmbedRequest, OpenAI
 from .sse import events
@@ -24,24 +25,34 @@ def router(desk: Desk) -> APIRouter:
     """The endpoints on a desk."""
     routes = APIRouter(tags=["OpenAI"])
 
-    @routes.post("/v1/chat/completions", summary="The next message of a conversation")
+    @routes.post(
+        "/v1/chat/completions", summary="The next message of a conversation", **described("/v1/chat/completions")
+    )
     async def chat(asked: ChatRequest, request: Request) -> Any:
         name, model = await desk.model(asked.model)
         return await _Chat(desk, request, name, model, asked).answer()
 
-    @routes.post("/v1/completions", summary="A continuation; with a suffix, what stands between")
+    @routes.post(
+        "/v1/completions", summary="A continuation; with a suffix, what stands between", **described("/v1/completions")
+    )
     async def completions(asked: CompletionRequest, request: Request) -> Any:
         name, model = await desk.model(asked.model)
         return await _Completion(desk, request, name, model, asked).answer()
 
-    @routes.post("/v1/fim/completions", summary="What stands between a prompt and a suffix")
+    @routes.post(
+        "/v1/fim/completions", summary="What stands between a prompt and a suffix", **described("/v1/fim/completions")
+    )
     async def between(asked: CompletionRequest, request: Request) -> Any:
         if asked.suffix is None:
             raise UserError("suffix is missing: give the text after the gap, or ask /v1/completions")
         name, model = await desk.model(asked.model)
         return await _Completion(desk, request, name, model, asked).answer()
 
-    @routes.post("/v1/embeddings", summary="Texts as vectors: the mean of their last hidden states")
+    @routes.post(
+        "/v1/embeddings",
+        summary="Texts as vectors: the mean of their last hidden states",
+        **described("/v1/embeddings"),
+    )
     async def embeddings(asked: EmbedRequest, request: Request) -> Any:
         if asked.encoding_format == "base64":
             raise UserError("encoding_format must be float")
@@ -60,17 +71,21 @@ def router(desk: Desk) -> APIRouter:
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
 
-    @routes.get("/v1/models", summary="The models that are served")
+    @routes.get("/v1/models", summary="The models that are served", **described("/v1/models", (401,)))
     async def models() -> Any:
         return {"object": "list", "data": [_model(desk, name) for name in desk.served.places]}
 
-    @routes.get("/v1/models/{name:path}/capabilities", summary="What a model accepts")
+    @routes.get(
+        "/v1/models/{name:path}/capabilities",
+        summary="What a model accepts",
+        **described("/v1/models/{name}/capabilities", (401, 404)),
+    )
     async def capabilities(name: str) -> Any:
         from .capabilities import capabilities_of
 
         return await asyncio.to_thread(capabilities_of, *await desk.model(name))
 
-    @routes.get("/v1/models/{name:path}", summary="One of the models")
+    @routes.get("/v1/models/{name:path}", summary="One of the models", **described("/v1/models/{name}", (401, 404)))
     async def model(name: str) -> Any:
         known, _ = (name, None) if name in desk.served.places else desk.served.get(name)
         return _model(desk, known)

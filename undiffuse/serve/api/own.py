@@ -10,6 +10,7 @@ from ...text.holes import Hole, parse
 from ..job import Done, Job
 from ..mailbox import Mailbox
 from . import calls
+from .described import described
 from .desk import Desk, Size
 from .schema import Asked, CheckRequest, ChooseRequest, EditRequest, FillRequest, GenerateRequest, ScoreRequest
 from .sse import events
@@ -42,7 +43,7 @@ def router(desk: Desk) -> APIRouter:
                 text = told.prefix.get(0)
                 yield {"object": "step", "id": job.name, **({"text": text} if text else {}), **patches_of(told)}
 
-    @routes.post("/v1/fill", summary="A text with its holes filled")
+    @routes.post("/v1/fill", summary="A text with its holes filled", **described("/v1/fill"))
     async def fill(asked: FillRequest, request: Request) -> Any:
         name, model = await desk.model(asked.model)
         made = calls.fill(model, asked)
@@ -58,7 +59,7 @@ def router(desk: Desk) -> APIRouter:
 
         return await finished(request, asked, job, mailbox, name, shown)
 
-    @routes.post("/v1/generate", summary="A continuation of a text")
+    @routes.post("/v1/generate", summary="A continuation of a text", **described("/v1/generate"))
     async def generate(asked: GenerateRequest, request: Request) -> Any:
         name, model = await desk.model(asked.model)
         options = asked.options()
@@ -79,7 +80,7 @@ def router(desk: Desk) -> APIRouter:
 
         return await finished(request, asked, job, mailbox, name, shown)
 
-    @routes.post("/v1/edit", summary="Spans of a text written anew, given all the rest")
+    @routes.post("/v1/edit", summary="Spans of a text written anew, given all the rest", **described("/v1/edit"))
     async def edit(asked: EditRequest, request: Request) -> Any:
         name, model = await desk.model(asked.model)
         made, changes = calls.edit(model, asked)
@@ -95,7 +96,7 @@ def router(desk: Desk) -> APIRouter:
 
         return await finished(request, asked, job, mailbox, name, shown)
 
-    @routes.post("/v1/check", summary="The words that their two sides make least likely")
+    @routes.post("/v1/check", summary="The words that their two sides make least likely", **described("/v1/check"))
     async def check(asked: CheckRequest, request: Request) -> Any:
         name, model = await desk.model(asked.model)
         own = asked.model_dump(exclude={"model", "text"})
@@ -105,7 +106,7 @@ def router(desk: Desk) -> APIRouter:
         (found,) = await desk.result(request, job, mailbox)
         return {**found.json(), "model": name}
 
-    @routes.post("/v1/score", summary="How likely texts are")
+    @routes.post("/v1/score", summary="How likely texts are", **described("/v1/score"))
     async def score(asked: ScoreRequest, request: Request) -> Any:
         name, model = await desk.model(asked.model)
         size = Size(sum(map(len, asked.texts)), 16)
@@ -113,7 +114,9 @@ def router(desk: Desk) -> APIRouter:
         found = await desk.result(request, job, mailbox)
         return {**found.json(per_text=True), "model": name}
 
-    @routes.post("/v1/choose", summary="Which of some texts stands in a place, as probabilities")
+    @routes.post(
+        "/v1/choose", summary="Which of some texts stands in a place, as probabilities", **described("/v1/choose")
+    )
     async def choose(asked: ChooseRequest, request: Request) -> Any:
         name, model = await desk.model(asked.model)
         size = Size(len(asked.text) + sum(map(len, asked.choices)), 8, len(asked.choices))
@@ -123,7 +126,11 @@ def router(desk: Desk) -> APIRouter:
         choices = [{"text": text, "probability": found.get(text, 0.0)} for text in asked.choices]
         return {"choice": hole.text, "choices": choices, "kind": hole.kind, "model": name}
 
-    @routes.post("/v1/cancel/{name}", summary="End a request by the id in its header x-request-id")
+    @routes.post(
+        "/v1/cancel/{name}",
+        summary="End a request by the id in its header x-request-id",
+        **described("/v1/cancel/{name}", (401,)),
+    )
     async def cancel(name: str) -> Any:
         desk.engine.cancel(name, "cancelled")
         return {"id": name, "cancelled": True}
