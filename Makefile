@@ -14,7 +14,7 @@ help:
 	@echo "make demo QUICK=1    the same in about a minute"
 	@echo "make test            the test suite, in five to six minutes on two cores (PROFILE=1: what each test costs)"
 	@echo "make test-all        every test there is, and shapes checked in every call"
-	@echo "make test-page       the server's page in a real Chromium, where there is one (apt-get install chromium)"
+	@echo "make test-page       the server's page in a real Chromium (apt-get install chromium), and OpenAI's client for JavaScript (npm)"
 	@echo "make verify-kernels  every law on every component, also under the arithmetic of other processors"
 	@echo "make check           format, lint, types, import rings"
 	@echo "make docs            the docs as a site in build/docs"
@@ -41,10 +41,12 @@ test-all: $(STAMP)
 
 $(BROWSER): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	@if command -v npm >/dev/null; then npm install --silent --no-audit --no-fund --prefix build/node openai@6.49.0; \
+	else echo "no npm here: the test of OpenAI's client for JavaScript is skipped"; fi
 	@touch $(BROWSER)
 
 test-page: $(BROWSER)
-	@$(BIN)/python -m pytest -m '' -n 0 -rs tests/serve/test_page.py
+	@$(BIN)/python -m pytest -m '' -n 0 -rs tests/serve/test_page.py tests/serve/test_clients.py
 
 verify-kernels: $(STAMP)
 	@$(BIN)/python tests/exact/kernels.py
