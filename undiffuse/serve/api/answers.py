@@ -160,8 +160,13 @@ class Work(Shape):
     tokens_per_forward: float | None
 
 
+class PromptTokens(Shape):
+    cached_tokens: int
+
+
 class Usage(Shape):
     prompt_tokens: int
+    prompt_tokens_details: PromptTokens
     completion_tokens: int
     total_tokens: int
     diffusion: Work
