@@ -20,6 +20,18 @@ from undiffuse.serve.job import Failed, Job
 LONG = {"prompt": "The", "max_tokens": 4000}
 
 
+@pytest.fixture
+def slow(monkeypatch):
+    """Every step takes a hundredth of a second more, so that what is asked for is not over before the test looks."""
+
+    def waited(*arguments):
+        time.sleep(0.01)
+        return step(*arguments)
+
+    step = deck.step
+    monkeypatch.setattr(deck, "step", waited)
+
+
 def idle(app) -> None:
     until = time.monotonic() + 10
     while app.engine.busy:
@@ -59,11 +71,11 @@ def test_a_client_that_leaves_while_its_stream_waits_is_noticed():
     ("path", "body"),
     [
         ("/v1/completions", {**LONG, "n": 2}),
-        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 20, "n": 64}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 8, "n": 64}),
         ("/v1/generate", {"prompt": "The", "length": 4000}),
     ],
 )
-def test_a_request_is_ended_by_its_id(path, body):
+def test_a_request_is_ended_by_its_id(path, body, slow):
     with serving(Options(limits=Limits(rows=40), bounds=Bounds(tokens=8000))) as (address, app):
         with httpx.stream("POST", f"{address}{path}", json={**body, "stream": True}, timeout=20) as answer:
             lines = answer.iter_lines()
@@ -75,7 +87,7 @@ def test_a_request_is_ended_by_its_id(path, body):
         idle(app)
 
 
-def test_who_waits_for_a_whole_answer_is_told_that_it_was_cancelled(monkeypatch):
+def test_who_waits_for_a_whole_answer_is_told_that_it_was_cancelled(monkeypatch, slow):
     monkeypatch.setattr(guard.uuid, "uuid4", lambda: UUID(int=7))
     with serving(Options(bounds=Bounds(tokens=8000))) as (address, app), ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(httpx.post, f"{address}/v1/completions", json={**LONG, "n": 2}, timeout=20)
@@ -87,17 +99,20 @@ def test_who_waits_for_a_whole_answer_is_told_that_it_was_cancelled(monkeypatch)
         idle(app)
 
 
-def test_a_client_that_left_is_a_499_of_the_metrics():
+def test_a_client_that_left_is_a_499_of_the_metrics(slow):
     with serving(Options(bounds=Bounds(tokens=4000))) as (address, app):
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(f"{address}/v1/completions", json=LONG, timeout=0.3)
+        until = time.monotonic() + 10
+        while 'path="/v1/completions",status="499"} 1.0' not in httpx.get(f"{address}/metrics").text:
+            assert time.monotonic() < until, "nobody counted it"
+            time.sleep(0.05)
         idle(app)
-        assert 'path="/v1/completions",status="499"} 1.0' in httpx.get(f"{address}/metrics").text
 
 
-def test_what_is_left_at_the_end_is_a_503():
+def test_what_is_left_at_the_end_is_a_503(slow):
     with serving(Options(bounds=Bounds(tokens=8000))) as (address, app), ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(httpx.post, f"{address}/v1/completions", json={**LONG, "n": 2}, timeout=20)
+        waiting = pool.submit(httpx.post, f"{address}/v1/completions", json=LONG, timeout=20)
         while not app.engine.busy:
             time.sleep(0.01)
         app.engine.drain()
