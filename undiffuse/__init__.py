@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .cli.animation import animation
     from .cli.bar import TrainingBar
     from .cli.watch import Watch
     from .decode.event import Event
@@ -25,6 +26,7 @@ __all__ = [
     "TrainingBar",
     "UserError",
     "Watch",
+    "animation",
     "convert",
     "inspect",
     "list_models",
@@ -36,6 +38,7 @@ __all__ = [
 _HOME = {
     "Event": ".decode.event",
     "TrainingBar": ".cli.bar",
+    "animation": ".cli.animation",
     "Watch": ".cli.watch",
     "LanguageModel": ".language_model",
     "UserError": ".errors",
