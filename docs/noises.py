@@ -136,9 +136,8 @@ def _clock(time: Timeline) -> str:
     shares = [float(TIMES[moment]) for moment in range(len(TIMES))]
     stops = [f"{time.at(frame)}{{transform:scaleX({share:.3f})}}" for frame, share in enumerate(shares)]
     stops.append(f"100%{{transform:scaleX({shares[-1]:.3f})}}")
-    style = (
-        f"transform:scaleX({shares[time.still]:.3f});transform-origin:{x + 12}px 0;{time.moving(''.join(stops), 'linear')}"
-    )
+    still = f"transform:scaleX({shares[time.still]:.3f});transform-origin:{x + 12}px 0"
+    style = f"{still};{time.moving(''.join(stops), 'linear')}"
     return (
         f'<text class="time" x="{EDGE}" y="30">t = 0</text><text class="time" x="{WIDTH - EDGE}" y="30" '
         f'text-anchor="end">1</text><rect class="track" x="{x + 12}" y="22" width="{wide}" height="8" rx="4"/>'

@@ -1,7 +1,7 @@
 """A hook of MkDocs: pages of the site that are no files of docs/.
 
-The README is the first page; CONTRIBUTING, SECURITY and CHANGELOG come from the root; and every package of the library
-has a page of reference, made of its docstrings.
+The README is the first page; CONTRIBUTING, SECURITY and CHANGELOG come from the root; notebooks are pages as they were
+run; and every package of the library has a page of reference, made of its docstrings.
 """
 
 import re
@@ -11,6 +11,8 @@ from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).parents[1]
 PROJECT = {
@@ -60,11 +62,29 @@ def _named(part: Any) -> Iterator[str]:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for source, target in PROJECT.items():
         files.append(File.generated(config, target, content=moved((ROOT / source).read_text(encoding="utf-8"))))
+    for notebook in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        for name, content in as_run(notebook).items():
+            files.append(File.generated(config, f"notebooks/{name}", content=content))
     files.append(File.generated(config, "reference/undiffuse.md", content=_page("undiffuse", "Records and errors", "")))
     for package, title in PACKAGES.items():
         content = _page(package, title, "**/")
         files.append(File.generated(config, f"reference/{package.rpartition('.')[2]}.md", content=content))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Links to notebooks lead to their pages."""
+    return re.sub(r"(\]\([\w./-]+)\.ipynb\)", r"\1.md)", markdown)
+
+
+def as_run(notebook: Path) -> dict[str, str | bytes]:
+    """A notebook as a page with its outputs, and its pictures, by file name."""
+    text, found = MarkdownExporter().from_filename(str(notebook))
+    pictures = {name: f"{notebook.stem}_{name}" for name in found["outputs"]}
+    for name, own in pictures.items():
+        text = text.replace(f"]({name})", f"]({own})")
+    text = re.sub(r"!\[\w+\]", "![What the cell above draws]", text)
+    return {f"{notebook.stem}.md": text, **{own: found["outputs"][name] for name, own in pictures.items()}}
 
 
 def moved(text: str) -> str:

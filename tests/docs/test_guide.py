@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide"
 SOURCES = {
     "comparison": "docs/comparison.md",
+    "showpieces": "docs/showpieces.md",
     "calibration": "benchmarks/results/calibration.md",
     "parallel decoding": "benchmarks/results/parallel_sorting.md",
 }
@@ -28,7 +30,9 @@ def read(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["bound.md", "errata.md"])
+@pytest.mark.parametrize(
+    "name", ["bound.md", "errata.md", "noises.md", pytest.param("parallel.md", marks=pytest.mark.slow)]
+)
 def test_code_prints_what_stands_under_it(name):
     page = (GUIDE / name).read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?", page, re.MULTILINE | re.DOTALL)
@@ -41,8 +45,9 @@ def test_code_prints_what_stands_under_it(name):
         assert shown.getvalue() == said
 
 
-def test_numbers_of_tables_are_those_of_the_results():
-    page, seen = read("docs/guide/when.md"), 0
+@pytest.mark.parametrize(("name", "least"), [("when.md", 25), ("gallery.md", 15)])
+def test_numbers_of_tables_are_those_of_the_results(name, least):
+    page, seen = read(f"docs/guide/{name}"), 0
     for line in page.splitlines():
         source = re.search(r"\| \[([^\]]+)\]\([^)]+\) \|$", line)
         if source is None:
@@ -51,7 +56,7 @@ def test_numbers_of_tables_are_those_of_the_results():
         for number in numbers:
             assert number in read(SOURCES[source[1]]), (number, line)
         seen += len(numbers)
-    assert seen > 25
+    assert seen > least
 
 
 def test_numbers_of_the_prose_are_those_of_the_results():
@@ -64,3 +69,27 @@ def test_paths_of_the_reading_list_exist():
     assert len(named) > 8
     for path in named:
         assert (ROOT / path).exists(), path
+
+
+def test_what_repair_gives_is_recorded():
+    lines = json.loads(read("benchmarks/results/showpieces/toy.json"))["result"]["lines"]
+    two = next(line for line in lines if line["steps"] == 2)
+    said = f"{100 * two['share']:.1f} % sentences before, {100 * two['repaired']:.1f} % after"
+    assert said in " ".join(read("docs/guide/parallel.md").split())
+
+
+def test_the_gallery_names_the_command_of_every_picture():
+    page = read("docs/guide/gallery.md")
+    for section in page.split("\n## ")[1:]:
+        assert "](../images/" in section, section
+        assert re.search(r"^undiffuse |`python docs/\w+\.py`", section, re.MULTILINE), section
+
+
+def test_words_of_the_guide_are_in_the_glossary():
+    """Those that the guide uses without saying what they are."""
+    glossary = read("docs/glossary.md")
+    pages = " ".join(read(str(page.relative_to(ROOT))) for page in sorted(GUIDE.glob("*.md"))).lower()
+    words = "twin, interval, evaluation, total variation, calibrated, schedule, bound, canvas, strategy, cache, entropy, history"
+    for word in words.split(", "):
+        assert word in pages, word
+        assert re.search(rf"^\| [^|]*\b{word}\b[^|]* \|", glossary, re.MULTILINE), word
