@@ -89,7 +89,9 @@ def test_words_of_the_guide_are_in_the_glossary():
     """Those that the guide uses without saying what they are."""
     glossary = read("docs/glossary.md")
     pages = " ".join(read(str(page.relative_to(ROOT))) for page in sorted(GUIDE.glob("*.md"))).lower()
-    words = "twin, interval, evaluation, total variation, calibrated, schedule, bound, canvas, strategy, cache, entropy, history"
+    words = (
+        "twin, interval, evaluation, total variation, calibrated, schedule, bound, strategy, cache, entropy, history"
+    )
     for word in words.split(", "):
         assert word in pages, word
         assert re.search(rf"^\| [^|]*\b{word}\b[^|]* \|", glossary, re.MULTILINE), word
