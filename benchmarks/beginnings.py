@@ -53,6 +53,7 @@ class First:
         def tell(message: object) -> None:
             told.append(message)
             if isinstance(message, Done | Failed):
+                stepped.set()
                 ended.set()
 
         def watch(canvas: object, part: int) -> None:
@@ -61,7 +62,7 @@ class First:
                 stepped.set()
 
         canvases = count()
-        made = lambda _: self.model.calls.generate(self.text, length=WRITTEN, strategy="confidence")  # noqa: E731
+        made = lambda _: self.model.calls.generate(self.text, length=WRITTEN)  # noqa: E731
         self.engine.submit(Job(str(next(self.numbers)), made, tell, watch))
         stepped.wait()
         self.elapsed = time.perf_counter()

@@ -51,10 +51,10 @@ def plain(kind: str, found):
     return [each.json() for each in found] if kind == "check" else found
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.sampled_from([*EVALUATED, *FILLED]), st.booleans(), st.integers(0, 3)), min_size=2, max_size=5
+        st.tuples(st.sampled_from([*EVALUATED, *FILLED]), st.booleans(), st.integers(0, 3)), min_size=2, max_size=4
     ),
     st.sampled_from([20, 200, 5000]),
 )

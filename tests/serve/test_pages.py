@@ -89,7 +89,7 @@ def test_an_answer_is_the_beginning_of_what_follows_it():
 PIECES = ("The quick brown fox jumps ", "over the lazy dog. ", "Größe, naïve — ", "漢字 and emoji 🙂 too. ")
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -98,8 +98,8 @@ PIECES = ("The quick brown fox jumps ", "over the lazy dog. ", "Größe, naïve 
             st.integers(0, 2),
             st.sampled_from(["stay", "stay", "stay", "cancelled"]),
         ),
-        min_size=3,
-        max_size=6,
+        min_size=2,
+        max_size=5,
     ),
     st.sampled_from([60, 1 << 14]),
     st.sampled_from([40_000, 300_000, 1 << 28]),
