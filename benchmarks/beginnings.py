@@ -10,6 +10,7 @@ from itertools import count
 
 import torch
 
+from undiffuse.decode.canvas import Canvas
 from undiffuse.kinds import build_process
 from undiffuse.language_model import LanguageModel
 from undiffuse.models.transformer import Transformer, TransformerConfig
@@ -20,7 +21,7 @@ from undiffuse.text.tokenizer import Tokenizer
 
 from .report import median_of_ratios, write
 
-PROMPT, WRITTEN, ROUNDS = 512, 16, 15
+PROMPT, WRITTEN, ROUNDS = 512, 16, 9
 TEXT = "In the beginning there was a prompt, and it was long, and everybody sent it again. "
 SPEC = {"schedule": {"kind": "one-minus-t"}, "destination": {"kind": "mask"}}
 
@@ -56,12 +57,10 @@ class First:
                 stepped.set()
                 ended.set()
 
-        def watch(canvas: object, part: int) -> None:
-            seen = next(canvases)
-            if seen == 1:  # after the canvas as it begins
+        def watch(canvas: Canvas, part: int) -> None:
+            if not bool((canvas.pending == canvas.editable).all()):
                 stepped.set()
 
-        canvases = count()
         made = lambda _: self.model.calls.generate(self.text, length=WRITTEN)  # noqa: E731
         self.engine.submit(Job(str(next(self.numbers)), made, tell, watch))
         stepped.wait()
