@@ -48,14 +48,14 @@ class Generator:
             if watch.done():
                 break
             tasks.append(asyncio.create_task(self._one(number, which, at)))
-        everyone = asyncio.gather(*tasks)
+        everyone = asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.wait({watch, everyone}, return_when=asyncio.FIRST_COMPLETED)
         stopped = watch.done()
         watch.cancel()
         if stopped:
             for task in tasks:
                 task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(everyone, return_exceptions=True)
         return stopped
 
     async def _missing(self, allowed: int) -> None:

@@ -16,8 +16,8 @@ from .policies import SYSTEMS
 SLOWER = 5.0
 """The bound on p95 of completion: so many times that of the same requests alone, without any waiting."""
 FACTOR = 1.25
-"""Between two rates; the last step halves it."""
-FIRST: Mapping[str, int] = {"ours": 4, "static": 1, "equal": 1, "alone": -3}
+"""Between two rates; the search goes by two of them, then halves down to half of one."""
+FIRST: Mapping[str, int] = {"ours": 5, "static": 3, "equal": 3, "alone": -1}
 """Where a search begins, in steps of the factor from the pace of the library's own loop."""
 
 
@@ -127,4 +127,4 @@ def _next(name: str, low: float | None, high: float | None) -> float:
         return (low + high) / 2
     if low is None and high is None:
         return float(FIRST[name])
-    return low + 1 if low is not None else high - 1  # type: ignore[operator]
+    return low + 2 if low is not None else high - 2  # type: ignore[operator]

@@ -20,7 +20,8 @@ This page is written by `python -m benchmarks.serve page` from the result files 
 `… soak`, which send requests over HTTP to a real `undiffuse serve` on the same machine. Times compare within one table
 and with nothing else.
 
-**What is asked.** {mix}. Every request that streams decodes blocks of 8 tokens with the cache `dual`, as one would on a
+**What is asked.** {mix}.
+Every request that streams decodes blocks of 8 tokens with the cache `dual`, as one would on a
 processor, so most steps run 4 to 16 rows of the network. That is where batches pay on a processor: a pass over few rows
 spends its time on reading the weights, which a batch does once. Passes over a hundred rows are bound by arithmetic,
 and no scheduler makes them cheaper. Fills ask for their best answer alone (`top` 1), since alternatives take passes
@@ -35,7 +36,7 @@ server, on the same engine, and take turns; they differ only in which requests t
   they are finished.
 - *equal steps only*: requests at the same step share a pass; the largest such set goes, or whoever waited {age:g} s.
 
-Every answer is compared with the one that the library gives alone for the same seed, token by token, in float32.
+Every answer is compared with the one that the library gives alone for the same seed, in float32.
 """
 GOODPUT = """## Goodput
 
@@ -115,8 +116,9 @@ def _load(found: Mapping[str, Any]) -> list[str]:
         GOODPUT.format(bound=found["bound"], slower=found["slower"], p95=alone["p95"], pace=alone["per second"]),
         *markdown(goodput),
         "",
-        f"The goodput of continuous batching is {ratios}. Of {answered} answers {wrong} were wrong, {lost} lost, "
-        f"{twice} came twice.",
+        f"The goodput of continuous batching is {ratios}.",
+        "",
+        f"Of {answered} answers {wrong} were wrong, {lost} lost, {twice} came twice.",
         "",
         f"`{found['command']}` ({_machine(found)}; steps of {found['rows']} rows, {found['seconds']:g} s per point)",
         "",
