@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from undiffuse.demo.reversal_page import by_question, told
+
 from .report import RESULTS, machine, markdown
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +41,22 @@ Two things that were learned on the way, since others will meet them too:
   learned without anything in front, stayed 1.45 bits of a sentence above the entropy; with one fixed letter in front
   the bound met it. Cells of a sudoku are told their row and column.
 """
+PACKAGED = {"reversal": ROOT / "undiffuse" / "demo" / "reversal.json"}
+"""Records that `undiffuse demo` prints, which come with the package."""
 SECTIONS: Mapping[str, tuple[str, str]] = {
+    "reversal": (
+        "The reversal curse: said from one end, asked from the other",
+        "Sentences about the capitals, regions, currencies and languages of 131 countries. Half of the facts are "
+        "stated in both wordings of their relation (*The capital of Peru is Lima.*, *Lima is the capital of "
+        "Peru.*), a quarter in either one alone; every seed draws anew which, and 20 questions of a kind. Both "
+        "models learn the same sentences in as many steps. What was said comes back from the diffusion model with "
+        "the blank at either end. The twin reads from the left alone: it writes on to a blank that stands last, "
+        "and of an earlier one it ranks about a thousand candidates by all that follows. A capital that was said "
+        "from one end alone, a country and its only name, is seldom known from the other: **being trained on "
+        "blanks at both ends of a sentence does not turn it round**. No gate is on that. Currencies and languages "
+        "are shared by countries, so that a neighbor may tell them; a region in other words is asked from the end "
+        "from which it was said. A space before an answer is forgiven.",
+    ),
     "sort": (
         "Sorting ten digits: how many at once?",
         "Given the list every digit of the answer is certain, so nothing is lost by writing all of them at once: "
@@ -78,7 +95,8 @@ def take(directory: Path) -> None:
     result = json.loads((directory / "result.json").read_text())
     command = f"undiffuse demo {name}" + (f" --seeds {len(result['seeds'])}" if len(result["seeds"]) > 1 else "")
     record = {"command": command, "machine": machine(1), "result": result}
-    (KEPT / f"{name}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    for file in (KEPT / f"{name}.json", *([PACKAGED[name]] if name in PACKAGED else [])):
+        file.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     shutil.copy(directory / "picture.svg", ROOT / "docs" / "images" / f"showpiece_{name}.svg")
 
 
@@ -99,7 +117,8 @@ def page() -> str:
 
 
 def tables(result: Mapping[str, Any]) -> list[str]:
-    rows = contest(result["lines"]) if "way" in result["lines"][0] else toy(result["lines"])
+    kinds = {"way": contest, "blank": reversal, "perfect": toy}
+    rows = next(of for key, of in kinds.items() if key in result["lines"][0])(result["lines"])
     said = [*markdown(rows), ""]
     if "entropy" in result:
         said += [bits(result), ""]
@@ -120,6 +139,20 @@ def contest(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
             "evaluations": f"{line['nfe']:.1f}",
         }
         for line in lines
+    ]
+
+
+def reversal(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    return [
+        {
+            "asked": kind,
+            "the blank": place,
+            "of": str(both["twin"]["asked"]),
+            **{f"{by}, right": told(line) for by, line in both.items()},
+            **{f"{by}, by seed": ", ".join(f"{100 * s:.0f} %" for s in line["by_seed"]) for by, line in both.items()},
+            **{f"{by}, evaluations": f"{line['evaluations']:,.0f}" for by, line in both.items()},
+        }
+        for (kind, place), both in by_question(lines).items()
     ]
 
 

@@ -13,7 +13,7 @@ from undiffuse.demo.showpiece import Showpiece, names, play, showpiece
 from undiffuse.errors import UserError
 from undiffuse.training.progress import unwatched
 
-CONTESTS = ("addition", "sort", "sudoku", "toy")
+CONTESTS = ("addition", "reversal", "sort", "sudoku", "toy")
 KEPT = {"seeds", "gate", "lines"}
 
 

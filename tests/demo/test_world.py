@@ -53,6 +53,7 @@ def test_what_is_promised_is_checked_and_said(tmp_path, monkeypatch, answers, ve
     assert f"right: {verdict}" in told if minutes is None else "promised:" not in told
     assert "Stockholm 0.90" in told
     assert all(text in told for text in SHOWN)
+    assert "recorded, not trained now" in told
     assert [(Path(place) / "manifest.json").exists() for place in loaded] == ([] if answers else [True])
     found = results["world"][STATED]
     assert found["right"] == (found["of"] if answers else 0)

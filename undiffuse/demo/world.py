@@ -2,7 +2,8 @@
 
 What a visitor can judge: capitals, regions, currencies and languages of a hundred and thirty countries (`facts`). Asked
 are both ends of the stated sentences, then facts in the wording in which they were not stated, and a wording in which
-nothing was; what comes of it is printed, whatever it is.
+nothing was; what comes of it is printed, whatever it is. What the autoregressive twin makes of such facts is printed
+from a recorded run of `reversal`, in which both train for the same time.
 """
 
 import random
@@ -18,6 +19,7 @@ from ..language_model import LanguageModel
 from ..language_model.loading import load
 from ..visible import one_line, safe
 from .facts import UNSEEN, Question, asked, countries, otherwise, stated, statements
+from .reversal_page import print_table, recorded
 from .showpiece import Result, Showpiece, Stage
 
 GATE = 0.95
@@ -56,9 +58,22 @@ def play(stage: Stage) -> Result:
     if stage.full:
         met = "met" if reached >= GATE else "missed"
         console.print(f"promised: at least {100 * GATE:.0f} % of the blanks of stated facts right: {met}")
+    beside(console)
     console.print("next, with a sentence of your own:")
     console.print(f'  undiffuse fill "{SHOWN[0]}" --model {stage.out / "world"}', markup=False, soft_wrap=True)
     return {name: {"right": found.correct, "of": found.count} for name, found in accuracies.items()}
+
+
+def beside(console: Console) -> None:
+    """The autoregressive twin on the same sort of facts: a recorded run, since training it would take as long again."""
+    record = recorded()
+    result = record["result"]
+    console.rule("beside the autoregressive twin (recorded, not trained now)", align="left")
+    console.print(
+        f"[dim]{record['command']}: {len(result['seeds'])} seeds, {result['minutes']:g} minutes of training for each "
+        "model on two quiet cores[/]"
+    )
+    print_table(console, result["lines"])
 
 
 def kinds() -> dict[str, list[Question]]:
