@@ -1,6 +1,7 @@
 """Which module of the package imports which, read from its source."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import undiffuse
@@ -8,8 +9,9 @@ import undiffuse
 ROOT = Path(undiffuse.__file__).parent
 
 
+@cache
 def graph() -> dict[str, set[str]]:
-    """What each module imports of this package, wherever in the file."""
+    """What each module imports of this package, wherever in the file. Read once: to parse it all takes a second."""
     files = {_name(path): path for path in ROOT.rglob("*.py")}
     return {name: _imports(name, path, files) - {name} for name, path in files.items()}
 

@@ -187,7 +187,7 @@ def test_ctrl_c_ends_with_130(capsys, monkeypatch):
 
 
 def test_a_reader_that_leaves_ends_the_command_quietly():
-    command = [sys.executable, "-m", "undiffuse", "list"]
+    command = [sys.executable, "-m", "undiffuse", "--help"]
     started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert started.stdout is not None
     started.stdout.close()

@@ -65,10 +65,19 @@ REQUIRED = {
 }
 
 
+DEAR = {"likelihood/intervals", "likelihood/coverage", "duo/weights"}
+"""Laws whose first component alone takes two CPU seconds or more."""
+
+
 def by_subject() -> list:  # type: ignore[type-arg]
     """Laws of one subject share what they enumerate, so they go to one worker."""
     return [
-        pytest.param(law, id=law.name, marks=pytest.mark.xdist_group(law.name.partition("/")[0])) for law in all_laws()
+        pytest.param(
+            law,
+            id=law.name,
+            marks=[pytest.mark.xdist_group(law.name.partition("/")[0]), *([pytest.mark.slow] * (law.name in DEAR))],
+        )
+        for law in all_laws()
     ]
 
 

@@ -134,7 +134,7 @@ SAID = st.lists(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=10)
 @given(SAID, SAID)
 def test_no_text_becomes_a_control_token(family, user, answer):
     model = MODELS[family]

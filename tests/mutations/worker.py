@@ -63,9 +63,9 @@ class Package:
     @cached_property
     def reach(self) -> dict[str, set[str]]:
         """All that each module imports, components that it finds by name included."""
-        imports = graph()
+        imports = dict(graph())
         found_by_name = tuple(f"{found.package}." for found in COMPONENTS.values())
-        imports["undiffuse.kinds"] |= {name for name in imports if name.startswith(found_by_name)}
+        imports["undiffuse.kinds"] = imports["undiffuse.kinds"] | {name for name in imports if name.startswith(found_by_name)}
         return {name: reached(name, imports) for name in imports}
 
     @cached_property
