@@ -65,7 +65,9 @@ class Package:
         """All that each module imports, components that it finds by name included."""
         imports = dict(graph())
         found_by_name = tuple(f"{found.package}." for found in COMPONENTS.values())
-        imports["undiffuse.kinds"] = imports["undiffuse.kinds"] | {name for name in imports if name.startswith(found_by_name)}
+        imports["undiffuse.kinds"] = imports["undiffuse.kinds"] | {
+            name for name in imports if name.startswith(found_by_name)
+        }
         return {name: reached(name, imports) for name in imports}
 
     @cached_property
