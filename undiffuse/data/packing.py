@@ -5,20 +5,27 @@ the cuts fall moves from epoch to epoch, so that no token stays at the edge of i
 whole, as many as fit into a row. So are records, and some of the room that is left in a row goes to the ends of its
 records as more eos, by chance in every epoch: how long a record is, nothing but its text says. A row may hold several
 documents: `document` tells them apart.
+
+Answers (`Answering`) are packed like prompts and responses, or like records, on a canvas of one length: an answer is
+followed by eos to the canvas's end, which a network that fills a canvas must have seen. Each token may have a weight
+of its own in the loss; with `loss="response"` those of an answer, its ends included, are divided by their number.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
+from itertools import chain
+from typing import Literal
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..randomness import Draws
 from ..text.codec import Codec
 from ..types import Batch
 from .corpus import Corpus, Document
+from .speech import Plain, Speech, Told
 
 CLOSING = 3
 """Ends of text for which there is room after each record; so many stand after a text that is a record."""
@@ -32,6 +39,7 @@ class Stream:
     editable: Bool[Tensor, " T"]
     document: Int[Tensor, " T"]
     starts: Int[Tensor, " n"] | None
+    weight: Float[Tensor, " T"] | None = None
 
     def cuts(self, length: int, draws: Draws | None) -> Int[Tensor, " n_plus_1"]:
         """Row i is [cuts[i], cuts[i + 1]), at most `length` tokens; with draws, free cuts begin at a random place."""
@@ -57,7 +65,8 @@ class Stream:
 class Records:
     """Pieces of records, end to end, `sizes` tokens each; piece i lies in row `row[i]`, ascending.
 
-    Those that `close` end with their record, and are followed by eos as often as there is room.
+    Those that `close` end with their record, and are followed by eos as often as there is room: `least` times or more
+    often. Of records that are answers `loss` says what each token counts; their ends are learned if `ends` is true.
     """
 
     ids: Int[Tensor, " T"]
@@ -66,6 +75,9 @@ class Records:
     row: Int[Tensor, " n"]
     closes: Bool[Tensor, " n"]
     eos: int
+    loss: "Weights | None" = None
+    ends: bool = True
+    least: Int[Tensor, " n"] | None = None
 
     def laid(self, length: int, draws: Draws | None) -> tuple[Stream, Int[Tensor, " n_plus_1"]]:
         """The tokens of an epoch and where rows begin; without draws each record has `CLOSING` ends."""
@@ -76,26 +88,71 @@ class Records:
         held = place < self.sizes[document]
         ids = torch.full((len(document),), self.eos, dtype=self.ids.dtype)
         editable = torch.ones(len(document), dtype=torch.bool)
+        if not self.ends:
+            editable[:] = False
         ids[held], editable[held] = self.ids, self.editable
         rows = int(self.row[-1]) + 1
         taken = torch.zeros(rows, dtype=torch.long).index_add(0, self.row, whole)
         starts = torch.cat([torch.zeros(1, dtype=torch.long), taken.cumsum(0)])
-        return Stream(ids, editable, document.int(), None), starts
+        last = self.sizes.cumsum(0) - 1
+        source = torch.where(held, held.cumsum(0) - 1, last[document])  # an end counts as the token before it does
+        weight = None if self.loss is None else self.loss.at(source, editable)
+        return Stream(ids, editable, document.int(), None, weight), starts
 
     def _room(self, length: int, draws: Draws | None) -> Int[Tensor, " n"]:
         """How many eos more each piece has: what is left in a row is drawn for its records, or stays empty."""
+        least = torch.zeros_like(self.sizes) if self.least is None else self.least
         if draws is None:
-            return torch.where(self.closes, (length - self.sizes).clamp(max=CLOSING - 1), 0)
+            few = (length - self.sizes).clamp(max=CLOSING - 1)
+            return torch.where(self.closes, few if self.least is None else least, 0)
         rows = int(self.row[-1]) + 1
         index = torch.arange(len(self.row))[self.closes]
         count = torch.zeros(rows, dtype=torch.long).index_add(0, self.row[index], torch.ones_like(index))
-        taken = torch.zeros(rows, dtype=torch.long).index_add(0, self.row, self.sizes)
+        taken = torch.zeros(rows, dtype=torch.long).index_add(0, self.row, self.sizes + least)
         row = torch.arange(rows).repeat_interleave(length - taken)
         chosen = (draws.along(len(row)).uniform() * (count[row] + 1)).long()
         given = chosen < count[row]
         first = count.cumsum(0) - count
         piece = index[(first[row] + chosen)[given]]
-        return torch.zeros(len(self.row), dtype=torch.long).index_add(0, piece, torch.ones_like(piece))
+        return least + torch.zeros(len(self.row), dtype=torch.long).index_add(0, piece, torch.ones_like(piece))
+
+
+Padding = Literal["ignore", "eos-visible", "eos-trained"]
+Counted = Literal["token", "response"]
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How prompts, conversations and their answers are learned.
+
+    `padding` is what stands behind an answer: nothing ("ignore": the end of text is learned once), or ends of text up
+    to the end of a canvas of `canvas` tokens, which are learned ("eos-trained"), or seen and never learned
+    ("eos-visible": how much noise there is tells the network how long the answer is). The `loss` counts every token
+    alike, or every response. `singly` learns each answer of a conversation by itself.
+    """
+
+    speech: Speech
+    padding: Padding = "ignore"
+    loss: Counted = "token"
+    singly: bool = False
+    canvas: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """What each learned token counts: as `given`, or divided by the tokens of its `answer` that are learned."""
+
+    given: Float[Tensor, " T"]
+    answer: Int[Tensor, " T"]
+    by_answer: bool
+
+    def at(self, source: Int[Tensor, " U"], learned: Bool[Tensor, " U"]) -> Float[Tensor, " U"] | None:
+        """Of tokens that count as those at `source` do; None where all count alike."""
+        given, answer = self.given[source], self.answer[source]
+        if not self.by_answer:
+            return None if bool((given[learned] == 1).all()) else given
+        sizes = torch.bincount(answer[learned], minlength=int(self.answer.max()) + 1)
+        return torch.where(learned, given / sizes[answer.clamp(min=0)].clamp(min=1), 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,12 +166,24 @@ class Dataset:
     token_bytes: Int[Tensor, " V"]
 
     @classmethod
-    def of(cls, corpus: Corpus, tokenizer: Codec, length: int, seed: int, records: bool = False) -> "Dataset":
-        """The corpus in rows of `length` tokens, its documents apart where they are records."""
+    def of(
+        cls,
+        corpus: Corpus,
+        tokenizer: Codec,
+        length: int,
+        seed: int,
+        records: bool = False,
+        answering: Answering | None = None,
+    ) -> "Dataset":
+        """The corpus in rows of `length` tokens, its documents apart where they are records.
+
+        `answering` says how what answers a prompt is learned; plainly, and packed, if nothing is said.
+        """
         pad = tokenizer.vocabulary.pad or 0  # any row will do: nobody sees the padding
         sizes = torch.tensor([len(data) for data in tokenizer.tokens])
-        if any(document.prompt is not None for document in corpus.documents):
-            return cls(_answers(corpus.documents, tokenizer, length), length, pad, seed, sizes)
+        if any(document.answers for document in corpus.documents):
+            how = answering or Answering(Plain(tokenizer))
+            return cls(_answers(told(corpus.documents, how), tokenizer, length, how), length, pad, seed, sizes)
         if records:
             return cls(_records(corpus.documents, tokenizer, length), length, pad, seed, sizes)
         return cls(_texts(corpus.documents, tokenizer), length, pad, seed, sizes)
@@ -161,7 +230,8 @@ class Dataset:
         """All rows in the order of the text, for scoring: batches of at most `rows`, and the bytes scored per row."""
         stream, cuts = self.layout.laid(self.length, None)
         for index in torch.arange(len(cuts) - 1).split(rows):
-            batch = self._batch(self._taken(stream, cuts, index), index, torch.zeros_like(index))
+            taken = replace(self._taken(stream, cuts, index), weight=None)  # a likelihood is of every token alike
+            batch = self._batch(taken, index, torch.zeros_like(index))
             yield batch, (self.token_bytes[batch.ids.long()] * batch.editable).sum(-1)
 
     def _draws(self, purpose: str, epoch: int) -> Draws:
@@ -187,6 +257,7 @@ class Dataset:
             editable=valid & stream.editable[place],
             valid=valid,
             document=torch.where(valid, stream.document[place], stream.document[start]),
+            weight=None if stream.weight is None else torch.where(valid, stream.weight[place], 0.0),
         )
 
     def _batch(self, taken: "_Taken", index: Int[Tensor, " B"], epoch: Int[Tensor, " B"]) -> Batch:
@@ -201,6 +272,7 @@ class Dataset:
             epoch=epoch,
             slot=torch.arange(len(index)),
             document=document.long() if several else None,
+            weight=taken.weight,
         )
 
 
@@ -212,11 +284,16 @@ class _Taken:
     editable: Bool[Tensor, "B L"]
     valid: Bool[Tensor, "B L"]
     document: Int[Tensor, "B L"]
+    weight: Float[Tensor, "B L"] | None
 
 
 def _joined(parts: Sequence[_Taken]) -> _Taken:
     """Rows of several epochs in their order."""
-    return _Taken(*(torch.cat([getattr(part, f.name) for part in parts]) for f in fields(_Taken)))
+    if all(part.weight is None for part in parts):
+        names = [f.name for f in fields(_Taken) if f.name != "weight"]
+        return _Taken(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names}, weight=None)
+    ones = [part if part.weight is not None else replace(part, weight=part.editable.float()) for part in parts]
+    return _Taken(*(torch.cat([getattr(part, f.name) for part in ones]) for f in fields(_Taken)))
 
 
 def _texts(documents: Sequence[Document], tokenizer: Codec) -> Stream:
@@ -224,21 +301,69 @@ def _texts(documents: Sequence[Document], tokenizer: Codec) -> Stream:
     return _stream([(tokenizer.encode(document.text) + eos, 0) for document in documents], None)
 
 
-def _answers(documents: Sequence[Document], tokenizer: Codec, length: int) -> Stream:
-    """Whole prompts and responses in order, a new row where the next does not fit.
+def told(documents: Sequence[Document], how: Answering) -> list[Told]:
+    """The tokens of every document; of conversations whose answers are learned singly, of every answer."""
+    parts = chain.from_iterable(
+        document.singly() if how.singly and document.messages else [document] for document in documents
+    )
+    return [how.speech.told(document) for document in parts]
+
+
+def _answers(documents: Sequence[Told], tokenizer: Codec, length: int, how: Answering) -> Stream | Records:
+    """Whole prompts and responses in order, a new row where the next does not fit, and what stands behind them.
 
     What is longer than a row becomes several pieces, so that every token of a response is learned once: each piece
     but a first one that fits takes at most half a row, and the rest goes to the tokens before it, to be read alone.
     """
-    pieces: list[tuple[list[int], int]] = []
+    pieces: list[_Piece] = []
+    first = 0
     for document in documents:
-        prompt = [] if document.prompt is None else tokenizer.encode(document.prompt)
-        codec = tokenizer.continuing if prompt else tokenizer
-        pieces += _pieces(prompt, codec.encode(document.text) + _eos(tokenizer), length)
-    row = _rows([len(ids) for ids, _ in pieces], length)
-    sizes = torch.tensor([len(ids) for ids, _ in pieces])
-    first = torch.tensor([number for number, each in enumerate(row) if number == 0 or each != row[number - 1]])
-    return _stream(pieces, (sizes.cumsum(0) - sizes)[first])
+        pieces += _cut(document, length, first)
+        first += max(document.answer) + 1
+    weights = Weights(
+        torch.tensor([weight for piece in pieces for weight in piece.weight]),
+        torch.tensor([answer for piece in pieces for answer in piece.answer]),
+        how.loss == "response",
+    )
+    stream = _stream([(piece.ids, piece.before) for piece in pieces], None)
+    stream = replace(stream, editable=stream.editable & (weights.given > 0))
+    sizes = torch.tensor([len(piece.ids) for piece in pieces])
+    eos = tokenizer.vocabulary.eos
+    if how.padding == "ignore" or eos is None:
+        row = _rows(sizes.tolist(), length)
+        starts = torch.tensor([number for number, each in enumerate(row) if number == 0 or each != row[number - 1]])
+        weight = weights.at(torch.arange(len(stream.ids)), stream.editable)
+        return replace(stream, starts=(sizes.cumsum(0) - sizes)[starts], weight=weight)
+    closes = torch.tensor([piece.closes for piece in pieces])
+    written = torch.tensor([piece.last for piece in pieces])
+    least = torch.where(closes, (how.canvas - written).clamp(min=0).minimum(length - sizes), 0)
+    row = torch.tensor(_rows((sizes + least).tolist(), length))
+    return Records(stream.ids, stream.editable, sizes, row, closes, eos, weights, how.padding == "eos-trained", least)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Tokens of a row, the first `before` of them only read; `closes` where the last answer ends."""
+
+    ids: list[int]
+    before: int
+    weight: list[float]
+    answer: list[int]
+    closes: bool
+
+    @property
+    def last(self) -> int:
+        """Tokens of the last answer."""
+        return self.answer.count(self.answer[-1])
+
+
+def _cut(document: Told, length: int, first: int) -> Iterator[_Piece]:
+    """A document's pieces, its answers counted from `first` on."""
+    answer = [each + first if each >= 0 else -1 for each in document.answer]
+    prompt = next(place for place, each in enumerate(answer) if each >= 0)
+    for begin, before, stop in _spans(prompt, len(document.ids), length):
+        part = slice(begin, stop)
+        yield _Piece(document.ids[part], before, document.weight[part], answer[part], stop == len(document.ids))
 
 
 def _records(documents: Sequence[Document], tokenizer: Codec, length: int) -> Records:
@@ -270,12 +395,18 @@ def _rows(sizes: Sequence[int], length: int) -> list[int]:
 def _pieces(prompt: list[int], response: list[int], length: int) -> Iterator[tuple[list[int], int]]:
     """Ids of each piece and how many of them, at its start, are context only."""
     ids = prompt + response
+    for begin, before, stop in _spans(len(prompt), len(ids), length):
+        yield ids[begin:stop], before
+
+
+def _spans(prompt: int, size: int, length: int) -> Iterator[tuple[int, int, int]]:
+    """Where each piece begins, how many of its tokens are context only, and where it stops."""
     half = (length + 1) // 2
-    start, capacity = len(prompt), max(length - len(prompt), half)
-    while start < len(ids):
-        stop = min(start + capacity, len(ids))
+    start, capacity = prompt, max(length - prompt, half)
+    while start < size:
+        stop = min(start + capacity, size)
         before = min(start, length - (stop - start))
-        yield ids[start - before : stop], before
+        yield start - before, before, stop
         start, capacity = stop, half
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from ..errors import UserError
 from ..json_text import parsed
 from .corpus import Corpus, Document
+from .shapes import FIELDS, document, is_record
 
 MINIMUM_BYTES = 256
 JSONL = (".jsonl", ".ndjson")
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")  # text has tabs, line ends, form feeds, escape sequences
-FIELDS = '"text", or "prompt" and "response"'
 
 
 class NotTextError(UserError):
@@ -92,7 +92,7 @@ def _recognized(text: str, name: str) -> tuple[list[Document], list[str]]:
         value = parsed(text) if text.lstrip().startswith(("[", "{")) else None
     except ValueError:
         value = None
-    if isinstance(value, list) and value and all(isinstance(item, str) or _is_record(item) for item in value):
+    if isinstance(value, list) and value and all(isinstance(item, str) or is_record(item) for item in value):
         documents = [_item(item, f"{name}: item {number}") for number, item in enumerate(value, start=1)]
         return documents, [f"{name} is read as an array of {len(documents)} documents"]
     if value is None:
@@ -104,17 +104,13 @@ def _recognized(text: str, name: str) -> tuple[list[Document], list[str]]:
 def _is_jsonl(text: str) -> bool:
     try:
         lines = (line for line in text.split("\n") if line.strip())
-        return all(line.lstrip().startswith("{") and _is_record(parsed(line)) for line in lines)
+        return all(line.lstrip().startswith("{") and is_record(parsed(line)) for line in lines)
     except ValueError:
         return False
 
 
-def _is_record(value: object) -> bool:
-    return isinstance(value, dict) and ("text" in value or {"prompt", "response"} <= value.keys())
-
-
 def _item(item: str | dict[str, object], where: str) -> Document:
-    return _document({"text": item} if isinstance(item, str) else item, where)
+    return document({"text": item} if isinstance(item, str) else item, where)
 
 
 def _nearest(path: Path) -> str:
@@ -157,28 +153,4 @@ def _records(text: str, name: str) -> Iterator[Document]:
             raise UserError(f"{where}: {error}; each line is one record") from error
         if not isinstance(record, dict):
             raise UserError(f"{where}: a record is an object with {FIELDS}, not {type(record).__name__}")
-        yield _document(record, where)
-
-
-def _document(record: dict[str, object], where: str) -> Document:
-    has_text, has_pair = "text" in record, {"prompt", "response"} <= record.keys()
-    if has_text == has_pair:
-        held = ", ".join(map(repr, record)) or "no field"
-        raise UserError(f"{where}: a record needs {FIELDS}; this one has {held}")
-    if has_text:
-        return Document(_string(record, "text", where))
-    return Document(_string(record, "response", where), _string(record, "prompt", where, may_be_empty=True))
-
-
-def _string(record: dict[str, object], field: str, where: str, *, may_be_empty: bool = False) -> str:
-    value = record[field]
-    if not isinstance(value, str):
-        raise UserError(f'{where}: "{field}" is {type(value).__name__}, not a string')
-    if not value and not may_be_empty:
-        raise UserError(f'{where}: "{field}" is empty; remove the record')
-    surrogate = re.search("[\ud800-\udfff]", value)
-    if surrogate:
-        raise UserError(
-            f'{where}: "{field}" holds the lone surrogate U+{ord(surrogate[0]):04X}, which is not valid Unicode'
-        )
-    return value
+        yield document(record, where)

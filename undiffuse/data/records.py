@@ -45,7 +45,7 @@ def as_records(corpus: Corpus, choice: Choice = "auto") -> tuple[Corpus, Choice]
     UserError where others are asked for.
     """
     texts = [document.text for document in corpus.documents]
-    if any(document.prompt is not None for document in corpus.documents):
+    if any(document.answers for document in corpus.documents):
         if choice not in ("auto", "off"):
             raise UserError(f"data.records = {choice!r}: records with prompts are learned whole anyway; leave it out")
         return corpus, "off"

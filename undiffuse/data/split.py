@@ -36,7 +36,7 @@ def split(corpus: Corpus, records: bool = False) -> Split:
     documents = _without_copies(corpus.documents)
     if records:
         train, valid = _by_record(documents)
-    elif len(documents) >= MANY or any(document.prompt is not None for document in documents):
+    elif len(documents) >= MANY or any(document.answers for document in documents):
         train, valid = _by_document(documents)
     else:
         train, valid = _by_tail(documents)
@@ -50,11 +50,11 @@ def split(corpus: Corpus, records: bool = False) -> Split:
 
 
 def _without_copies(documents: Sequence[Document]) -> list[Document]:
-    """Long paragraphs (lines, in a text without paragraphs) stay where they come first; records with a prompt whole."""
+    """Long paragraphs (lines, in a text without paragraphs) stay where they come first; answers to something whole."""
     seen: set[object] = set()
     kept: list[Document] = []
     for document in documents:
-        if document.prompt is not None:
+        if document.answers:
             kept += [] if document in seen else [document]
             seen.add(document)
             continue
@@ -107,7 +107,7 @@ def _by_record(documents: Sequence[Document]) -> tuple[list[Document], list[Docu
 
 
 def _key(document: Document) -> str:
-    return hashlib.sha256((document.text if document.prompt is None else document.prompt).encode()).hexdigest()
+    return hashlib.sha256(document.asked.encode()).hexdigest()
 
 
 def _by_tail(documents: Sequence[Document]) -> tuple[list[Document], list[Document]]:

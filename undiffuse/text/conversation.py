@@ -40,9 +40,13 @@ class Encoded:
     @property
     def answer(self) -> list[bool]:
         """Which tokens hold something that the template says the model writes (`generation`)."""
+        return self.having(ANSWER)
+
+    def having(self, bit: int) -> list[bool]:
+        """Which tokens hold a character with a bit of origin."""
         codecs = chain([self.tokenizer], repeat(self.tokenizer.after_control))
         listed = zip(self.pieces, codecs, strict=False)
-        return [its for (piece, rows), codec in listed for its in _in_answer(piece, rows, codec)]
+        return [its for (piece, rows), codec in listed for its in _having(bit, piece, rows, codec)]
 
 
 def pieces(text: Traced, tokenizer: Codec) -> list[Piece]:
@@ -115,10 +119,10 @@ def _controls(text: Traced, controls: Mapping[str, Control]) -> Iterator[tuple[i
         at += length
 
 
-def _in_answer(piece: Piece, rows: Sequence[int], tokenizer: Codec) -> list[bool]:
-    """Which tokens of a piece overlap an answer."""
+def _having(bit: int, piece: Piece, rows: Sequence[int], tokenizer: Codec) -> list[bool]:
+    """Which tokens of a piece overlap characters with a bit."""
     of_byte = [
-        bool(bits & ANSWER)
+        bool(bits & bit)
         for character, bits in zip(piece.text.plain, piece.text.origin, strict=True)
         for _ in character.encode()
     ]

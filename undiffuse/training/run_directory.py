@@ -104,7 +104,7 @@ class RunDirectory:
         try:
             for line in (self.path / "text.jsonl").read_text(encoding="utf-8").split("\n")[:-1]:
                 record = json.loads(line)
-                parts[record.pop("part")].append(Document(**record))
+                parts[record.pop("part")].append(Document.of(record))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self.path / 'text.jsonl'} is damaged ({error}): the run cannot go on") from error
         return Corpus(tuple(parts["train"])), Corpus(tuple(parts["valid"]))
@@ -154,4 +154,4 @@ def free_path(parent: Path, name: str) -> Path:
 
 def _lines(part: str, corpus: Corpus) -> Iterator[str]:
     for document in corpus.documents:
-        yield json.dumps({"part": part, **asdict(document)}) + "\n"
+        yield json.dumps({"part": part, **document.to_dict()}) + "\n"
