@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .decode.event import Event
     from .errors import UserError
     from .language_model import LanguageModel, convert, inspect, list_models, load
+    from .training.finetune import finetune
     from .training.run import resume, train
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Watch",
     "animation",
     "convert",
+    "finetune",
     "inspect",
     "list_models",
     "load",
@@ -43,6 +45,7 @@ _HOME = {
     "LanguageModel": ".language_model",
     "UserError": ".errors",
     "convert": ".language_model",
+    "finetune": ".training.finetune",
     "inspect": ".language_model",
     "list_models": ".language_model",
     "load": ".language_model",

@@ -17,6 +17,7 @@ from . import (
     convert,
     demo,
     fill,
+    finetune,
     generate,
     inspect,
     models,
@@ -70,6 +71,7 @@ def _undiffuse(
 
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
+app.command("finetune")(finetune.finetune)
 app.command("fill")(fill.fill)
 app.command("generate")(generate.generate)
 app.command("chat")(chat.chat)

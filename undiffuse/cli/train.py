@@ -1,6 +1,7 @@
 """`undiffuse train`: a model of a text, within a budget of minutes or steps."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,7 +75,7 @@ def train(
         if resume is not None:
             fresh = {"FILE": files, "KEY=VALUE": overrides, "--out": out, "--from": start, "--recipe": recipe}
             fresh |= {"--revision": revision, "--valid": valid}
-            _refuse_with_resume(fresh | {"--seed": seed, "--device": device, "--dtype": dtype})
+            refuse_with_resume(fresh | {"--seed": seed, "--device": device, "--dtype": dtype})
             run = training.resume(
                 resume, minutes=minutes, steps=steps, threads=threads, plugins=plugins or (), progress=bar
             )
@@ -99,13 +100,11 @@ def train(
                 plugins=plugins or (),
                 progress=bar,
             )
-    _report(run)
-    if not run.complete:
-        raise typer.Exit(130)
+    report(run)
 
 
-def _refuse_with_resume(given: dict[str, object]) -> None:
-    """A run goes on as it began: what shaped it cannot be changed."""
+def refuse_with_resume(given: Mapping[str, object]) -> None:
+    """UserError for what shaped the run: it goes on as it began."""
     named = [name for name, value in given.items() if value not in (None, [])]
     if named:
         raise UserError(f"--resume goes on with the settings of the run: leave out {', '.join(named)}")
@@ -116,7 +115,8 @@ def _quoted(text: str) -> str:
     return shlex.quote(text) if set('"\\$`!\n') & set(text) else f'"{text}"'
 
 
-def _report(run: "Run") -> None:
+def report(run: "Run") -> None:
+    """What came out, what to try next, and on stdout the directory; leaves with 130 where the run was interrupted."""
     from .console import stderr
 
     console = stderr()
@@ -138,3 +138,5 @@ def _report(run: "Run") -> None:
         commands.insert(0, f"undiffuse train --resume {run.directory}")
     console.print("try next:\n  " + "\n  ".join(commands), markup=False, soft_wrap=True)
     print(run.directory)
+    if not run.complete:
+        raise typer.Exit(130)

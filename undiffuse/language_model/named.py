@@ -25,6 +25,8 @@ DEFAULT = "world"
 """The one of them that is used where no model is named and there is no run."""
 GROUP = "undiffuse.pretrained"
 """The group of entry points by which packages name the models that they bring."""
+ADAPTER = "adapter_config.json"
+"""What makes a directory one of an adapter (`adapters`)."""
 LIST = "`undiffuse models` lists names"
 
 Source = Literal["run", "bundled", "package"]
@@ -177,7 +179,7 @@ def _bundle() -> Path:
 
 
 def _holds_model(directory: Path) -> bool:
-    return any((directory / name).is_file() for name in (MANIFEST, CONFIG))
+    return any((directory / name).is_file() for name in (MANIFEST, CONFIG, ADAPTER))
 
 
 def _place(value: str) -> Path | None:

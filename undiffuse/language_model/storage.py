@@ -21,7 +21,7 @@ from ..models.int8 import Int8
 from ..models.transformer import Transformer
 from ..text.tokenizer import Tokenizer
 from ..text.tokenizer_file import Published
-from . import checkpoints, gguf_model, probe, published_writing
+from . import adapters, checkpoints, gguf_model, probe, published_writing
 from .named import Found, find
 from .overrides import NOTHING, Overrides
 from .published_files import DirectoryFiles, PublishedFiles
@@ -96,6 +96,18 @@ def read(
 ) -> Trained:
     """See `loading.load`."""
     named = asked if isinstance(asked, Found) else find(asked, revision)
+    if adapters.is_adapter(named.place):
+        adapted = adapters.Adapted(named.place)
+        base = read(
+            adapted.place(),
+            devices=devices,
+            dtype=dtype,
+            overrides=overrides,
+            check_head=check_head,
+            plugins=plugins,
+            progress=progress,
+        )
+        return replace(adapted.onto(base), name=named.name)
     found = opened(named.place, overrides, plugins)
     model = found.load(devices, dtype, progress)
     if check_head and isinstance(found, Saved):

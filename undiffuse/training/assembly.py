@@ -1,16 +1,20 @@
 """From a plan, a tokenizer and a text to everything that the loop needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from typing import Any
 
 import torch
 
 from ..data.corpus import Corpus
-from ..data.packing import Dataset
+from ..data.packing import CLOSING, Answering, Dataset, Padding, told
 from ..data.source import Source
+from ..data.speech import Plain, Speech, Templated, lengths
 from ..errors import UserError
 from ..kinds import build_process
+from ..language_model.voice import KEY, template_of
+from ..models.lora import LowRank
 from ..models.transformer import Transformer, TransformerConfig
 from ..predictor import Predictor
 from ..text.codec import Codec
@@ -81,16 +85,40 @@ def check(configuration: Configuration, tokenizer: Codec | None = None) -> None:
     known = tokenizer or Rows.expected(whole.tokenizer)
     with torch.device("meta"):
         network = network_of(whole, known, seed=0)
-    freeze(network, whole.training.train)
-    if not whole.training.train:
+    freeze(network, whole.trained)
+    if not whole.trained and not whole.lora.rank:
         raise UserError("training.train is empty: name what is trained, for example blocks.*, or leave it out for all")
     predictor = predictor_of(whole, known, network)
     whole.objective.check(predictor)
+    if whole.lora.rank:
+        LowRank(whole.lora.rank, 1.0, whole.lora.targets).matrices(network)
     if configuration.training.prompt_dropout and predictor.process.mask is None:
         raise UserError(
             "training.prompt_dropout replaces prompts by masks, and this process has none: use destination 'mask', "
             "'mix' or 'growing-mask', or leave it out"
         )
+
+
+def answering(
+    configuration: Configuration, tokenizer: Codec, train: Corpus, chat: Mapping[str, Any] | None, length: int
+) -> Answering:
+    """What the settings say of prompts and their answers, with nothing left open, in rows of a length."""
+    data, model = configuration.data, configuration.model
+    causal, block = bool(model["causal"]), model["block_length"]
+    speech: Speech = Plain(tokenizer, () if tokenizer.start is None or not causal else (tokenizer.start,))
+    if chat is not None:
+        speech = Templated(tokenizer, template_of(tokenizer, {KEY: chat}))
+    padding: Padding = ("ignore" if causal else "eos-trained") if data.padding == "auto" else data.padding
+    singly = data.turns == "each" or (data.turns == "auto" and not causal and block is None)
+    how = Answering(speech, padding, data.loss, singly)
+    if padding == "ignore":
+        return how
+    if data.canvas != "auto":
+        return replace(how, canvas=int(data.canvas))
+    if block is not None:
+        return replace(how, canvas=int(str(block)))
+    longest = max(lengths(told(train.documents, how)))
+    return replace(how, canvas=min(-(-(longest + CLOSING - 1) // 8) * 8, length // 2))
 
 
 def packed_text(predictor: Predictor, text: Dataset) -> Source:
@@ -102,7 +130,8 @@ def packed_text(predictor: Predictor, text: Dataset) -> Source:
 class Assembly:
     """What a run is made of, whatever its plan: settings, texts, tokenizer, seed, device, and where it starts.
 
-    Without a start the weights are new. What adapters add is trained, and in the end part of the network. Batches come
+    Without a start the weights are new. What adapters add is trained, and in the end part of the network. `chat` is how
+    conversations are written (a manifest's record); None: prompts stand before their responses. Batches come
     from what `sourced` makes of the network in training and of the training text, by default from that text.
     """
 
@@ -114,6 +143,7 @@ class Assembly:
     device: torch.device
     start: Start | None = None
     adapters: tuple[Adapter, ...] = ()
+    chat: Mapping[str, Any] | None = None
     sourced: Callable[[Predictor, Dataset], Source] = packed_text
 
     @cached_property
@@ -123,11 +153,17 @@ class Assembly:
         def packed(length: int) -> tuple[Dataset, Dataset]:
             apart = self.configuration.data.apart
             train, valid = (
-                Dataset.of(text, self.tokenizer, length, self.seed, apart) for text in (self.train, self.valid)
+                Dataset.of(text, self.tokenizer, length, self.seed, apart, self.answering(length))
+                for text in (self.train, self.valid)
             )
             return train, valid
 
         return cache(packed)
+
+    @cached_property
+    def answering(self) -> Callable[[int], Answering]:
+        """How answers are learned in rows of a length."""
+        return cache(lambda length: answering(self.configuration, self.tokenizer, self.train, self.chat, length))
 
     @cached_property
     def longest(self) -> int | None:
@@ -174,10 +210,22 @@ class Assembly:
 
     def trained(self, plan: Plan, state: TrainingState) -> Predictor:
         """The averaged weights in float32, with the process and the meaning of their output."""
-        network = self._network(plan)
-        take(network, state.average)
+        network = self.updated(plan, state)
         for adapter in self.adapters:
             adapter.merge(network)
+        return self._predictor(plan, network)
+
+    def updated(self, plan: Plan, state: TrainingState) -> Transformer:
+        """The averaged weights in float32, with what adapters added beside them."""
+        network = self._network(plan)
+        take(network, state.average)
+        return network
+
+    def begun(self, plan: Plan) -> Predictor:
+        """What the run starts from, as `trained` is."""
+        return self._predictor(plan, self._network(plan))
+
+    def _predictor(self, plan: Plan, network: Transformer) -> Predictor:
         network.to(self.device).eval().requires_grad_(False)
         return predictor_of(plan.configuration, self.tokenizer, network, self.datasets(plan.configuration.context)[0])
 
@@ -186,7 +234,7 @@ class Assembly:
         network = network_of(plan.configuration, self.tokenizer, self.seed)
         if self.start is not None:
             network.load_state_dict(self.start.weights)
-        freeze(network, plan.configuration.training.train)
+        freeze(network, plan.configuration.trained)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             for adapter in self.adapters:

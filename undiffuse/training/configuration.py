@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
 
+from ..data.packing import Counted, Padding
 from ..data.records import Choice
 from ..data.table import read_table
 from ..errors import UserError, did_you_mean
@@ -128,11 +129,21 @@ class DataSettings:
     """Whether the text is a list of records, which are learned whole and apart from each other, and what one is.
 
     `auto` recognizes them (`data.records`); a run keeps what was found. `off` learns one running text.
+
+    Of prompts with responses, and of conversations: `turns` learns all answers of a conversation in one pass ("all"),
+    or each after what came before it ("each"); `padding` and `loss` are those of `data.packing.Answering`, and `canvas`
+    its length. "auto" is "each" and "eos-trained" for networks that see both sides, on a canvas that holds the longest
+    answer (half of the context at most), "all" and "eos-trained" on a canvas of a block for networks of blocks, "all"
+    and "ignore" for causal ones.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     records: Choice = "auto"
+    turns: Literal["auto", "all", "each"] = "all"
+    padding: Padding | Auto = "ignore"
+    loss: Counted = "token"
+    canvas: Count | Auto = "auto"
 
     @property
     def apart(self) -> bool:
@@ -180,6 +191,25 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
+class LoraSettings:
+    """Low-rank updates in place of the weights of a model to start from, which then stay (`models.lora`).
+
+    `rank` 0: none. The updates are scaled by alpha/rank; "auto" is 2. `targets` are patterns of names of matrices.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    rank: Annotated[int, Field(ge=0, strict=True)] = 0
+    alpha: Annotated[float, Field(gt=0)] | Auto = "auto"
+    targets: tuple[str, ...] = ("blocks.*",)
+
+    @property
+    def weight(self) -> float:
+        """α."""
+        return 2.0 * self.rank if self.alpha == "auto" else float(self.alpha)
+
+
+@dataclass(frozen=True)
 class Configuration:
     """Everything about a run but its text, its budget and its seed."""
 
@@ -198,6 +228,13 @@ class Configuration:
         default_factory=partial(read_component, OPTIMIZERS, "muon")
     )
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    lora: LoraSettings = field(default_factory=LoraSettings)
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Patterns of the parameters that are trained; beside updates none, unless some are named."""
+        everything = TrainingSettings().train
+        return () if self.lora.rank and self.training.train == everything else self.training.train
 
     @property
     def context(self) -> int:
@@ -216,6 +253,7 @@ class Configuration:
             "model": {name: describe(value) if is_dataclass(value) else value for name, value in self.model.items()},
             "optimizer": describe(self.optimizer),
             "training": asdict(self.training),
+            "lora": asdict(self.lora),
         }
 
 

@@ -8,10 +8,15 @@ from typing import Any
 import torch
 
 from ..data.packing import CLOSING
+from ..durable import write_json
+from ..errors import UserError
 from ..kinds import describe
-from ..language_model import LanguageModel
+from ..language_model import LanguageModel, adapters
 from ..language_model.results import Score
 from ..language_model.storage import MANIFEST, write
+from ..language_model.voice import KEY, chat_record, template_of
+from ..models.lora import LowRank, is_update
+from .answered import Answered, answered
 from .assembly import Assembly
 from .loop import Job
 from .plan import Plan
@@ -25,12 +30,53 @@ def finish(run: RunDirectory, plan: Plan, assembly: Assembly, job: Job, state: T
     score = job.validation.whole(state.average)
     training = _training(run, plan, assembly, job, state, score)
     closing = {"closing": CLOSING} if assembly.configuration.data.apart else {}
-    manifest = {**closing, "training": training}
+    manifest = {**closing, **_conversing(plan, assembly), "training": training}
     model = LanguageModel(assembly.trained(plan, state), assembly.tokenizer, manifest, name=str(run.path))
-    write_report(run, model, training)
+    write_report(run, model, training, _answered(plan, assembly, job, model))
     (run.path / MANIFEST).unlink(missing_ok=True)  # an older one must never describe newer weights
-    write(model.trained, run.path)
+    if assembly.adapters and assembly.start is not None:
+        write_json(run.path / MANIFEST, {**manifest, "adapter": _adapter(run, plan, assembly, state)})
+    else:
+        write(model.trained, run.path)
     return model
+
+
+def _answered(plan: Plan, assembly: Assembly, job: Job, model: LanguageModel) -> Answered | None:
+    """What the run made of the answers of what it started from."""
+    if assembly.start is None or not all(document.answers for document in assembly.valid.documents):
+        return None
+    predictor = assembly.begun(plan)
+    begun = LanguageModel(predictor, assembly.tokenizer, model.manifest, name=assembly.start.name)
+    return answered(assembly, plan.configuration.context, begun, job.validation.of(predictor), model)
+
+
+def _conversing(plan: Plan, assembly: Assembly) -> dict[str, Any]:
+    """How the model takes part in conversations: as it learned to, or as what it started from does."""
+    found: dict[str, Any] = {}
+    if any(document.answers for document in assembly.train.documents):
+        canvas = assembly.answering(plan.configuration.context).canvas
+        found = {"answer": canvas} if canvas else {}
+    if assembly.chat is not None:
+        return {KEY: dict(assembly.chat), **found}
+    if assembly.start is None:
+        return found
+    manifest = assembly.start.model.manifest
+    try:
+        source = template_of(assembly.tokenizer, manifest).source
+    except UserError:
+        return found
+    said = manifest.get(KEY) or {}
+    return {**chat_record(source, said.get("names") or {}, said.get("stops") or ()), **found}
+
+
+def _adapter(run: RunDirectory, plan: Plan, assembly: Assembly, state: TrainingState) -> dict[str, Any]:
+    """Writes the adapter's files; what the manifest says of it."""
+    assert assembly.start is not None
+    network = assembly.updated(plan, state)
+    update = assembly.adapters[0]
+    assert isinstance(update, LowRank)
+    beside = {name: value for name, value in state.average.items() if not is_update(name)}
+    return adapters.write(assembly.start.model, network, update, run.path, run.request["start"], beside)
 
 
 def _training(

@@ -19,6 +19,7 @@ import torch
 from ..errors import UserError
 from ..language_model.memory import available, shown
 from ..models.attention import keeps_scores
+from ..models.lora import LowRank
 from ..text.codec import Codec
 from .assembly import Rows, network_of
 from .configuration import Configuration, TrainingSettings
@@ -55,7 +56,9 @@ class Needs:
         settings = configuration.training
         with torch.device("meta"):
             network = network_of(configuration, tokenizer, seed=0)
-        freeze(network, settings.train)
+        freeze(network, configuration.trained)
+        if configuration.lora.rank:
+            LowRank(configuration.lora.rank, 1.0, configuration.lora.targets).attach(network)
         sizes = {p: p.numel() for p in network.parameters()}
         trained = sum(size for p, size in sizes.items() if p.requires_grad)
         dtype = getattr(torch, settings.dtype)

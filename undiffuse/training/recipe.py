@@ -44,14 +44,17 @@ def resolve(
 ) -> Resolved:
     """Reads a recipe by name or path and applies overrides such as `model.width=192` or `objective=cross-entropy`.
 
-    Without a recipe it is `default`, or with a start what its model was trained by. Network, tokenizer and process
-    are those of the start. `components` are descriptions in place of what the recipe says of an objective or a process,
-    before the overrides. UserError for an unknown recipe, key or kind (with the nearest name), a wrong type, an
-    impossible combination, or what contradicts the start.
+    Without a recipe it is `default`, or with a start what its model was trained by; so is the objective where a recipe
+    names none. Network, tokenizer and process are those of the start. `components` are descriptions in place of what
+    the recipe says of an objective or a process, before the overrides. UserError for an unknown recipe, key or kind
+    (with the nearest name), a wrong type, an impossible combination, or what contradicts the start.
     """
     as_before = recipe is None and start is not None and start.recipe
     tree = _expanded(as_before or _read_recipe("default" if recipe is None else recipe))
     origins: dict[str, Origin] = dict.fromkeys(flat(tree), "start" if as_before else "recipe")
+    if start is not None and "objective" not in tree:
+        tree["objective"] = _expanded({"objective": dict(start.recipe["objective"])})["objective"]
+        origins |= dict.fromkeys(flat({"objective": tree["objective"]}), "start")
     for name, described in (components or {}).items():
         origins = {key: origin for key, origin in origins.items() if key.partition(".")[0] != name}
         tree[name] = _copied(described)

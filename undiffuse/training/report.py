@@ -17,6 +17,7 @@ from ..language_model import LanguageModel
 from ..language_model.defaults import default_strategy
 from ..objective.objective import BUCKETS
 from ..objective.times.estimator import WHOLE
+from .answered import Answered
 from .metrics import read_metrics
 from .run_directory import RunDirectory
 
@@ -28,8 +29,10 @@ SEED = 0
 CURVE_ROWS = 10
 
 
-def write_report(run: RunDirectory, model: LanguageModel, training: Mapping[str, Any]) -> None:
-    """Writes report.md; `training` is the manifest's section of that name."""
+def write_report(
+    run: RunDirectory, model: LanguageModel, training: Mapping[str, Any], answered: Answered | None = None
+) -> None:
+    """Writes report.md; `training` is the manifest's section of that name, `answered` what a fine-tune changed."""
     train, valid = run.text
     texts, held_out = _compared(train), [document.text for document in valid.documents]
     lines = read_metrics(run.metrics)
@@ -56,6 +59,7 @@ def write_report(run: RunDirectory, model: LanguageModel, training: Mapping[str,
         "copied": copying("\n".join(samples), texts),
         "example": example(train if run.configuration.data.apart else valid, run.configuration.data.apart),
         "size": _size,
+        "answered": answered,
         "figure": figure,
         "error": error,
     }
@@ -65,6 +69,7 @@ def write_report(run: RunDirectory, model: LanguageModel, training: Mapping[str,
         autoescape=False,
         keep_trailing_newline=True,
     )
+    environment.filters.update(quoted=_quoted, cell=_cell)
     write_bytes(
         run.path / "report.md",
         environment.get_template("report.md.jinja").render(values).encode(errors="backslashreplace"),
@@ -191,6 +196,16 @@ def example(corpus: Corpus, records: bool) -> str:
 
 def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} seconds"
+
+
+def _quoted(text: str) -> str:
+    """As a quotation."""
+    return "\n".join(f"> {line}" for line in text.splitlines()) or ">"
+
+
+def _cell(text: str) -> str:
+    """In a cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|") or "(nothing)"
 
 
 def _size(size: int) -> str:

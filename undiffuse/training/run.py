@@ -16,6 +16,7 @@ from ..device import AUTO, device_of
 from ..errors import UserError
 from ..kinds import OBJECTIVES, describe, describe_process, refuse_packages
 from ..language_model import LanguageModel
+from ..language_model.adapters import update_of
 from ..language_model.arguments import function, many, names, path, real, string, whole
 from ..objective.objective import Objective
 from ..process.process import Process
@@ -23,6 +24,7 @@ from ..randomness import check_seed
 from ..text.tokenizer import PART, Tokenizer, size_for, size_for_records
 from . import checkpoint
 from .allocator import keep_freed_memory
+from .answers import chat_of, fitted, rated
 from .assembly import Assembly
 from .configuration import Configuration, DataSettings, read_component
 from .finish import finish
@@ -87,6 +89,7 @@ def train(
     overrides: Sequence[str] = (),
     objective: Objective | None = None,
     process: Process | None = None,
+    template: str | Path | None = None,
     plugins: Collection[str] = (),
     device: str | torch.device | None = AUTO,
     dtype: str | torch.dtype | None = None,
@@ -107,6 +110,10 @@ def train(
 
     `objective` and `process` may be given as objects, which are used as they are described (a process whatever its
     vocabulary). `plugins` are packages that a start may import.
+
+    A `template` writes prompts and conversations as the start answers them: "auto" is its own, "none" writes a prompt
+    before its response, and a name (chatml) or a file another. A row then holds the longest of them (512 tokens at
+    most), unless model.context says otherwise. `finetune` asks for it.
     """
     files = [path("files", file) for file in ([files] if isinstance(files, str | Path) else many("files", files))]
     for name, value in {"out": out, "start": start, "recipe": recipe, "valid": valid}.items():
@@ -129,18 +136,21 @@ def train(
         raise UserError(f"{place} exists already: choose another --out, or go on with that run by --resume {place}")
     check_tracker(resolved.configuration.training.track)
     progress(Progress("reading"))
-    text = read(files)
-    if resolved.configuration.training.prompt_dropout and all(doc.prompt is None for doc in text.documents):
+    text = read(files) if template is None else read(files, minimum_bytes=1)
+    chat = chat_of(source, template, text)
+    if resolved.configuration.training.prompt_dropout and not any(doc.answers for doc in text.documents):
         raise UserError(
             'training.prompt_dropout needs prompts, and this text has none: give JSONL with "prompt" and "response", '
             "or leave it out"
         )
+    if resolved.configuration.lora.rank and source is None:
+        raise UserError("lora.rank updates the weights of a model to start from, and none is named (--from)")
     text, records = as_records(text, resolved.configuration.data.records)
     apart = DataSettings(records).apart
     if apart and recipe is None and source is None:
         recipe = OF_RECORDS
         resolved = resolve(recipe, overrides, None, _described(objective, process))
-    configuration = replace(resolved.configuration, data=DataSettings(records))
+    configuration = replace(resolved.configuration, data=replace(resolved.configuration.data, records=records))
     parts = (
         (text, as_records(read([valid], minimum_bytes=1), records)[0])
         if valid is not None
@@ -150,6 +160,12 @@ def train(
         progress(Progress("reading", note=note))
     if parts[0].digest == parts[1].digest:
         progress(Progress("reading", note=SAME))
+    if template is not None and source is not None and any(doc.answers for doc in text.documents):
+        if resolved.origins.get("optimizer.lr") == "default":
+            configuration = rated(configuration)
+        free = resolved.origins["model.context"] in ("start", "default")
+        configuration, note = fitted(configuration, source.tokenizer, parts, chat, free)
+        progress(Progress("reading", note=note))
     request = {
         "files": [str(file) for file in files],
         "valid": None if valid is None else str(valid),
@@ -162,10 +178,11 @@ def train(
         "seed": seed,
         "device": str(where),
         "threads": threads or (torch.get_num_threads() if budget.minutes is None else None),
+        "chat": chat,
     }
     known = None if source is None else source.tokenizer
     refuse_too_large(configuration, known, parts[0].bytes, budget, where)
-    run = RunDirectory.create(place, request, *parts, source)
+    run = RunDirectory.create(place, request, *parts, None if configuration.lora.rank else source)
     try:
         return _go_on(run, None, plugins, progress)
     except UserError:
@@ -261,8 +278,11 @@ def _assembly(run: RunDirectory, plugins: Collection[str], progress: Watcher) ->
     tokenizer = (
         start.tokenizer if start else run.tokenizer() or _new_tokenizer(run, configuration, train_text, progress)
     )
+    lora = configuration.lora
+    update = (update_of(start.model, lora.rank, lora.weight, lora.targets),) if start and lora.rank else ()
+    where = device_of(request["device"])
     return Assembly(
-        configuration, train_text, valid_text, tokenizer, request["seed"], device_of(request["device"]), start
+        configuration, train_text, valid_text, tokenizer, request["seed"], where, start, update, request.get("chat")
     )
 
 

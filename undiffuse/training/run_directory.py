@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,16 @@ class RunDirectory:
         return read_configuration(self.request["configuration"])
 
     def start(self, plugins: Collection[str] = ()) -> Start | None:
-        """The model that the run began from, of which the directory holds a copy; None if it began from new weights."""
-        return Start.of(self.path / START, plugins) if (self.path / START).is_dir() else None
+        """The model that the run began from; None if it began from new weights.
+
+        The directory holds a copy of it, or, where only updates of it are trained, its name.
+        """
+        request = self.request
+        if (self.path / START).is_dir():
+            return Start.of(self.path / START, plugins)
+        if not request["configuration"].get("lora", {}).get("rank"):
+            return None
+        return Start.of(request["start"], plugins, request.get("revision"))
 
     @property
     def finished_step(self) -> int | None:

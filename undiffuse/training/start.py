@@ -59,7 +59,16 @@ class Start:
     def recipe(self) -> dict[str, Any]:
         """What a run minimizes, and how, if nothing else is said: as the model was trained, where that is known."""
         trained = self.model.manifest.get("training", {}).get("configuration", {})
-        return {name: dict(trained[name]) for name in ("objective", "optimizer") if name in trained}
+        known = {name: dict(trained[name]) for name in ("objective", "optimizer") if name in trained}
+        return known or {"objective": self._objective}
+
+    @property
+    def _objective(self) -> dict[str, Any]:
+        """What suits a model of which nobody says how it was trained."""
+        if self.model.predictor.traits.one_sided:
+            return {"kind": "autoregressive"}
+        masked = self.model.predictor.process.mask is not None
+        return {"kind": "bound", **({"times": {"kind": "equal-count"}} if masked else {})}
 
     def decides(self, key: str) -> bool:
         """Whether a value of the configuration is the directory's."""

@@ -41,6 +41,11 @@ class Validation:
         """On all of the held-out text."""
         return self._score(weights, *self._text(), self.draws)
 
+    def of(self, predictor: Predictor) -> Score:
+        """Of another network, on all of the held-out text and the same draws."""
+        text, sizes = self._text()
+        return Score(bound(predictor, text.to(self.device), draws=self.draws, seed=self.seed), int(sizes.sum()))
+
     def tuned(self, objective: Objective, weights: Mapping[str, Tensor]) -> Objective:
         """The objective with what it chooses by its losses on the same windows."""
         if not objective.search_passes:
