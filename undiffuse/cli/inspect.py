@@ -62,6 +62,8 @@ def _lines(found: "Inspection") -> Iterator[tuple[str, str]]:
     from ..language_model.memory import shown
 
     yield "place", found.where
+    if found.adapter:
+        yield "adapter", f"of rank {found.adapter['rank']} over {found.adapter['base']}, which the rest describes"
     yield "family", found.family or "unknown"
     if found.parameters is not None:
         layers = "1 layer" if found.layers == 1 else f"{found.layers} layers"

@@ -120,18 +120,28 @@ def report(run: "Run") -> None:
     from .console import stderr
 
     console = stderr()
-    score = run.model.manifest["training"]["bound"]
-    bound = score["bits_per_byte"]
+    training = run.model.manifest["training"]
+    bound = training["bound"]["bits_per_byte"]
     done = "trained" if run.complete else f"interrupted after {run.step:,} of {run.steps:,} steps, everything is saved"
-    measured = figure(bound["mean"], 3)
-    if score["kind"] != "exact":
-        measured = f"at most {measured}{error(bound['stderr'], 3)}"
-    console.print(f"{done}; held-out text: {measured} bits per byte (see report.md)")
+    exact = training["bound"]["kind"] == "exact"
+    if (changed := training.get("perplexity")) is not None:
+        before, now = (figure(changed[name], 2) for name in ("before", "after"))
+        said = f"held-out answers: perplexity {'' if exact else 'at most '}{before} before, {now} now"
+    else:
+        measured = figure(bound["mean"], 3)
+        measured = measured if exact else f"at most {measured}{error(bound['stderr'], 3)}"
+        said = f"held-out text: {measured} bits per byte"
+    console.print(f"{done}; {said} (see report.md)")
     commands = [
         f"undiffuse generate --model {run.directory} --watch",
         f"undiffuse score FILE --model {run.directory}",
     ]
-    if run.model.predictor.traits.both_sides:  # else a blank sees one side only
+    if (prompt := run.prompt) and changed is not None:
+        asked = _quoted(" ".join(prompt.split())[:80])
+        chats = "chat" in run.model.manifest
+        commands[0] = f"echo {asked} | undiffuse chat" if chats else f"undiffuse generate {asked}"
+        commands[0] += f" --model {run.directory}"
+    elif run.model.predictor.traits.both_sides:  # else a blank sees one side only
         text = run.example or "Half a text, ____ [MASK] blanks."
         commands.insert(0, f"undiffuse fill {_quoted(text)} --model {run.directory} --watch")
     if not run.complete:

@@ -8,7 +8,7 @@ ours. What peft can say and this trunk cannot do (DoRA, updates of biases, other
 import hashlib
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,8 +28,9 @@ from ..models.int8 import Int8
 from ..models.lora import LowRank, is_update, updated
 from ..models.parts import Concatenated, Copied, Part
 from ..models.transformer import Transformer
+from .checkpoints import Checkpoint, Progress
 from .named import ADAPTER, Found, find
-from .saved import MANIFEST
+from .saved import MANIFEST, OWN, Saved
 from .trained import Trained
 
 CONFIG, WEIGHTS = ADAPTER, "adapter_model.safetensors"
@@ -103,15 +104,14 @@ def write(
     )
     place = Path(base_name)
     there = {"place": str(place.resolve())} if place.exists() else {}
-    return {"base": base_name, **there, "fingerprint": fingerprint(network)}
+    return {"base": base_name, **there, "fingerprint": fingerprint(base.trunk("adapted"))}
 
 
 @dataclass(frozen=True, eq=False)
-class Adapted:
-    """An adapter in a directory. It is read as what its base and it make together, the updates merged."""
+class Adapter:
+    """The files of an adapter in a directory."""
 
     directory: Path
-    plugins: Collection[str] = ()
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -164,6 +164,10 @@ class Adapted:
         except (OSError, safetensors.SafetensorError) as error:
             raise UserError(f"{path} cannot be read ({error}): the adapter is incomplete") from error
 
+    def described(self, base: Trained) -> Trained:
+        """What a base becomes, its network aside."""
+        return replace(base, manifest={**base.manifest, **self.manifest}, name=str(self.directory))
+
     def onto(self, base: Trained) -> Trained:
         """The base with the adapter merged. UserError for another base than it was trained on."""
         network = base.trunk("adapted")
@@ -176,7 +180,7 @@ class Adapted:
                 f"one that it was, or say where that is in {self.directory / CONFIG}"
             )
         self._merge(base, network)
-        return replace(base, manifest={**base.manifest, **self.manifest}, name=str(self.directory))
+        return self.described(base)
 
     @torch.no_grad()
     def _merge(self, base: Trained, network: Transformer) -> None:
@@ -214,6 +218,39 @@ class Adapted:
 
     def _stranger(self, key: str, base: Trained) -> UserError:
         return UserError(f"the adapter {self.directory} is of another base: {key} has no place in {base.name}")
+
+
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """An adapter with its base: the model that they make together, the updates merged."""
+
+    adapter: Adapter
+    base: Checkpoint | Saved
+
+    @property
+    def directory(self) -> Path:
+        return self.adapter.directory
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """How the base is stored."""
+        return torch.float32 if isinstance(self.base, Saved) else self.base.dtype
+
+    @property
+    def layout(self) -> str:
+        """The family of the base, or our own layout."""
+        return OWN if isinstance(self.base, Saved) else self.base.family
+
+    def described(self) -> Trained:
+        """The model with a network without memory."""
+        return self.adapter.described(self.base.described())
+
+    def load(
+        self, devices: Sequence[torch.device], dtype: torch.dtype | None, progress: Progress | None = None
+    ) -> Trained:
+        """UserError for files that are not whole, before the base is read, and for an adapter of another base."""
+        _ = self.adapter.config, self.adapter.tensors
+        return self.adapter.onto(self.base.load(devices, dtype, progress))
 
 
 def _copy(parameter: Tensor, value: Tensor, key: str) -> None:

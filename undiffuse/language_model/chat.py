@@ -57,7 +57,7 @@ def _settled(model: Trained, settings: Settings) -> Settings:
 
 def _longest(model: Trained) -> int:
     """Tokens of an answer, at most, where nobody says."""
-    return LENGTH if model.decoding is None else model.decoding.length
+    return model.canvas or (LENGTH if model.decoding is None else model.decoding.length)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from ..text.codec import Codec
 from ..text.published_tokenizer import NoTokenizer
 from ..text.tokenizer_file import PUBLISHED, own_of
 from . import published_writing, storage
+from .adapters import Adapted
 from .arguments import names, path, string
 from .gguf_model import SUFFIX
 from .named import find
@@ -37,15 +38,16 @@ def convert(
 ) -> Path:
     """Write a model into a new directory, in the layout of a family, or as a run ("undiffuse"); its path.
 
-    `to` defaults to what it is. Numbers stay as they are stored unless `dtype` names a format (quantized ones become
-    float32; a run holds float32), so converting there and back gives the same bits. The other arguments are those of
-    `load`. UserError before weights are read if the target has no words for the model, or if its place is taken.
+    `to` defaults to what it is; an adapter is merged into its base. Numbers stay as they are stored unless `dtype`
+    names a format (quantized ones become float32; a run holds float32), so converting there and back gives the same
+    bits. The other arguments are those of `load`. UserError before weights are read if the target has no words for the
+    model, or if its place is taken.
     """
     source, destination = path("source", source), path("destination", destination)
     _check_place(destination)
     named = find(source, None if revision is None else string("revision", revision))
     found = storage.opened(named.place, Overrides.of(family, mask_id, attention, shift), names("plugins", plugins))
-    own = OWN if isinstance(found, Saved) else found.family
+    own = found.layout if isinstance(found, Adapted) else OWN if isinstance(found, Saved) else found.family
     target = own if to is None else string("to", to)
     if target not in (OWN, *CHECKPOINT_FAMILIES.kinds):
         raise UserError(

@@ -67,7 +67,8 @@ class Course:
         prefix, samples = model.begins + model.tokenizer.context(prompt), settings.samples
         if length is None:
             room = max(model.room - len(prefix), model.room // 2)
-            length = room if model.decoding is None else min(model.decoding.length, room)
+            known = model.canvas if prompt and model.canvas else model.decoding and model.decoding.length
+            length = min(known or room, room)
         length = whole("length", length)
         if length > LONGEST:
             raise UserError(f"length must be at most {LONGEST} tokens, not {length}: ask for the rest in another call")

@@ -18,6 +18,7 @@ from ..text.published_tokenizer import NoTokenizer
 from ..text.template_doubts import template_doubts
 from ..text.tokenizer import Tokenizer
 from . import storage, voice
+from .adapters import Adapted
 from .arguments import names, path, string
 from .checkpoints import Checkpoint
 from .elsewhere import required
@@ -52,7 +53,8 @@ class Inspection:
     some layers see `window` positions to either side alone (None: no layer). `alignment` says which row of the network
     speaks of a position, its own ("same") or the one before ("shifted").
     `head` is what its predictions are (docs/checkpoints.md), `template` where its chat template is from. `loads` is
-    false where `load` refuses it, with the reason as the first of the doubts.
+    false where `load` refuses it, with the reason as the first of the doubts. Of an `adapter` everything else is its
+    base's.
     """
 
     where: str
@@ -73,6 +75,7 @@ class Inspection:
     template: str | None = None
     tokenizer: Mapping[str, Any] | None = None
     license: str | None = None
+    adapter: Mapping[str, Any] | None = None
     memory: Mapping[str, int] = field(default_factory=dict)
     loads: bool = False
     doubts: tuple[str, ...] = ()
@@ -100,7 +103,12 @@ def inspect(
     asked = place if place is None or isinstance(place, Found) else path("place", place)
     named = asked if isinstance(asked, Found) else find(asked, revision, headers=True)
     opened = storage.opened(named.place, overrides, plugins, named.header)
-    found = _of_run(opened) if isinstance(opened, Saved) else _of_checkpoint(opened)
+    adapter = {}
+    if isinstance(opened, Adapted):
+        config = opened.adapter.config
+        adapter = {"adapter": {"base": opened.adapter.base, "rank": config["r"], "alpha": config["lora_alpha"]}}
+        opened = opened.base
+    found = (_of_run(opened) if isinstance(opened, Saved) else _of_checkpoint(opened)) | adapter
     return Inspection(**{"where": named.name, **found})
 
 

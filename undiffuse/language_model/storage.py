@@ -96,18 +96,6 @@ def read(
 ) -> Trained:
     """See `loading.load`."""
     named = asked if isinstance(asked, Found) else find(asked, revision)
-    if adapters.is_adapter(named.place):
-        adapted = adapters.Adapted(named.place)
-        base = read(
-            adapted.place(),
-            devices=devices,
-            dtype=dtype,
-            overrides=overrides,
-            check_head=check_head,
-            plugins=plugins,
-            progress=progress,
-        )
-        return replace(adapted.onto(base), name=named.name)
     found = opened(named.place, overrides, plugins)
     model = found.load(devices, dtype, progress)
     if check_head and isinstance(found, Saved):
@@ -117,11 +105,19 @@ def read(
 
 def opened(
     place: Path, overrides: Overrides = NOTHING, plugins: Collection[str] = (), header: HeaderOf | None = None
-) -> checkpoints.Checkpoint | Saved:
+) -> checkpoints.Checkpoint | Saved | adapters.Adapted:
     """What the headers of a model describe. UserError where there is none, or where it is our own and is overruled.
 
     `header` reads that of weights which need not be here.
     """
+    if adapters.is_adapter(place):
+        adapter = adapters.Adapter(place)
+        base = opened(adapter.place().place, overrides, plugins)
+        if isinstance(base, adapters.Adapted):
+            raise UserError(
+                f"the adapter {place} names another adapter as its base, {base.directory}: merge that first"
+            )
+        return adapters.Adapted(adapter, base)
     files = published(place, header)
     if files is not None:
         return checkpoints.Checkpoint(files, overrides, plugins)

@@ -51,6 +51,11 @@ class Trained:
         return max(self.context - self.around.size, 1)
 
     @property
+    def canvas(self) -> int | None:
+        """Tokens on which an answer was learned, the rest of them end of text; None where that was not said."""
+        return self.manifest.get("answer")
+
+    @property
     def begins(self) -> list[int]:
         """What stands before every text: the start symbol, if there is one, of what is read from the left."""
         traits = self.predictor.traits

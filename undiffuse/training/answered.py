@@ -1,13 +1,12 @@
 """What a fine-tune changed, for its report: held-out answers before and after, in numbers and in words."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from ..data.corpus import Corpus, Document
 from ..data.packing import told
-from ..data.speech import Told, lengths
+from ..data.speech import lengths
 from ..errors import UserError
 from ..language_model import LanguageModel
 from ..language_model.defaults import default_strategy
@@ -17,7 +16,7 @@ from .assembly import Assembly
 SHOWN = 3
 """Held-out prompts that are answered."""
 LONGEST = 64
-"""Tokens of an answer that is shown, at most."""
+"""Tokens of an answer that is shown, at most, where it has no canvas."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,12 @@ def answered(assembly: Assembly, context: int, before: LanguageModel, was: Score
         learned=sum(sizes) / sum(len(each.ids) for each in listed),
         canvas=how.canvas,
         padding=how.padding,
-        examples=tuple(_examples(assembly.valid, listed, before, after)),
+        examples=tuple(_examples(assembly.valid, how.canvas or min(max(2 * max(sizes), 16), LONGEST), before, after)),
     )
 
 
-def _examples(valid: Corpus, listed: Sequence[Told], before: LanguageModel, after: LanguageModel) -> list[Example]:
+def _examples(valid: Corpus, length: int, before: LanguageModel, after: LanguageModel) -> list[Example]:
     asked = [document for document in valid.documents if document.answers][:SHOWN]
-    length = min(max(lengths(listed)), LONGEST)
     return [
         Example(_prompt(each), _expected(each), _answer(before, each, length), _answer(after, each, length))
         for each in asked

@@ -53,6 +53,8 @@ def chat_of(source: Start | None, template: str | Path | None, text: Corpus) -> 
             return None
         return _record(found.source, said)
     if template == NONE:
+        if talked:
+            raise UserError("the text has conversations, and --template none has nothing to write them in")
         return None
     return _record(_read(template), said)
 

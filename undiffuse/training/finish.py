@@ -32,7 +32,10 @@ def finish(run: RunDirectory, plan: Plan, assembly: Assembly, job: Job, state: T
     closing = {"closing": CLOSING} if assembly.configuration.data.apart else {}
     manifest = {**closing, **_conversing(plan, assembly), "training": training}
     model = LanguageModel(assembly.trained(plan, state), assembly.tokenizer, manifest, name=str(run.path))
-    write_report(run, model, training, _answered(plan, assembly, job, model))
+    changed = _answered(plan, assembly, job, model)
+    if changed is not None:
+        training["perplexity"] = {"kind": changed.kind, "before": changed.before, "after": changed.after}
+    write_report(run, model, training, changed)
     (run.path / MANIFEST).unlink(missing_ok=True)  # an older one must never describe newer weights
     if assembly.adapters and assembly.start is not None:
         write_json(run.path / MANIFEST, {**manifest, "adapter": _adapter(run, plan, assembly, state)})

@@ -74,6 +74,14 @@ class Run:
             return None
         return example(RunDirectory.open(self.directory).text[0], True)
 
+    @property
+    def prompt(self) -> str | None:
+        """What the first of the texts asks, where they have prompts."""
+        first = RunDirectory.open(self.directory).text[0].documents[0]
+        if first.messages:
+            return next(turn.content for turn in first.messages if turn.role == "user")
+        return first.prompt
+
 
 def train(
     files: Sequence[str | Path] | str | Path,
