@@ -130,7 +130,6 @@ def test_what_does_not_load(copy):
     [
         ({}, "it is empty"),
         ({"run.json": "{}"}, "it is a run that did not finish: undiffuse train --resume"),
-        ({"adapter_config.json": '{"base_model_name_or_path": "a/b"}'}, "it is an adapter of a/b, which is not read"),
         ({"model_index.json": "{}"}, "a pipeline of diffusers"),
         ({"x.gguf": ""}, r"name a file in it, as in .*place/x\.gguf"),
         ({"b/config.json": "{}", "a/manifest.json": "{}"}, r"name a directory in it, as in .*place/a$"),

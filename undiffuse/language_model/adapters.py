@@ -31,6 +31,7 @@ from ..models.transformer import Transformer
 from .checkpoints import Checkpoint, Progress
 from .named import ADAPTER, Found, find
 from .saved import MANIFEST, OWN, Saved
+from .stored_tensors import CONFIG as MODEL
 from .trained import Trained
 
 CONFIG, WEIGHTS = ADAPTER, "adapter_model.safetensors"
@@ -43,7 +44,8 @@ SAMPLED = 64
 
 
 def is_adapter(place: Path) -> bool:
-    return (place / CONFIG).is_file()
+    """Whether a directory holds an adapter and no model of its own beside it."""
+    return (place / CONFIG).is_file() and not (place / MODEL).is_file()
 
 
 def fingerprint(network: Transformer) -> str | None:

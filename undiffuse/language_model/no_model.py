@@ -1,6 +1,5 @@
 """What a place is that holds no model, so that an error can say more than that."""
 
-import json
 from pathlib import Path
 
 from ..errors import UserError, did_you_mean
@@ -57,8 +56,6 @@ def _within(directory: Path) -> str:
         return "it is empty"
     if "run.json" in names:
         return f"it is a run that did not finish: undiffuse train --resume {directory}"
-    if "adapter_config.json" in names:
-        return f"it is an adapter{_base(directory)}, which is not read: merge it into its model, and name that"
     if "model_index.json" in names:
         return "it is a pipeline of diffusers, whose models are not of text"
     if files := [name for name in names if name.endswith(".gguf")]:
@@ -72,13 +69,3 @@ def _within(directory: Path) -> str:
     if any(name.endswith(".safetensors") for name in names):
         return "its weights are there; copy its config.json and tokenizer too"
     return "name a run, a public checkpoint or a GGUF file"
-
-
-def _base(directory: Path) -> str:
-    try:
-        base = json.loads((directory / "adapter_config.json").read_text(encoding="utf-8")).get(
-            "base_model_name_or_path"
-        )
-    except (OSError, ValueError, AttributeError):
-        return ""
-    return f" of {base}" if isinstance(base, str) and base else ""
