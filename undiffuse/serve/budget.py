@@ -1,7 +1,9 @@
 """How much goes into a tick: rows of the network a second are measured on this machine, and so is what a pass costs.
 
 A pass over r rows takes about a + b·r seconds. Large ticks cost each row least and let everyone wait longest; the
-budget is what fits into `TICK` seconds, and at least the rows of one text of the model's context.
+budget is what fits into `TICK` seconds, and at least the rows of one text of the model's context. It matters where more
+is asked for than fits; a tick takes no longer than its work. On two cores 48 requests of a network of 12 million
+weights took 9.8 CPU seconds at 128 rows a tick and 6.1 at 512, for the same answers.
 """
 
 import time
@@ -10,7 +12,7 @@ import torch
 
 from ..language_model import LanguageModel
 
-TICK = 0.05
+TICK = 0.2
 """Seconds of a tick, about."""
 MOST = 1 << 14
 
