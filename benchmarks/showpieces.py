@@ -41,10 +41,10 @@ Two things that were learned on the way, since others will meet them too:
   learned without anything in front, stayed 1.45 bits of a sentence above the entropy; with one fixed letter in front
   the bound met it. Cells of a sudoku are told their row and column.
 
-One that is not here is a form of five fields filled from a sentence. What is filled always is a valid object; the values
-are those of the sentence in two cases of three, where they stand near the form, and the twin has all of them. A masked
-network of this size copies over a distance badly ([log](log.md), 2026-12-01), so typed fields are for a choice between
-values, and for models that were trained longer.
+One that is not here is a form of five fields filled from a sentence. What is filled always is a valid object; the
+values are those of the sentence in two cases of three, where they stand near the form, and the twin has all of them. A
+masked network of this size copies over a distance badly ([log](log.md), 2026-12-01), so typed fields are for a choice
+between values, and for models that were trained longer.
 """
 PACKAGED = {"reversal": ROOT / "undiffuse" / "demo" / "reversal.json"}
 """Records that `undiffuse demo` prints, which come with the package."""

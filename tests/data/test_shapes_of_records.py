@@ -41,7 +41,9 @@ def test_other_shapes_are_the_same_documents(tmp_path):
     alpaca = {"instruction": "Add.", "input": "1 2", "output": "3", "text": "all of it"}
     plain = {"instruction": "Sing.", "input": "", "output": "La."}
     pair = {"prompt": "", "response": "x"}
-    asked, added, sung, bare = documents(tmp_path, share, alpaca, plain, pair)
+    riddle = {"question": "Why?", "answer": "Because."}
+    asked, added, sung, bare, why = documents(tmp_path, share, alpaca, plain, pair, riddle)
+    assert (why.prompt, why.text) == ("Why?", "Because.")
     assert asked.messages == (Turn("system", "Be brief."), Turn("user", "A"), Turn("assistant", "B"))
     assert (added.prompt, added.text) == ("Add.\n\n1 2", "3")
     assert (sung.prompt, sung.text) == ("Sing.", "La.")

@@ -13,7 +13,10 @@ from ..errors import UserError, did_you_mean
 from .corpus import ANSWERS, Document, Turn
 
 Record = Mapping[str, Any]
-FIELDS = '"text", or "prompt" and "response", "messages", "conversations", or "instruction" and "output"'
+FIELDS = (
+    '"text", or "prompt" and "response", or "question" and "answer", "messages", "conversations", or "instruction" and '
+    '"output"'
+)
 ROLES = ("system", "user", ANSWERS, "tool")
 SHAREGPT = {"human": "user", "user": "user", "gpt": ANSWERS, ANSWERS: ANSWERS, "system": "system", "tool": "tool"}
 """Who speaks, by the names of that format."""
@@ -25,6 +28,10 @@ def _text(record: Record, where: str) -> Document:
 
 def _pair(record: Record, where: str) -> Document:
     return Document(_string(record, "response", where), _string(record, "prompt", where, may_be_empty=True))
+
+
+def _question(record: Record, where: str) -> Document:
+    return Document(_string(record, "answer", where), _string(record, "question", where))
 
 
 def _instruction(record: Record, where: str) -> Document:
@@ -59,6 +66,7 @@ SHAPES: Sequence[tuple[set[str], Callable[[Record, str], Document]]] = (
     ({"conversations"}, _conversations),
     ({"instruction", "output"}, _instruction),
     ({"prompt", "response"}, _pair),
+    ({"question", "answer"}, _question),
     ({"text"}, _text),
 )
 """Which fields make a record of which shape. What is not a text alone wins over a text: some sets have both."""
