@@ -5,8 +5,9 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP := $(VENV)/.installed
 DOCS := $(VENV)/.docs
 BROWSER := $(VENV)/.browser
+RAY := $(VENV)/.ray
 
-.PHONY: setup demo test test-all test-page verify-kernels check format docs release-check
+.PHONY: setup demo test test-all test-page test-ray verify-kernels check format docs release-check
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +16,7 @@ help:
 	@echo "make test            the test suite, in five to six minutes on two cores (PROFILE=1: what each test costs)"
 	@echo "make test-all        every test there is, and shapes checked in every call"
 	@echo "make test-page       the server's page in a real Chromium (apt-get install chromium), and OpenAI's client for JavaScript (npm)"
+	@echo "make test-ray        two replicas of the server on Ray, which it installs (240 MB)"
 	@echo "make verify-kernels  every law on every component, also under the arithmetic of other processors"
 	@echo "make check           format, lint, types, import rings"
 	@echo "make docs            the docs as a site in build/docs"
@@ -47,6 +49,13 @@ $(BROWSER): $(STAMP)
 
 test-page: $(BROWSER)
 	@$(BIN)/python -m pytest -m '' -n 0 -rs tests/serve/test_page.py tests/serve/test_clients.py
+
+$(RAY): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[scale]'
+	@touch $(RAY)
+
+test-ray: $(RAY)
+	@$(BIN)/python -m pytest -m '' -n 0 -rs tests/serve/test_ray.py
 
 verify-kernels: $(STAMP)
 	@$(BIN)/python tests/exact/kernels.py

@@ -33,6 +33,13 @@ def serve(
     drain: Annotated[
         float, typer.Option("--drain", metavar="S", help="Seconds to finish what runs when the server is stopped.")
     ] = 30.0,
+    on_ray: Annotated[
+        bool, typer.Option("--ray", help="Replicas on Ray, of this machine or of the cluster at RAY_ADDRESS.")
+    ] = False,
+    replicas: Annotated[
+        str | None,
+        typer.Option("--replicas", metavar="N|MIN-MAX", help="How many, or as many as the work needs (default: 1)."),
+    ] = None,
     page: Annotated[bool, typer.Option("--page/--no-page", help="Whether / shows the page.")] = True,
     device: ModelDevice = None,
     dtype: Dtype = None,
@@ -43,26 +50,34 @@ def serve(
     from ..errors import UserError
     from ..serve.command import Settings, run
 
+    if replicas is not None and not on_ray:
+        raise UserError(f"--replicas {replicas} needs --ray: one server has one engine")
+
     if key_file is not None and not key_file.is_file():
         raise UserError(f"there is no file {key_file} with API keys")
     keys = key_file.read_text(encoding="utf-8").split() if key_file is not None else []
     if key_file is not None and not keys:
         raise UserError(f"{key_file} holds no API key: write one per line")
-    run(
-        Settings(
-            models=tuple(models or ()),
-            host=host,
-            port=port,
-            open_page=open_page,
-            keys=tuple(keys),
-            origins=tuple(origins or ()),
-            rows=rows,
-            memory=memory,
-            drain=drain,
-            page=page,
-            device=device,
-            dtype=dtype,
-            threads=threads,
-            plugins=tuple(plugins or ()),
-        )
+    settings = Settings(
+        models=tuple(models or ()),
+        host=host,
+        port=port,
+        open_page=open_page,
+        keys=tuple(keys),
+        origins=tuple(origins or ()),
+        rows=rows,
+        memory=memory,
+        drain=drain,
+        page=page,
+        device=device,
+        dtype=dtype,
+        threads=threads,
+        plugins=tuple(plugins or ()),
     )
+    if on_ray:
+        from ..serve import ray
+        from ..serve.scaling import Replicas
+
+        ray.run(settings, Replicas.of(replicas or "1"))
+    else:
+        run(settings)

@@ -15,6 +15,29 @@ PATHS = (
 """Those that are counted by name. Others share one, or whoever asks for many paths would fill the memory."""
 
 
+class Requests:
+    """Requests by path, status and seconds, in a registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "undiffuse_requests", "Requests by path and status.", ("path", "status"), registry=registry
+        )
+        self._seconds = Histogram(
+            "undiffuse_request_seconds",
+            "From a request to its last byte.",
+            ("path",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+
+    def __call__(self, path: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        known = next((name for name in PATHS if path == name or path.startswith(f"{name}/")), None)
+        known = "unknown" if status == 404 else known or ("unknown" if path.startswith("/v1/") else "page")
+        self._requests.labels(known, str(status)).inc()
+        self._seconds.labels(known).observe(seconds)
+
+
 class Metrics:
     """The registry of one server. Nothing global, so several can live in a process."""
 
@@ -22,25 +45,9 @@ class Metrics:
         self._engine = engine
         self._registry = CollectorRegistry()
         self._registry.register(self)
-        self._requests = Counter(
-            "undiffuse_requests", "Requests by path and status.", ("path", "status"), registry=self._registry
-        )
-        self._seconds = Histogram(
-            "undiffuse_request_seconds",
-            "From a request to its last byte.",
-            ("path",),
-            buckets=SECONDS,
-            registry=self._registry,
-        )
+        self.request = Requests(self._registry)
         self._tick = Histogram("undiffuse_tick_seconds", "A step of a batch.", buckets=SECONDS, registry=self._registry)
         engine.counters.tick_seconds = lambda seconds, rows: self._tick.observe(seconds)
-
-    def request(self, path: str, status: int, seconds: float) -> None:
-        """Count a request."""
-        known = next((name for name in PATHS if path == name or path.startswith(f"{name}/")), None)
-        known = "unknown" if status == 404 else known or ("unknown" if path.startswith("/v1/") else "page")
-        self._requests.labels(known, str(status)).inc()
-        self._seconds.labels(known).observe(seconds)
 
     def collect(self) -> list[CounterMetricFamily | GaugeMetricFamily]:
         """What the engine counted."""
