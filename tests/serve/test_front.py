@@ -249,7 +249,7 @@ def test_a_client_that_leaves_ends_its_request():
 def test_keys_sizes_and_ids_are_those_of_the_front():
     async def test(replica):
         replicas = Breaking(replica)
-        front = create_front(replicas, ["secret"], [], 100)
+        front = create_front(replicas, Options(keys=("secret",), largest_body=100))
         assert (await get(front, "/v1/models"))[0] == 401
         key = [(b"authorization", b"Bearer secret")]
         status, headers, _ = await get(front, "/v1/models", headers=key)
@@ -266,7 +266,7 @@ def test_keys_sizes_and_ids_are_those_of_the_front():
 
 def test_counters_of_replicas_have_their_names():
     async def test(replica):
-        front = create_front(Breaking(replica), [], [], 1000)
+        front = create_front(Breaking(replica), Options())
         await get(front, "/v1/fill", {"text": "The [MASK] fox"})
         _, _, found = await get(front, "/metrics")
         text = found[0].decode()

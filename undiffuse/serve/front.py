@@ -23,6 +23,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .api.app import Options
 from .api.errors import body
 from .api.guard import Guard, digest
 from .metrics import Requests
@@ -102,10 +103,9 @@ class Front:
             return None
         try:
             data = await _body(receive)
-        except HTTPException as error:  # of the guard: the body is too large
-            return await JSONResponse(body(error.detail, "invalid_request_error", "too_large"), error.status_code)(
-                scope, receive, send
-            )
+        except HTTPException as error:  # of the guard: the body is too large, or too slow
+            said = body(error.detail, "invalid_request_error")
+            return await JSONResponse(said, error.status_code, error.headers)(scope, receive, send)
         if data is None:
             return None
         own = await self._own(scope["method"], scope["path"])
@@ -188,12 +188,13 @@ class Front:
         await _send_whole(send, Begin(503, response.raw_headers), bytes(response.body), begun)
 
 
-def create_front(replicas: Replicas, keys: Sequence[str], origins: Sequence[str], largest: int) -> ASGIApp:
-    """The front behind the guard of a server: keys, sites whose pages may ask, and the most bytes of a body."""
+def create_front(replicas: Replicas, options: Options) -> ASGIApp:
+    """The front behind the guard of a server: its keys, bounds on bodies, and the sites whose pages may ask."""
     front = Front(replicas)
-    guarded: ASGIApp = Guard(front, [digest(key) for key in keys], largest, Requests(front.registry))
-    if origins:
-        guarded = CORSMiddleware(guarded, allow_origins=list(origins), allow_methods=["*"], allow_headers=["*"])
+    keys = [digest(key) for key in options.keys]
+    guarded: ASGIApp = Guard(front, keys, options.largest_body, options.body_seconds, Requests(front.registry))
+    if options.origins:
+        guarded = CORSMiddleware(guarded, allow_origins=list(options.origins), allow_methods=["*"], allow_headers=["*"])
     return guarded
 
 

@@ -59,7 +59,7 @@ def run(settings: Settings, replicas: Replicas) -> None:
         many = replicas.most > 1
         count = f"{replicas} replica{'s' * many} on Ray, {threads} thread{'s' * (threads > 1)} each"
         say(address, about["name"], about["fills"], f"{count}, steps of {about['rows']} rows", settings)
-        front = create_front(Handle(handle), settings.keys, settings.origins, Options().largest_body)
+        front = create_front(Handle(handle), Options(keys=settings.keys, origins=settings.origins))
         answer_at(socket_, front, settings.drain, None)
     finally:
         socket_.close()
