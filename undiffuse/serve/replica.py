@@ -1,6 +1,7 @@
 """A replica: the application of `undiffuse serve` without a socket, asked by a front in another process."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, MutableMapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -17,8 +18,15 @@ class Replica:
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
-        """Start the engine, and run the model once."""
+        """Start the engine, and wait until the model was run once. RuntimeError where it cannot be."""
         await self._stack.enter_async_context(self._app.api.router.lifespan_context(self._app.api))
+        while True:
+            status, data = await self.ask("/readyz")
+            if status == 200:
+                return
+            if (why := json.loads(data)["why"]) != "loading":
+                raise RuntimeError(why)
+            await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
         """Finish what runs, and end."""
