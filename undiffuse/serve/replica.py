@@ -24,7 +24,7 @@ class Replica:
             status, data = await self.ask("/readyz")
             if status == 200:
                 return
-            if (why := json.loads(data)["why"]) != "loading":
+            if (why := json.loads(data).get("why", "the engine failed")) != "loading":
                 raise RuntimeError(why)
             await asyncio.sleep(0.05)
 
