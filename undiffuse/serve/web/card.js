@@ -4,6 +4,7 @@ import { percent, times } from "./canvas.js";
 import { nameOf, textOf } from "./tokens.js";
 
 const SOON = 200;
+const phone = matchMedia("(max-width: 40rem)");
 
 export class Card {
   /** `alternatives(canvas, group)` gives a promise of [{text, probability}], `changed()` is called after each act. */
@@ -14,6 +15,9 @@ export class Card {
     this.held = false;
     this.timer = 0;
     this.shown = null;
+    this.pressed = false; // the click that ends a press opens the card: what moves before it would be clicked instead
+    document.addEventListener("pointerdown", () => { this.pressed = true; }, true);
+    for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => { this.pressed = false; }, true);
     this.element.addEventListener("pointerenter", () => clearTimeout(this.timer));
     this.element.addEventListener("pointerleave", () => !this.held && this.closeSoon());
     this.element.addEventListener("keydown", (event) => event.key === "Escape" && this.close(true));
@@ -32,11 +36,12 @@ export class Card {
     if (!group) return;
     clearTimeout(this.timer);
     if (name === "hover") {
-      if (!this.held) this.timer = setTimeout(() => this.open(canvas, group, token), SOON);
+      // at the foot of a phone it could lie over the token
+      if (!this.held && !phone.matches) this.timer = setTimeout(() => this.pressed || this.open(canvas, group, token), SOON);
     } else if (name === "leave") {
       if (!this.held) this.closeSoon();
     } else if (name === "focus") {
-      this.open(canvas, group, token);
+      if (!this.pressed) this.open(canvas, group, token);
     } else if (name === "press") {
       this.open(canvas, group, token);
       this.held = true;
@@ -123,7 +128,7 @@ export class Card {
     this.shown = { canvas, group, token };
     this.fill(canvas, group);
     this.element.hidden = false;
-    if (matchMedia("(max-width: 40rem)").matches) token.scrollIntoView({ block: "start" }); // above the card
+    if (phone.matches) token.scrollIntoView({ block: "start" }); // above the card
     const place = token.getBoundingClientRect();
     const own = this.element.getBoundingClientRect();
     const room = document.documentElement.clientWidth;
