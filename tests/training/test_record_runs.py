@@ -43,7 +43,7 @@ def test_a_list_is_recognized_told_and_kept(facts, tmp_path):
     assert "data.records=off" in notes[0]
     assert "8 of them are held out" in notes[0]
     manifest = run.model.manifest
-    assert manifest["training"]["configuration"]["data"] == {"records": "lines"}
+    assert manifest["training"]["configuration"]["data"]["records"] == "lines"
     assert manifest["training"]["text"]["train"]["documents"] == 40
     assert run.model.trained.around.after == (run.model.tokenizer.vocabulary.eos,) * 3
     assert run.example in [line.replace(word, "____", 1) for line in LINES for word in ("has", "bridges")]

@@ -1,12 +1,13 @@
 """What answers look like, for /openapi.json alone: endpoints give what the verbs give, and a test holds it to this."""
 
+from abc import ABC
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Shape(BaseModel):
-    """Every field that is there is named here, unless `Open`."""
+class Shape(BaseModel, ABC):
+    """Every field that is there is named here."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,8 +48,8 @@ class FilledHole(Shape):
     coverage: float | None = None
 
 
-class Filled(Shape):
-    """The JSON of `undiffuse fill --json`; with a schema also the object."""
+class Filling(Shape, ABC):
+    """A text with holes that were filled; with a schema also the object."""
 
     text: str
     holes: list[FilledHole]
@@ -58,6 +59,10 @@ class Filled(Shape):
     strategy: str
     model: str
     object: dict[str, Any] | None = None
+
+
+class Filled(Filling):
+    """The JSON of `undiffuse fill --json`."""
 
 
 class FilledSamples(Shape):
@@ -94,7 +99,7 @@ class SpanChange(Shape):
     probability: float
 
 
-class Edited(Filled):
+class Edited(Filling):
     """A text of which spans were written anew."""
 
     changes: list[SpanChange]
