@@ -12,8 +12,8 @@ RAY := $(VENV)/.ray
 
 help:
 	@echo "make demo            train two small models live: facts asked from both ends, and a text (under 4 minutes)"
-	@echo "make demo QUICK=1    the same in about a minute"
-	@echo "make test            the test suite, in five to six minutes on two cores (PROFILE=1: what each test costs)"
+	@echo "make demo QUICK=1    the same in under 45 seconds"
+	@echo "make test            the test suite, in under five minutes on two cores (PROFILE=1: what each test costs)"
 	@echo "make test-all        every test there is, and shapes checked in every call"
 	@echo "make test-page       the server's page in a real Chromium (apt-get install chromium), and OpenAI's client for JavaScript (npm)"
 	@echo "make test-ray        two replicas of the server on Ray, which it installs (240 MB)"
