@@ -1,8 +1,8 @@
 """Settings of all tests: no time limits on examples, the same examples in every run, one thread per worker.
 
-`make test` takes under five minutes on two cores, and should take four, so a test costs at most 2 CPU seconds, a file of
-tests 5, and a new folder 20: `make test PROFILE=1` says what they do cost. What costs more is marked `slow`, which is
-for `make test-all` (and so for `.ci/run`) alone; a law keeps a mutation in `make test`. To stay below, share what is
+`make test` takes under five minutes on two cores, and should take four, so a test costs at most 2 CPU seconds, a file
+of tests 5, and a new folder 20: `make test PROFILE=1` says what they do cost. What costs more is marked `slow`, which
+is for `make test-all` (and so for `.ci/run`) alone; a law keeps a mutation in `make test`. To stay below, share what is
 trained (fixtures of a session), call commands in the process (`undiffuse.cli.main.run`; a program of its own costs 2
 seconds to import torch), and enumerate the smallest world that shows the fault.
 """
