@@ -19,7 +19,7 @@ from undiffuse.serve.api.app import Options
 from undiffuse.serve.api.desk import Bounds
 
 SLOW, READER, BUFFER, BODY = (float(os.environ.get(name, 0)) for name in ("SLOW", "READER", "BUFFER", "BODY"))
-load, listen, step = command.load, command._listen, deck.step
+load, listen, step = command.load, command.listen, deck.step
 
 
 class Crash(BaseException):
@@ -62,5 +62,5 @@ def small(host, port):
 command.load, deck.step = ill, crash
 command.Options = partial(Options, body_seconds=BODY or 30.0, bounds=Bounds(reader_seconds=READER or 30.0))
 if BUFFER:
-    command._listen = small
+    command.listen = small
 sys.exit(run(["serve", "--model", *sys.argv[1:]]))
