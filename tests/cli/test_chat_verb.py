@@ -267,7 +267,7 @@ def test_a_conversation_in_a_pseudo_terminal(llada):
 
     def until(mark: bytes) -> bytes:
         nonlocal seen
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while mark not in seen:
             assert time.monotonic() < end, seen[-2000:]
             if select.select([master], [], [], 0.5)[0]:
