@@ -118,6 +118,15 @@ def test_conversations_are_written_as_the_model_answers(talking, tmp_path):
     assert RunDirectory.open(run.directory).text[0].documents[0].messages
 
 
+def test_a_network_of_blocks_answers_as_long_as_what_it_learned(pairs, tmp_path):
+    records = [{**pair, "response": "j and k and j, at some length"} for pair in PAIRS]
+    run = tune(stored("sdar", tmp_path / "blocks"), write(pairs, records), tmp_path / "run", steps=2)
+    canvas, told = run.model.manifest["answer"], (run.directory / "report.md").read_text()
+    assert canvas % 4 == 0
+    assert canvas > len(run.model.tokenizer.encode("j and k and j, at some length"))
+    assert f"on a canvas of {canvas} tokens" in told
+
+
 def test_what_cannot_be_tuned_is_refused(base, talking, pairs, tmp_path):
     said = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     talk, out = write(tmp_path / "talk.jsonl", [{"messages": said}] * 2), tmp_path / "x"

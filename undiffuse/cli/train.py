@@ -136,7 +136,7 @@ def report(run: "Run") -> None:
         f"undiffuse generate --model {run.directory} --watch",
         f"undiffuse score FILE --model {run.directory}",
     ]
-    if (prompt := run.prompt) and changed is not None:
+    if changed is not None and (prompt := run.prompt):
         asked = _quoted(" ".join(prompt.split())[:80])
         chats = "chat" in run.model.manifest
         commands[0] = f"echo {asked} | undiffuse chat" if chats else f"undiffuse generate {asked}"

@@ -289,11 +289,8 @@ class _Taken:
 
 def _joined(parts: Sequence[_Taken]) -> _Taken:
     """Rows of several epochs in their order."""
-    if all(part.weight is None for part in parts):
-        names = [f.name for f in fields(_Taken) if f.name != "weight"]
-        return _Taken(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names}, weight=None)
-    ones = [part if part.weight is not None else replace(part, weight=part.editable.float()) for part in parts]
-    return _Taken(*(torch.cat([getattr(part, f.name) for part in ones]) for f in fields(_Taken)))
+    values = {f.name: [getattr(part, f.name) for part in parts] for f in fields(_Taken)}
+    return _Taken(**{name: None if each[0] is None else torch.cat(each) for name, each in values.items()})
 
 
 def _texts(documents: Sequence[Document], tokenizer: Codec) -> Stream:

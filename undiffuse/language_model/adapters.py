@@ -6,7 +6,6 @@ ours. What peft can say and this trunk cannot do (DoRA, updates of biases, other
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +31,7 @@ from .checkpoints import Checkpoint, Progress
 from .named import ADAPTER, Found, find
 from .saved import MANIFEST, OWN, Saved
 from .stored_tensors import CONFIG as MODEL
+from .stored_tensors import read_json
 from .trained import Trained
 
 CONFIG, WEIGHTS = ADAPTER, "adapter_model.safetensors"
@@ -119,7 +119,7 @@ class Adapter:
     def config(self) -> dict[str, Any]:
         """UserError for what is no adapter of low rank, or one that computes what is not computed here."""
         path = self.directory / CONFIG
-        said = _json(path)
+        said = read_json(path)
         if said.get("peft_type") != "LORA":
             raise UserError(f"{path}: peft_type {said.get('peft_type')!r} is not read, only 'LORA'")
         for name, value in PLAIN.items():
@@ -133,8 +133,7 @@ class Adapter:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """Ours, of an adapter that was trained here; empty for others'."""
-        path = self.directory / MANIFEST
-        return _json(path) if path.is_file() else {}
+        return read_json(self.directory / MANIFEST)
 
     @property
     def base(self) -> str:
@@ -301,13 +300,3 @@ def _starts(heights: Sequence[int]) -> Iterator[int]:
 
 def _last(module: str) -> str:
     return module.rpartition(".")[2]
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error})") from error
-    if not isinstance(said, dict):
-        raise UserError(f"{path} is damaged (not an object)")
-    return said

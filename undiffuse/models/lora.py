@@ -5,7 +5,7 @@ if they were several matrices, which they are in published layouts.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -50,11 +50,8 @@ class LowRank:
     def merge(self, network: nn.Module) -> None:
         """Adds the updates to the matrices, in float32 whatever the format is, and takes them out again."""
         for name, module in updated(network):
-            if module.weight.dtype.is_floating_point and type(module.weight.data) is Tensor:
-                module.weight.copy_(module.weight.float() + module.update)
-                _put(network, name, module.plain)
-            else:
-                raise UserError(f"an update cannot be added to {name}, whose numbers are narrow: load it without dtype")
+            module.weight.copy_(module.weight.float() + module.update)
+            _put(network, name, module.plain)
 
     def matrices(self, network: nn.Module) -> list[tuple[str, nn.Linear, tuple[int, ...]]]:
         """Name, module and heights of the maps in it, of every matrix that is updated."""
@@ -119,11 +116,6 @@ def updated(network: nn.Module) -> list[tuple[str, Updated]]:
 def is_update(name: str) -> bool:
     """Whether a parameter is one of an update, by its name."""
     return name.rpartition(".")[2] in (A, B)
-
-
-def weights_of(network: nn.Module) -> Mapping[str, Tensor]:
-    """The parameters of all updates."""
-    return {name: value for name, value in network.state_dict().items() if is_update(name)}
 
 
 def _put(network: nn.Module, name: str, module: nn.Module) -> None:

@@ -2,8 +2,7 @@
 
 A pass over r rows takes about a + b·r seconds. Large ticks cost each row least and let everyone wait longest; the
 budget is what fits into `TICK` seconds, and at least the rows of one text of the model's context. It matters where more
-is asked for than fits; a tick takes no longer than its work. On two cores 48 requests of a network of 12 million
-weights took 9.8 CPU seconds at 128 rows a tick and 6.1 at 512, for the same answers.
+is asked for than fits; a tick takes no longer than its work (docs/log.md).
 """
 
 import time

@@ -77,6 +77,12 @@ class Template:
         return UserError(f"{self.where}{f', line {lines[-1]}' if lines else ''}: {_said(error)}")
 
 
+def known_templates() -> tuple[str, ...]:
+    """Names of the templates that come with the package."""
+    names = (path.name for path in (files(__package__) / "templates").iterdir())
+    return tuple(sorted(name.removesuffix(".jinja") for name in names if name.endswith(".jinja")))
+
+
 def checked(messages: Sequence[Message]) -> Sequence[Message]:
     """The messages of a conversation; UserError for anything else."""
     if isinstance(messages, str | Mapping) or not isinstance(messages, Sequence) or not messages:

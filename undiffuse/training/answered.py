@@ -9,8 +9,9 @@ from ..data.packing import told
 from ..data.speech import lengths
 from ..errors import UserError
 from ..language_model import LanguageModel
-from ..language_model.defaults import default_strategy
+from ..language_model.defaults import filling
 from ..language_model.results import Score
+from ..language_model.voice import KEY
 from .assembly import Assembly
 
 SHOWN = 3
@@ -85,15 +86,13 @@ def _expected(document: Document) -> str:
 
 
 def _answer(model: LanguageModel, document: Document, length: int) -> str:
-    """The likeliest tokens, where the noise allows temperature 0; what cannot be answered says why."""
+    """The best text, or nearly, where noise must draw; what cannot be answered says why."""
     turns = [{"role": turn.role, "content": turn.content} for turn in document.messages[:-1]]
     asked = turns or [{"role": "user", "content": document.prompt or ""}]
-    surest = default_strategy(model.predictor, drawing=False) != default_strategy(model.predictor, drawing=True)
-    options = {"temperature": 0.0} if surest else {}
     try:
-        if "chat" in model.manifest:
-            return model.chat(asked, length=length, **options).text
-        prompt = document.prompt or ""
-        return model.generate(prompt, length=length, **options)[0].text.removeprefix(prompt)
+        if KEY in model.manifest:
+            return model.chat(asked, length=length).text
+        prompt, heat = document.prompt or "", filling(model.predictor, None, None, 1)[1]
+        return model.generate(prompt, length=length, temperature=heat or 0.0)[0].text.removeprefix(prompt)
     except UserError as error:
         return f"(no answer: {error})"

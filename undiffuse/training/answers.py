@@ -12,14 +12,13 @@ from ..data.speech import lengths
 from ..errors import UserError
 from ..language_model.voice import KEY, chat_record, template_of
 from ..text.codec import Codec
-from ..text.template import Template
+from ..text.template import Template, known_templates
 from .assembly import answering
 from .configuration import Configuration
 from .optimizers.adamw import AdamW
 from .start import Start
 
 AUTO, NONE = "auto", "none"
-KNOWN = ("chatml", "llada", "llada2")
 LONGEST = 512
 """Tokens of a row that are chosen at most; what is longer is learned in pieces."""
 STEP = 1024
@@ -43,36 +42,44 @@ def chat_of(source: Start | None, template: str | Path | None, text: Corpus) -> 
         return None
     if template is None and not talked:
         return None
-    said = source.model.manifest.get(KEY) or {}
     if template in (None, AUTO):
-        try:
-            found = template_of(source.tokenizer, source.model.manifest)
-        except UserError:
-            if talked:
-                raise
-            return None
-        return _record(found.source, said)
+        return own_of(source) if talked else known_of(source)
     if template == NONE:
         if talked:
             raise UserError("the text has conversations, and --template none has nothing to write them in")
         return None
-    return _record(_read(template), said)
+    return _record(_read(template), source)
 
 
-def _record(source: str, said: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(chat_record(source, said.get("names") or {}, said.get("stops") or ())[KEY])
+def own_of(source: Start) -> dict[str, Any]:
+    """How a start takes part in conversations. UserError where it does not."""
+    return _record(template_of(source.tokenizer, source.model.manifest).source, source)
+
+
+def known_of(source: Start) -> dict[str, Any] | None:
+    """The same, None where it does not."""
+    try:
+        return own_of(source)
+    except UserError:
+        return None
+
+
+def _record(template: str, source: Start) -> dict[str, Any]:
+    said = source.model.manifest.get(KEY) or {}
+    return dict(chat_record(template, said.get("names") or {}, said.get("stops") or ())[KEY])
 
 
 def _read(template: str | Path) -> str:
     path = Path(template)
-    if str(template) in KNOWN and not path.exists():
+    if str(template) in known_templates() and not path.exists():
         return Template.known(str(template), {}).source
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"the template {template} cannot be read ({reason}): name a file, auto, none, or one of {', '.join(KNOWN)}"
+            f"the template {template} cannot be read ({reason}): name a file, auto, none, or one of "
+            f"{', '.join(known_templates())}"
         ) from error
 
 
@@ -96,7 +103,7 @@ def fitted(
     block = configuration.model["block_length"]
     bounded = configuration.model["positions"] == "learned" or not free
     most = configuration.context if bounded else max(configuration.context, LONGEST)
-    how = answering(configuration, tokenizer, train, chat, min(most, 2 * LONGEST))
+    how = answering(configuration, tokenizer, train, chat, min(most, LONGEST) if free else most)
     listed = told(train.documents, how)
     sizes = [len(each.ids) + max(how.canvas - each.answer.count(each.answer[-1]), 0) for each in listed]
     context = most
@@ -113,11 +120,11 @@ def fitted(
         configuration = replace(configuration, training=replace(settings, rows=rows))
     answers = lengths(listed)
     long = sum(size > context for size in sizes)
-    held = sum(len(each.messages) > 0 or each.prompt is not None for each in valid.documents)
+    held = sum(each.answers for each in valid.documents)
     note = (
         f"{len(answers):,} answers of {min(answers)} to {max(answers)} tokens (median {median(answers):.0f}), "
         f"{'written by the chat template' if chat else 'each after its prompt'}; rows of {context} tokens; "
-        f"{held:,} documents are held out"
+        f"{held:,} held out"
     )
     if how.padding != "ignore":
         note += f"; answers are learned on a canvas of {how.canvas} tokens, the rest of it end of text ({how.padding})"

@@ -115,10 +115,8 @@ def answering(
         return how
     if data.canvas != "auto":
         return replace(how, canvas=int(data.canvas))
-    if block is not None:
-        return replace(how, canvas=int(str(block)))
-    longest = max(lengths(told(train.documents, how)))
-    return replace(how, canvas=min(-(-(longest + CLOSING - 1) // 8) * 8, length // 2))
+    longest, step = max(lengths(told(train.documents, how))), int(str(block or 8))
+    return replace(how, canvas=min(-(-(longest + CLOSING - 1) // step) * step, length // 2))
 
 
 def packed_text(predictor: Predictor, text: Dataset) -> Source:

@@ -132,9 +132,8 @@ class DataSettings:
 
     Of prompts with responses, and of conversations: `turns` learns all answers of a conversation in one pass ("all"),
     or each after what came before it ("each"); `padding` and `loss` are those of `data.packing.Answering`, and `canvas`
-    its length. "auto" is "each" and "eos-trained" for networks that see both sides, on a canvas that holds the longest
-    answer (half of the context at most), "all" and "eos-trained" on a canvas of a block for networks of blocks, "all"
-    and "ignore" for causal ones.
+    its length. "auto" is "each" for networks that see both sides and "all" for others; "ignore" for causal networks and
+    "eos-trained" for others, on a canvas that holds the longest answer (half of the context at most).
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")

@@ -9,14 +9,14 @@ import torch
 
 from ..data.packing import CLOSING
 from ..durable import write_json
-from ..errors import UserError
 from ..kinds import describe
 from ..language_model import LanguageModel, adapters
 from ..language_model.results import Score
 from ..language_model.storage import MANIFEST, write
-from ..language_model.voice import KEY, chat_record, template_of
+from ..language_model.voice import KEY
 from ..models.lora import LowRank, is_update
 from .answered import Answered, answered
+from .answers import known_of
 from .assembly import Assembly
 from .loop import Job
 from .plan import Plan
@@ -59,17 +59,8 @@ def _conversing(plan: Plan, assembly: Assembly) -> dict[str, Any]:
     if any(document.answers for document in assembly.train.documents):
         canvas = assembly.answering(plan.configuration.context).canvas
         found = {"answer": canvas} if canvas else {}
-    if assembly.chat is not None:
-        return {KEY: dict(assembly.chat), **found}
-    if assembly.start is None:
-        return found
-    manifest = assembly.start.model.manifest
-    try:
-        source = template_of(assembly.tokenizer, manifest).source
-    except UserError:
-        return found
-    said = manifest.get(KEY) or {}
-    return {**chat_record(source, said.get("names") or {}, said.get("stops") or ()), **found}
+    chat = assembly.chat or (None if assembly.start is None else known_of(assembly.start))
+    return {**({} if chat is None else {KEY: dict(chat)}), **found}
 
 
 def _adapter(run: RunDirectory, plan: Plan, assembly: Assembly, state: TrainingState) -> dict[str, Any]:
