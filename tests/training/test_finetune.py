@@ -59,6 +59,13 @@ def test_a_run_learns_answers_on_a_canvas_and_says_what_changed(base, pairs, tmp
     assert "| after | j |" in report
 
 
+def test_short_rows_leave_the_context_of_the_start(talking, tmp_path):
+    run = tune(talking, write(tmp_path / "pairs.jsonl", PAIRS), tmp_path / "run", steps=2)
+    assert run.model.manifest["training"]["configuration"]["model"]["context"] < 160
+    assert ud.load(run.directory).context == ud.load(talking).context == 160
+    assert "no answer" not in (run.directory / "report.md").read_text()
+
+
 def test_the_rate_follows_the_width_unless_it_is_named(base, pairs, tmp_path):
     assert tune(base, pairs, tmp_path / "a").model.manifest["training"]["configuration"]["optimizer"]["lr"] == 0.019
     lora = tune(base, pairs, tmp_path / "b", lora=2).model.manifest["training"]["configuration"]

@@ -229,7 +229,11 @@ class Assembly:
 
     def _network(self, plan: Plan) -> Transformer:
         """With the weights that the run starts from, in float32, and what is trained of them and beside them."""
-        network = network_of(plan.configuration, self.tokenizer, self.seed)
+        configuration = plan.configuration
+        if self.start is not None:  # shorter rows take nothing from the positions that it was trained on
+            context = max(configuration.context, self.start.context)
+            configuration = replace(configuration, model={**configuration.model, "context": context})
+        network = network_of(configuration, self.tokenizer, self.seed)
         if self.start is not None:
             network.load_state_dict(self.start.weights)
         freeze(network, plan.configuration.trained)

@@ -52,6 +52,11 @@ class Start:
         return self._network.state_dict()
 
     @property
+    def context(self) -> int:
+        """Positions that its network was trained on."""
+        return self._network.config.context
+
+    @property
     def _network(self) -> Transformer:
         return self.model.trunk("trained on")
 
