@@ -36,7 +36,10 @@ def write_report(
     train, valid = run.text
     texts, held_out = _compared(train), [document.text for document in valid.documents]
     lines = read_metrics(run.metrics)
-    samples = [made.text for made in model.generate(_beginning(model, held_out), samples=SAMPLES, seed=SEED)]
+    row = training["configuration"]["model"]["context"]
+    length = row if model.context > row else None  # as long as what was learned, where more could be written
+    made = model.generate(_beginning(model, held_out), length=length, samples=SAMPLES, seed=SEED)
+    samples = [each.text for each in made]
     values = {
         "name": run.path.name,
         "directory": run.path,
