@@ -9,6 +9,7 @@ writes the results into DIR, in the place of benchmarks/results.
 """
 
 import argparse
+import tempfile
 from pathlib import Path
 
 from . import page, report
@@ -38,7 +39,7 @@ def load(arguments: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve", description=__doc__)
     parser.add_argument("what", choices=("load", "soak", "page"))
-    parser.add_argument("--work", type=Path, default=Path("/tmp/undiffuse-load"))
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir(), "undiffuse-load"))
     parser.add_argument("--seconds", type=float, default=0.0, help="of a point (35), or of the soak (600)")
     parser.add_argument("--pool", type=int, default=120)
     parser.add_argument("--clients", type=int, default=64)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UserError
-from .options import Device, Dtype, Plugins, Revision, TrainThreads
+from .options import Device, Dtype, Minutes, Plugins, Resume, Revision, TrainSteps, TrainThreads
 
 
 def finetune(
@@ -39,20 +39,13 @@ def finetune(
             help="How conversations are written: auto (the model's own), none, chatml, or a file (default: auto).",
         ),
     ] = None,
-    minutes: Annotated[
-        float | None, typer.Option("--minutes", metavar="M", help="Budget in minutes (default: 2).")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", metavar="N", min=1, help="Budget in steps; never consults the clock.")
-    ] = None,
+    minutes: Minutes = None,
+    steps: TrainSteps = None,
     valid: Annotated[
         Path | None, typer.Option("--valid", metavar="FILE", help="Held-out answers (default: a tenth of the data).")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="Of the noise (default: 0).")] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option("--resume", metavar="DIR", help="Go on with an interrupted run, or extend a finished one."),
-    ] = None,
+    resume: Resume = None,
     revision: Revision = None,
     device: Device = None,
     dtype: Dtype = None,

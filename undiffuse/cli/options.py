@@ -36,6 +36,14 @@ TrainThreads = Annotated[
     int | None,
     typer.Option("--threads", metavar="N", min=1, help="CPU threads (default: all; with --minutes what is fastest)."),
 ]
+Minutes = Annotated[float | None, typer.Option("--minutes", metavar="M", help="Budget in minutes (default: 2).")]
+TrainSteps = Annotated[
+    int | None, typer.Option("--steps", metavar="N", min=1, help="Budget in steps; never consults the clock.")
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option("--resume", metavar="DIR", help="Go on with an interrupted run, or extend a finished one."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 Model = Annotated[
     Path | None,

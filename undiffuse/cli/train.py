@@ -9,7 +9,7 @@ import typer
 
 from ..errors import UserError
 from ..figures import error, figure
-from .options import Device, Dtype, Plugins, Revision, TrainThreads
+from .options import Device, Dtype, Minutes, Plugins, Resume, Revision, TrainSteps, TrainThreads
 
 if TYPE_CHECKING:
     from ..training.run import Run
@@ -38,20 +38,13 @@ def train(
     recipe: Annotated[
         str | None, typer.Option("--recipe", metavar="NAME|PATH", help="A recipe; see `undiffuse list recipes`.")
     ] = None,
-    minutes: Annotated[
-        float | None, typer.Option("--minutes", metavar="M", help="Budget in minutes (default: 2).")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", metavar="N", min=1, help="Budget in steps; never consults the clock.")
-    ] = None,
+    minutes: Minutes = None,
+    steps: TrainSteps = None,
     valid: Annotated[
         Path | None, typer.Option("--valid", metavar="FILE", help="Held-out text (default: a tenth of the text).")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", metavar="S", help="Of weights and noise (default: 0).")] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option("--resume", metavar="DIR", help="Go on with an interrupted run, or extend a finished one."),
-    ] = None,
+    resume: Resume = None,
     device: Device = None,
     dtype: Dtype = None,
     threads: TrainThreads = None,

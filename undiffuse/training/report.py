@@ -37,7 +37,8 @@ def write_report(
     texts, held_out = _compared(train), [document.text for document in valid.documents]
     lines = read_metrics(run.metrics)
     row = training["configuration"]["model"]["context"]
-    length = row if model.predictor.traits.context > row else None  # as long as what was learned, where more could be written
+    # as long as what was learned, where more could be written
+    length = row if model.predictor.traits.context > row else None
     made = model.generate(_beginning(model, held_out), length=length, samples=SAMPLES, seed=SEED)
     samples = [each.text for each in made]
     values = {
