@@ -34,6 +34,8 @@ PACKAGES = {
     "undiffuse.training": "Training",
     "undiffuse.evaluate": "Evaluation",
     "undiffuse.study": "Studies",
+    "undiffuse.serve": "The server",
+    "undiffuse.demo": "Demonstrations",
     "undiffuse.exact": "Exact enumeration",
 }
 """Packages with a page of reference, and its title."""
